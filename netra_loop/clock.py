@@ -1,0 +1,57 @@
+"""Time as a parameter: whoever waits or stamps takes a `Clock`, so that no test has to wait.
+
+Instants are aware UTC datetimes (`*_at`), durations float seconds (`*_s`). Durations are always measured with
+`monotonic`, which a suspended laptop or a stepped wall clock cannot turn negative.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What tells the time and lets it pass."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns once `seconds` have passed; safe to cancel."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        await asyncio.sleep(seconds)
+
+
+def rfc3339(instant: datetime) -> str:
+    """`instant` as RFC 3339 in UTC with microseconds, the one spelling used in every output."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> datetime:
+    """The reverse of `rfc3339`; accepts any RFC 3339 offset. Raises ValueError on anything else."""
+    instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return instant.astimezone(UTC)

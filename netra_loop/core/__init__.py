@@ -1,0 +1,1 @@
+"""Decides. Pure functions and frozen values: no event loop, clock, process, socket or database."""

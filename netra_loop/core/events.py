@@ -1,0 +1,263 @@
+"""The facts a journal holds: frozen, past tense, and able to write themselves out.
+
+An event is stored as `{seq, at, iteration, phase, attempt, event, outcome, detail}` (contract, "JSON"). `detail` holds
+the fields beyond those; reading it back gives an equal event. `EVENTS` is the explicit table of all kinds; a kind that is
+not in it comes from a newer netra-loop and is refused by `from_row`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar
+
+_ENVELOPE = {"iteration", "phase", "attempt", "outcome"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A fact about a session. `iteration` 0 and `phase` None: about the session as a whole."""
+
+    kind: ClassVar[str]
+    iteration: int = 0
+    phase: str | None = None
+    attempt: int = 0
+    outcome: str | None = None
+
+    def detail(self) -> dict[str, Any]:
+        """The fields beyond the envelope, as plain JSON values."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in _ENVELOPE}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStarted(Event):
+    """A session came to be. `loop_text` is the whole loop file, so that a resume goes on with the same one."""
+
+    kind: ClassVar[str] = "session_started"
+    loop: str
+    loop_file: str
+    loop_text: str
+    environment: str
+    vars: Mapping[str, str] = field(default_factory=dict)
+    only: str | None = None
+    max_iterations: int | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionResumed(Event):
+    """Somebody went on with it, in process `pid` on `host`."""
+
+    kind: ClassVar[str] = "session_resumed"
+    pid: int
+    host: str
+    max_iterations: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseStarted(Event):
+    """The intent: from here on the phase may have touched the world."""
+
+    kind: ClassVar[str] = "phase_started"
+    uses: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseRecovered(Event):
+    """An intent without outcome was found after a crash and is being reconciled.
+
+    `progress` counts what the iteration has stored so far: a recovery that follows one with the same number got nowhere.
+    """
+
+    kind: ClassVar[str] = "phase_recovered"
+    progress: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseFinished(Event):
+    """The outcome, committed together with the `target` that follows from it."""
+
+    kind: ClassVar[str] = "phase_finished"
+    target: str
+    summary: str = ""
+    duration_s: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevisionReady(Event):
+    """A service's revision serves and is the one under test from here on."""
+
+    kind: ClassVar[str] = "revision_ready"
+    service: str
+    revision: str
+    url: str
+    ws_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopted(Event):
+    """Something an earlier attempt had made was found and taken over instead of being made again."""
+
+    kind: ClassVar[str] = "adopted"
+    what: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waited(Event):
+    """netra-loop waited before going on, because of `why`."""
+
+    kind: ClassVar[str] = "waited"
+    why: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthTried(Event):
+    """One way to a token was tried. `status` is the HTTP status where there was one; never holds the secret."""
+
+    kind: ClassVar[str] = "auth_tried"
+    method: str
+    ok: bool
+    status: int | None = None
+    answer: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestsSelected(Event):
+    """The selection of an iteration was made; its rows are committed with it."""
+
+    __test__ = False
+    kind: ClassVar[str] = "tests_selected"
+    selected: int
+    deselected: int = 0
+    full: bool = True
+    collection_errors: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogsRead(Event):
+    """A page of log entries was stored, or (`complete`) the marked request's entry was seen. Entries and cursor move
+    together: both are committed with this event."""
+
+    kind: ClassVar[str] = "logs_read"
+    entries: int
+    cursor: str
+    complete: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoalJudged(Event):
+    """What `record` found. `outcome` is met, unmet, inconclusive or stuck; `tiers` are rows of TierVerdict."""
+
+    kind: ClassVar[str] = "goal_judged"
+    tiers: tuple[Mapping[str, Any], ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    findings: Mapping[str, int] = field(default_factory=dict)
+    signatures: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted(Event):
+    """Something a person should know of later: a worker fell back to spawn, a loop file changed, a process was ended."""
+
+    kind: ClassVar[str] = "noted"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionPaused(Event):
+    """It was asked to stop and did, at a safe point."""
+
+    kind: ClassVar[str] = "session_paused"
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionFailed(Event):
+    """An error ended this process's work on it; resuming tries again. `exit_code` is contract's."""
+
+    kind: ClassVar[str] = "session_failed"
+    exit_code: int
+    error: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionEnded(Event):
+    """It is over. `outcome` is the final state: met, unmet, inconclusive or stuck."""
+
+    kind: ClassVar[str] = "session_ended"
+    exit_code: int
+    reason: str
+
+
+EVENTS: dict[str, type[Event]] = {
+    kind.kind: kind
+    for kind in (
+        SessionStarted,
+        SessionResumed,
+        PhaseStarted,
+        PhaseRecovered,
+        PhaseFinished,
+        RevisionReady,
+        Adopted,
+        Waited,
+        AuthTried,
+        TestsSelected,
+        LogsRead,
+        GoalJudged,
+        Noted,
+        SessionPaused,
+        SessionFailed,
+        SessionEnded,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event in its place: `seq` counts from 1 without gaps within a session; `at` is when it was committed."""
+
+    seq: int
+    at: datetime
+    event: Event
+
+    def row(self) -> dict[str, Any]:
+        """The contract's `journal` row, `at` left as a datetime."""
+        event = self.event
+        return {
+            "seq": self.seq,
+            "at": self.at,
+            "iteration": event.iteration,
+            "phase": event.phase,
+            "attempt": event.attempt,
+            "event": event.kind,
+            "outcome": event.outcome,
+            "detail": event.detail(),
+        }
+
+
+def from_row(row: Mapping[str, Any]) -> Event:
+    """The event a stored row stands for. Raises ValueError for a kind or a field this version does not know."""
+    kind = EVENTS.get(row["event"])
+    if kind is None:
+        raise ValueError(f"event {row['event']!r} is not known to this version, expected one of {', '.join(EVENTS)}")
+    detail = {key: tuple(item) if isinstance(item, list) else item for key, item in row["detail"].items()}
+    try:
+        return kind(
+            iteration=row["iteration"], phase=row["phase"], attempt=row["attempt"], outcome=row["outcome"], **detail
+        )
+    except TypeError as error:
+        raise ValueError(f"event {row['event']!r} holds fields this version does not know: {error}") from error

@@ -1,0 +1,322 @@
+"""What a session leaves behind, row by row: selections, attempts, results, log entries, findings.
+
+Frozen values that every layer speaks. Field names are the contract's (JSON names are the same); instants are aware UTC
+datetimes named `*_at`, durations float seconds named `*_s`; `None` means not known or not applicable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+JOURNEY_PREFIX = "journey::"
+
+
+class Outcome(StrEnum):
+    """How one attempt at a test ended. The first six are pytest's own meanings."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it counts against its tier. A strict xpass arrives from pytest as `failed`."""
+        return self in {Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.CRASHED}
+
+
+class Authenticity(StrEnum):
+    """Whether a pass was seen to happen against the environment (contract, "Outcome of a test")."""
+
+    REAL = "real"
+    SUSPECT = "suspect"
+    FAKE = "fake"
+    NOT_APPLICABLE = "n/a"
+
+
+class Symptom(StrEnum):
+    """What a failure looks like."""
+
+    TIMEOUT = "timeout"
+    WEBSOCKET_CLOSE = "websocket-close"
+    HTTP_STATUS = "http-status"
+    AUTH = "auth"
+    CONNECTION = "connection"
+    ERROR_EVENT = "error-event"
+    MISSING_EVENT = "missing-event"
+    ASSERTION = "assertion"
+    EXCEPTION = "exception"
+    CRASH = "crash"
+    FAKE_PASS = "fake-pass"
+    DEPLOY = "deploy"
+    SERVER_ERROR = "server-error"
+
+
+class Cause(StrEnum):
+    """Who has to act on a finding."""
+
+    PRODUCT = "product"
+    TEST = "test"
+    ENVIRONMENT = "environment"
+    DEPLOY = "deploy"
+    UNKNOWN = "unknown"
+
+
+class FindingState(StrEnum):
+    """How a finding stands against the iterations before."""
+
+    NEW = "new"
+    PERSISTING = "persisting"
+    MOVED = "moved"
+    FIXED = "fixed"
+    REGRESSED = "regressed"
+    FLAKY = "flaky"
+
+
+class Verdict(StrEnum):
+    """What `record` says of an iteration."""
+
+    MET = "met"
+    UNMET = "unmet"
+    INCONCLUSIVE = "inconclusive"
+    STUCK = "stuck"
+
+
+# ---------------------------------------------------------------------------------------------------- evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Bytes exchanged with one peer while a test ran. `host` is as the test named it, else the address."""
+
+    host: str
+    port: int
+    sent: int
+    received: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP request seen from the client. `status` None: no answer came. `body` only of a short error answer."""
+
+    method: str
+    url: str
+    status: int | None
+    started_at: datetime
+    duration_s: float
+    error: str | None = None
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event in the life of a WebSocket: `kind` open, text, binary, close. `direction` sent or received.
+
+    `event` is the `type` named in a JSON text frame, None where there is none; `code` and `reason` belong to a close.
+    """
+
+    url: str
+    kind: str
+    direction: str
+    at: datetime
+    size: int = 0
+    event: str | None = None
+    code: int | None = None
+    reason: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a test left behind beside its outcome. Empty where nothing was seen."""
+
+    contacts: tuple[Contact, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    mocked: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------------------------------------------- tests
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedTest:
+    """One test as pytest collected it. `keywords` are the names `-k` matches, `markers` those of `-m`."""
+
+    id: str
+    path: str
+    line: int | None
+    markers: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionError:
+    """A file (or node) that could not be collected; `text` is pytest's own report."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """One selected test, its place in the order (from 0) and why it is in and where."""
+
+    id: str
+    tier: str | None
+    position: int
+    reason: str
+    path: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """A test was handed to a worker. Stored before its result is known, so that a kill leaves a trace of it."""
+
+    id: str
+    iteration: int
+    attempt: int
+    worker: str
+    started_at: datetime
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one attempt at one test did. `output` is what it printed, `traceback` pytest's long report."""
+
+    id: str
+    tier: str | None
+    iteration: int
+    attempt: int
+    outcome: Outcome
+    duration_s: float
+    started_at: datetime
+    worker: str
+    revision: str | None
+    trace_id: str
+    flaky: bool = False
+    authenticity: Authenticity = Authenticity.NOT_APPLICABLE
+    reasons: tuple[str, ...] = ()
+    stage: str | None = None
+    symptom: Symptom | None = None
+    message: str | None = None
+    output: str = ""
+    traceback: str = ""
+    evidence: Evidence = Evidence()
+
+
+# ---------------------------------------------------------------------------------------------------- logs
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of Cloud Logging, as the contract's `logs` shows it. `log`: stdout, stderr, requests or system.
+
+    `payload` is the JSON payload where there was one; `request` the httpRequest of a request-log entry (`method`, `url`,
+    `status`, `latency_s`). `tests` are the ids this entry was joined to.
+    """
+
+    timestamp: datetime
+    severity: str
+    log: str
+    service: str
+    revision: str
+    message: str
+    insert_id: str
+    trace_id: str | None = None
+    payload: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
+    tests: tuple[str, ...] = ()
+    iteration: int = 0
+
+
+# ---------------------------------------------------------------------------------------------------- findings
+
+
+@dataclass(frozen=True, slots=True)
+class RootCause:
+    """A place read out of the revision's logs. `file` is relative to the service's source where it lies there."""
+
+    file: str
+    line: int
+    function: str
+    exception: str
+    message: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A fixer's claim to have mended a finding; `verdict` is claimed, verified or refuted."""
+
+    iteration: int
+    verdict: str
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem, followed across iterations. `id` is short and derived from the signature."""
+
+    id: str
+    state: FindingState
+    cause: Cause
+    symptom: Symptom
+    signature: str
+    title: str
+    impact: str | None
+    tests: tuple[str, ...]
+    first_iteration: int
+    last_iteration: int
+    root_cause: RootCause | None = None
+    stage: str | None = None
+    whys: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TierVerdict:
+    """A tier held against its threshold. Rates are fractions of `selected`; a tier of nothing has rate 0 and is unmet."""
+
+    name: str
+    selected: int
+    failures: int
+    failure_rate: float
+    max_failures: float
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a deploy made and where it is reached. `name` is the short name; URLs carry no trailing slash."""
+
+    service: str
+    name: str
+    url: str
+    ws_url: str
+    ready_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one append commits, all of it or nothing. Empty parts are left out."""
+
+    events: tuple[Any, ...] = ()  # core.events.Event; Any keeps records free of a cycle
+    selected: tuple[Selected, ...] = ()
+    selected_iteration: int = 0
+    started: tuple[AttemptStarted, ...] = ()
+    results: tuple[Result, ...] = ()
+    entries: tuple[LogEntry, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,217 @@
+"""What a loop file means, as frozen models. `loopfile` makes them out of YAML; nothing here reads a file.
+
+Durations are float seconds; rates are fractions (0.05 is 5 %). Strings may still hold `${…}`, which `template` fills in
+when their time has come; whether each variable exists was checked when the file was read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Command = str | tuple[str, ...]
+Uses = Literal["deploy", "attach", "select", "execute", "collect-logs", "record", "run"]
+TARGETS = ("done", "stop", "pause")
+
+
+class Model(BaseModel):
+    """A frozen part of a loop file; unknown keys are refused by `loopfile` before pydantic sees them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class EnvironmentSpec(Model):
+    """A place where revisions live. `none` tests what is there, without deploying."""
+
+    cloud: Literal["embedded", "none"] = "embedded"
+    project: str = "demo"
+    region: str = "local"
+    hosts: tuple[str, ...] = ()
+
+
+class ProbeSpec(Model):
+    """HTTP GET on `path` until it answers 2xx; `timeout_s` bounds the whole wait, `period_s` is from try to try."""
+
+    path: str = "/"
+    timeout_s: float = 60.0
+    period_s: float = 1.0
+
+
+class ServiceSpec(Model):
+    """A Cloud Run service; its key in the loop file is its service id."""
+
+    source: str = "."
+    command: Command = ()
+    port: int = 8080
+    env: dict[str, str] = Field(default_factory=dict)
+    startup_probe: ProbeSpec | None = None
+    url: str | None = None
+
+
+class JwtAuth(Model):
+    """A token that we sign ourselves (HS256)."""
+
+    secret: str
+    subject: str
+    ttl_s: float = 3600.0
+    claims: dict[str, Any] = Field(default_factory=dict)
+
+
+class BypassAuth(Model):
+    """A token asked for at `url` with a shared key."""
+
+    url: str
+    key: str
+
+
+class AuthSpec(Model):
+    """One way to a token; exactly one of the fields is set. Tried in the loop file's order until one works."""
+
+    jwt: JwtAuth | None = None
+    bypass: BypassAuth | None = None
+    command: Command | None = None
+
+
+class TestsSpec(Model):
+    """Which pytest tests there are and how they run. `root` and `python` are absolute or relative to the loop file."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+    paths: tuple[str, ...] = ()
+    python: str | None = None
+    root: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    timeout_s: float = 120.0
+    workers: int = 16
+    isolation: Literal["worker", "test"] = "worker"
+    retries: int = 0
+
+
+class SelectSpec(Model):
+    """What a tier takes; a test is in when any given kind matches it. `everything` is the loop file's `all`."""
+
+    everything: bool = False
+    paths: tuple[str, ...] = ()
+    keyword: str | None = None
+    marker: str | None = None
+
+
+class TierSpec(Model):
+    """A priority group of tests with a threshold."""
+
+    name: str
+    title: str | None = None
+    impact: str | None = None
+    max_failures: float = 0.0
+    select: SelectSpec = SelectSpec(everything=True)
+
+
+class ConnectStep(Model):
+    """Open a WebSocket."""
+
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    subprotocols: tuple[str, ...] = ()
+
+
+class RequestStep(Model):
+    """One HTTP request. `save` maps a name to a dotted path in the JSON answer, read later as `${saved.name}`."""
+
+    method: str = "GET"
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    json_body: Any = None
+    status: int | None = None
+    within_s: float = 30.0
+    save: dict[str, str] = Field(default_factory=dict)
+
+
+class ExpectStep(Model):
+    """The next frame that contains `contains`, however deep, within `within_s` seconds."""
+
+    contains: dict[str, Any]
+    within_s: float = 30.0
+
+
+class StepSpec(Model):
+    """One step of a journey; exactly one of the fields is set. `line` is where the loop file says it."""
+
+    request: RequestStep | None = None
+    connect: ConnectStep | None = None
+    send: Any = None
+    expect: ExpectStep | None = None
+    close: bool = False
+    line: int = 0
+
+
+class JourneySpec(Model):
+    """A golden path told in YAML; a first `websocket` has become a `connect` step."""
+
+    name: str
+    tier: str | None = None
+    steps: tuple[StepSpec, ...]
+
+
+class PhaseSpec(Model):
+    """One state of the machine. `with_` are the phase's own parameters, already validated and in canonical form."""
+
+    name: str
+    uses: Uses
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+    next: dict[str, str] = Field(default_factory=dict)
+    attempts: int | None = None
+
+
+class GoalSpec(Model):
+    """When the loop has reached its end."""
+
+    authenticity: Literal["required", "report", "off"] = "required"
+    consecutive: int = 1
+
+
+class LimitsSpec(Model):
+    """How far the loop goes before it gives up."""
+
+    iterations: int = 100
+    duration_s: float = 72_000.0
+    no_progress: int = 5
+
+
+class LoopSpec(Model):
+    """A whole loop file. `path` is the file itself (absolute); paths in it are relative to `base_dir`."""
+
+    version: Literal[1] = 1
+    name: str
+    description: str = ""
+    path: Path
+    vars: dict[str, str] = Field(default_factory=dict)
+    environments: dict[str, EnvironmentSpec] = Field(default_factory=dict)
+    services: dict[str, ServiceSpec] = Field(default_factory=dict)
+    auth: tuple[AuthSpec, ...] = ()
+    tests: TestsSpec | None = None
+    tiers: tuple[TierSpec, ...] = ()
+    journeys: dict[str, JourneySpec] = Field(default_factory=dict)
+    phases: tuple[PhaseSpec, ...]
+    goal: GoalSpec = GoalSpec()
+    limits: LimitsSpec = LimitsSpec()
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder that the file's own paths are relative to."""
+        return self.path.parent
+
+    @property
+    def root_dir(self) -> Path:
+        """Where pytest runs: `tests.root`, else the folder that holds `loops/`, else the loop file's own folder."""
+        if self.tests is not None and self.tests.root is not None:
+            return (self.base_dir / self.tests.root).resolve()
+        return self.base_dir.parent if self.base_dir.name == "loops" else self.base_dir
+
+    def phase(self, name: str) -> PhaseSpec:
+        """The phase called `name`; KeyError where the file has none."""
+        for phase in self.phases:
+            if phase.name == name:
+                return phase
+        raise KeyError(name)

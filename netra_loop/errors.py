@@ -1,0 +1,145 @@
+"""Every exception that netra-loop raises on purpose, with the exit code it stands for.
+
+    NetraLoopError                      4
+    ├── UsageError                      2   the command line or the loop file is wrong
+    │   └── LoopFileError               2   one or more `Problem`s, each with file:line:column
+    ├── EnvironmentFailed               3   cloud, credentials or network, after its retries
+    │   ├── CloudCallFailed             3   an API call was refused; carries the canonical code's name
+    │   └── ForeignChange               3   somebody else changed the service meanwhile
+    ├── StoreError                      5   the store cannot be used
+    │   ├── StoreDamaged                5   what is stored is not what was written
+    │   ├── SessionHeld                 5   another process holds the session
+    │   └── StaleEpoch                  5   this process was the owner and no longer is
+    ├── Paused                         75   asked to stop; resume goes on
+    └── Defect                          4   a promise inside netra-loop was broken
+
+An error holds fields and builds its text from them: what was found (`!r`), what was expected; the next command is the
+`hint`, shown on a line of its own. Lower case, no full stop. Anything raised that is not in this tree is a defect too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class NetraLoopError(Exception):
+    """The root. `exit_code` is contract's; `hint` is what to type or do next, or None where nothing helps."""
+
+    exit_code: int = 4
+    retryable: bool = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(NetraLoopError):
+    """The user's own mistake, found before anything happened."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in a loop file. Lines and columns count from 1; `suggestion` is the key probably meant."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        meant = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.message}{meant}"
+
+
+class LoopFileError(UsageError):
+    """A loop file is wrong; `problems` holds all that was found, in the order of the file, never empty."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        count = len(self.problems)
+        super().__init__(
+            "\n".join(str(problem) for problem in self.problems),
+            hint=f"mend the {'problem' if count == 1 else f'{count} problems'} above, "
+            f"then: netra-loop validate {self.problems[0].file}",
+        )
+
+
+class EnvironmentFailed(NetraLoopError):
+    """The cloud, the credentials or the network failed us, after the retries that were worth making."""
+
+    exit_code = 3
+
+
+class CloudCallFailed(EnvironmentFailed):
+    """An API call was refused. `code` is the canonical gRPC name, such as `PERMISSION_DENIED`."""
+
+    def __init__(self, call: str, code: str, message: str, *, hint: str | None = None, retryable: bool = False) -> None:
+        super().__init__(f"{call} was refused with {code}: {message}", hint=hint)
+        self.call = call
+        self.code = code
+        self.detail = message
+        self.retryable = retryable
+
+
+class ForeignChange(EnvironmentFailed):
+    """The service now serves `found`, which is not the `expected` revision of this session."""
+
+    def __init__(self, service: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"service {service!r} serves {found!r}, expected {expected!r}: somebody else deployed meanwhile",
+            hint="agree on who deploys, then resume the session",
+        )
+        self.service = service
+        self.expected = expected
+        self.found = found
+
+
+class StoreError(NetraLoopError):
+    """The store cannot be used as it is; nothing was written."""
+
+    exit_code = 5
+
+
+class StoreDamaged(StoreError):
+    """What is stored is not what was written, or belongs to another program. The file is left untouched."""
+
+
+class SessionHeld(StoreError):
+    """Another process holds the session; `holder` says which."""
+
+    def __init__(self, session: str, holder: str) -> None:
+        super().__init__(
+            f"session {session!r} is held by {holder}",
+            hint="wait for it, or end that process, then: netra-loop resume " + session,
+        )
+        self.session = session
+        self.holder = holder
+
+
+class StaleEpoch(StoreError):
+    """This process owned the session until another took it over; it must stop without writing."""
+
+    def __init__(self, session: str, ours: int, current: int) -> None:
+        super().__init__(
+            f"session {session!r} was taken over (our epoch {ours}, now {current})",
+            hint=f"netra-loop status {session}",
+        )
+
+
+class Paused(NetraLoopError):
+    """The session was asked to stop and did; everything known is stored. `why` is shown and journalled."""
+
+    exit_code = 75
+
+    def __init__(self, session: str, why: str) -> None:
+        super().__init__(f"paused: {why}", hint=f"netra-loop resume {session}")
+        self.session = session
+        self.why = why
+
+
+class Defect(NetraLoopError):
+    """A promise inside netra-loop was broken; please report it with the journal of the session."""

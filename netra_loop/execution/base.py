@@ -1,0 +1,112 @@
+"""What netra-loop needs of something that runs tests: `Runner`, a family of two (pytest's pool and YAML journeys)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from netra_loop.core.records import CollectedTest, CollectionError, Evidence, Outcome
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was collected. `fatal` is set where nothing could be (pytest's usage error, the interpreter died): its text.
+
+    `deselected` counts what pytest's own options left out; `warnings` are sentences for a person.
+    """
+
+    tests: tuple[CollectedTest, ...]
+    errors: tuple[CollectionError, ...] = ()
+    deselected: int = 0
+    fatal: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One attempt to make. `trace_id` (32 hex digits) is unique to it; requests the test makes carry it."""
+
+    id: str
+    attempt: int
+    trace_id: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker began the test."""
+
+    id: str
+    attempt: int
+    worker: str
+    started_at: datetime
+    trace_id: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A test ended, however it did. Each `Planned` gets exactly one, whatever happens to processes, unless the run is
+    cancelled. `traceback` is pytest's long report or the stacks of all threads; `message` one line."""
+
+    id: str
+    attempt: int
+    worker: str
+    started_at: datetime
+    duration_s: float
+    outcome: Outcome
+    trace_id: str
+    message: str | None = None
+    traceback: str = ""
+    output: str = ""
+    evidence: Evidence = Evidence()
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence for a person and the journal, such as why workers are spawned instead of forked."""
+
+    text: str
+
+
+RunEvent = Started | Finished | Notice
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """How the tests' interpreter is started. Paths are absolute; `env` is the whole environment of the tests' processes.
+
+    `timeout_s` bounds one test (setup, call and teardown together), `collect_timeout_s` the collection.
+    """
+
+    python: Path
+    root: Path
+    paths: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 16
+    timeout_s: float = 120.0
+    collect_timeout_s: float = 300.0
+    isolation: str = "worker"
+    testrun_uid: str = ""
+
+
+class Runner(Protocol):
+    """Something that collects and runs tests."""
+
+    async def collect(self) -> Collection:
+        """What there is to run. Called once, before `run`."""
+        ...
+
+    def run(self, plan: Sequence[Planned]) -> AsyncIterator[RunEvent]:
+        """Runs the plan in its order, as wide as it may, and says what happens as it happens.
+
+        Closing the iterator (or cancelling) stops: tests get SIGINT, SIGKILL after 3.5 s; nothing of theirs survives.
+        May be called more than once after one `collect` (retries).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends every process. Safe to repeat."""
+        ...
