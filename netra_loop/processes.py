@@ -1,0 +1,281 @@
+"""Processes of this machine: who one is, how to end it with all it started, how to tie it to our own life.
+
+A pid alone names nobody for long; `ProcessIdentity` does. What is ended here is ended by identity: a process is
+signalled only after it was seen to belong to the tree, through a handle (pidfd) that cannot come to mean another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import ctypes.util
+import math
+import os
+import signal as signals
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_FIRST_PAUSE_S = 0.005
+_LONGEST_PAUSE_S = 0.1
+_KILL_LIMIT_S = 10.0  # a process in uninterruptible sleep does not die before its device answers
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process, for good. `started` is seconds since boot on Linux (the wall clock may step), else since 1970."""
+
+    pid: int
+    started: float
+    boot_id: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    pid: int
+    parent: int
+    session: int
+    started: float
+    zombie: bool
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Who has `pid` now; None where nobody has, or only a zombie."""
+    row = _row(pid)
+    return None if row is None or row.zombie else ProcessIdentity(pid, row.started, _boot_id())
+
+
+def same(identity: ProcessIdentity) -> bool:
+    """Whether that very process still lives: not another one with its pid, not one from before a reboot, no zombie."""
+    return identify(identity.pid) == identity
+
+
+def send(identity: ProcessIdentity, signal: int) -> bool:
+    """Signals that very process; False where it is gone. Never reaches another process that got its pid."""
+    if not hasattr(os, "pidfd_open"):
+        return same(identity) and _kill(identity.pid, signal)
+    try:
+        handle = os.pidfd_open(identity.pid)
+    except OSError:
+        return False
+    try:
+        if not same(identity):
+            return False
+        signals.pidfd_send_signal(handle, signal)
+    except (ProcessLookupError, PermissionError):
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+async def end_tree(
+    pid: int, *, term_grace_s: float, first_signal: int = signals.SIGTERM
+) -> tuple[ProcessIdentity, ...]:
+    """Ends `pid` and all it started, those in sessions of their own included; returns who would not die: nobody.
+
+    Everyone found gets `first_signal` once; after `term_grace_s` seconds (0: at once, and no first signal) whoever is
+    left or has come meanwhile gets SIGKILL, sweep after sweep. Descendants that were orphaned before the call are found
+    only by the session that `pid` led; that works when `pid` itself is gone, too. Cancelling leaves what is not dead yet alive. The caller reaps `pid` itself; adopted orphans
+    (see `set_subreaper`) are reaped here. Raises ValueError for our own pid, and for init's.
+    """
+    return await _end(_Tree(_checked(pid)), term_grace_s, first_signal)
+
+
+async def end_known(
+    identity: ProcessIdentity, *, term_grace_s: float, first_signal: int = signals.SIGTERM
+) -> tuple[ProcessIdentity, ...]:
+    """`end_tree` for a process remembered from an earlier life of ours; does nothing where it is no longer that one."""
+    if not same(identity):
+        return ()
+    return await _end(_Tree(_checked(identity.pid)), term_grace_s, first_signal)
+
+
+def set_subreaper() -> bool:
+    """Makes orphans among our descendants our children instead of init's; False where the system cannot (not Linux)."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(signal: int = signals.SIGKILL) -> Callable[[], None]:
+    """A `preexec_fn`: the child gets `signal` when the thread that started it ends, however it ends.
+
+    Made before the fork, so that the child only makes system calls. Does nothing where the system cannot. The tie does
+    not pass to the child's own children.
+    """
+    call = _libc_prctl()
+    parent = os.getpid()
+
+    def tie() -> None:
+        if call is None:
+            return
+        call(_PR_SET_PDEATHSIG, signal, 0, 0, 0)
+        if os.getppid() != parent:  # it died between the fork and the call
+            os.kill(os.getpid(), signal)
+
+    return tie
+
+
+@dataclass
+class _Tree:
+    """The members seen so far. A member stays one when its parent dies and it is handed to somebody else."""
+
+    root: int
+    members: dict[int, float] = field(default_factory=dict)
+    sessions: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        row = _row(self.root)
+        if row is not None:
+            self._add(row)
+        else:  # the number cannot be given to another process while a session of its own still has members
+            self.sessions[self.root] = math.nan
+
+    def alive(self) -> list[ProcessIdentity]:
+        """Looks through the whole machine once; reaps what became ours; everyone who still runs."""
+        rows = {row.pid: row for row in _rows()}
+        for session, started in list(self.sessions.items()):
+            leader = rows.get(session)
+            if leader is not None and leader.started != started:
+                del self.sessions[session]
+        while new := [row for row in rows.values() if self._belongs(row, rows)]:
+            for row in new:
+                self._add(row)
+        living = []
+        for pid, started in list(self.members.items()):
+            now = rows.get(pid)
+            if now is None or now.started != started:
+                del self.members[pid]
+            elif now.zombie:
+                self._reap(now)
+            else:
+                living.append(ProcessIdentity(pid, started, _boot_id()))
+        return living
+
+    def _belongs(self, row: _Row, rows: dict[int, _Row]) -> bool:
+        if row.pid == os.getpid() or self.members.get(row.pid) == row.started:
+            return False
+        parent = rows.get(row.parent)
+        child = parent is not None and self.members.get(parent.pid) == parent.started
+        return child or row.session in self.sessions
+
+    def _add(self, row: _Row) -> None:
+        self.members[row.pid] = row.started
+        if row.session == row.pid:
+            self.sessions[row.session] = row.started
+
+    def _reap(self, row: _Row) -> None:
+        if row.pid != self.root and row.parent == os.getpid():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(row.pid, os.WNOHANG)
+
+
+async def _end(tree: _Tree, term_grace_s: float, first_signal: int) -> tuple[ProcessIdentity, ...]:
+    living = tree.alive()
+    if term_grace_s > 0:
+        for member in living:
+            send(member, first_signal)
+        living = await _until_gone(tree, term_grace_s, lambda _member: None)
+    if living:
+        living = await _until_gone(tree, _KILL_LIMIT_S, lambda member: send(member, signals.SIGKILL))
+    return tuple(living)
+
+
+async def _until_gone(tree: _Tree, limit_s: float, each: Callable[[ProcessIdentity], object]) -> list[ProcessIdentity]:
+    end = time.monotonic() + limit_s
+    pause_s = _FIRST_PAUSE_S
+    while living := tree.alive():
+        for member in living:
+            each(member)
+        left_s = end - time.monotonic()
+        if left_s <= 0:
+            break
+        await asyncio.sleep(min(pause_s, left_s))
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+    return living
+
+
+def _checked(pid: int) -> int:
+    if pid <= 1 or pid == os.getpid():
+        raise ValueError(f"pid {pid} is not a child's, expected one greater than 1 that is not our own")
+    return pid
+
+
+def _kill(pid: int, signal: int) -> bool:
+    try:
+        os.kill(pid, signal)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------- what the system knows
+
+
+def _rows() -> Iterator[_Row]:
+    pids = (
+        (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+        if _has_proc()
+        else iter(psutil.pids())
+    )
+    for pid in pids:
+        row = _row(pid)
+        if row is not None:
+            yield row
+
+
+def _row(pid: int) -> _Row | None:
+    return _row_from_proc(pid) if _has_proc() else _row_from_psutil(pid)
+
+
+def _row_from_proc(pid: int) -> _Row | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # the second field is the name in brackets, which may hold anything; field 3 comes after the last bracket
+    fields = text[text.rindex(b")") + 2 :].split()
+    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return _Row(pid, int(fields[1]), int(fields[3]), started, fields[0] in {b"Z", b"X"})
+
+
+def _row_from_psutil(pid: int) -> _Row | None:
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            zombie = process.status() == psutil.STATUS_ZOMBIE
+            return _Row(pid, process.ppid(), os.getsid(pid), process.create_time(), zombie)
+    except (psutil.Error, OSError):
+        return None
+
+
+@cache
+def _has_proc() -> bool:
+    return sys.platform == "linux" and Path("/proc/self/stat").exists()
+
+
+@cache
+def _boot_id() -> str:
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text().strip() if file.exists() else str(int(psutil.boot_time()))
+
+
+@cache
+def _libc_prctl() -> Callable[[int, int, int, int, int], int] | None:
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
+    call: Callable[[int, int, int, int, int], int] = library.prctl
+    return call
+
+
+def _prctl(option: int, value: int) -> bool:
+    call = _libc_prctl()
+    return call is not None and call(option, value, 0, 0, 0) == 0
