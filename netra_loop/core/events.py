@@ -47,6 +47,7 @@ class SessionStarted(Event):
     loop_file: str
     loop_text: str
     environment: str
+    first_phase: str
     vars: Mapping[str, str] = field(default_factory=dict)
     only: str | None = None
     max_iterations: int | None = None

@@ -1,0 +1,291 @@
+"""A session's state, as a fold over its events: `apply(state, recorded)` and nothing else makes one.
+
+    NEW ──session_started──▶ READY ──phase_started──▶ OPEN ──phase_finished──▶ READY ──session_ended──▶ ENDED
+                                                       │ ▲
+                                                       └─┘ phase_recovered, and every fact a phase records
+
+READY knows where to go next (`target`); OPEN is an intent without an outcome, which is what a crash leaves behind.
+`session_paused` and `session_failed` put a hold on READY or OPEN; only `session_resumed` takes it off again. The table
+`TRANSITIONS` is the whole truth about what may follow what: an event that is not in it raises and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from netra_loop.core import events as ev
+from netra_loop.core.records import Revision, TierVerdict, Verdict
+from netra_loop.errors import Defect
+
+
+class Mode(StrEnum):
+    """Where the machine stands."""
+
+    NEW = "new"
+    READY = "ready"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Status(StrEnum):
+    """The contract's `state` of a session."""
+
+    RUNNING = "running"
+    MET = "met"
+    UNMET = "unmet"
+    INCONCLUSIVE = "inconclusive"
+    STUCK = "stuck"
+    PAUSED = "paused"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether resuming can do nothing more."""
+        return self in {Status.MET, Status.UNMET, Status.INCONCLUSIVE, Status.STUCK}
+
+
+_PHASE_FACTS = ("revision_ready", "adopted", "auth_tried", "tests_selected", "logs_read", "goal_judged")
+
+TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
+    (Mode.NEW, "session_started"): Mode.READY,
+    (Mode.READY, "phase_started"): Mode.OPEN,
+    (Mode.OPEN, "phase_recovered"): Mode.OPEN,
+    (Mode.OPEN, "phase_finished"): Mode.READY,
+    (Mode.READY, "session_ended"): Mode.ENDED,
+    **{(Mode.OPEN, kind): Mode.OPEN for kind in _PHASE_FACTS},
+    **{
+        (mode, kind): mode
+        for mode in (Mode.READY, Mode.OPEN)
+        for kind in ("session_resumed", "session_paused", "session_failed", "noted", "waited")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What `record` said of one iteration. `signatures` are those of the findings that were open then."""
+
+    iteration: int
+    verdict: Verdict
+    signatures: frozenset[str]
+    tiers: tuple[TierVerdict, ...]
+    findings: Mapping[str, int]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything `decide` and `status` need to know. `target` is a phase, done, stop or pause; None while OPEN.
+
+    `visits` counts the starts of each phase within the iteration; `spent_s` is the time phases took, from monotonic
+    clocks; `recoveries` counts the crashes in the open phase since it last got anywhere.
+    """
+
+    mode: Mode = Mode.NEW
+    status: Status = Status.RUNNING
+    seq: int = 0
+    loop: str = ""
+    environment: str = ""
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    iteration: int = 1
+    phase: str | None = None
+    attempt: int = 0
+    opened_at: datetime | None = None
+    target: str | None = None
+    pause_taken: bool = False
+    last_outcome: str | None = None
+    last_uses: str | None = None
+    visits: Mapping[str, int] = field(default_factory=dict)
+    recoveries: int = 0
+    progress: int | None = None
+    spent_s: float = 0.0
+    max_iterations: int | None = None
+    revisions: Mapping[str, Revision] = field(default_factory=dict)
+    selection: ev.TestsSelected | None = None
+    log_entries: int = 0
+    logs_complete: bool | None = None
+    judged: tuple[Judged, ...] = ()
+    failed_deploy: Mapping[str, object] | None = None
+    iteration_started_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+
+    def judged_now(self) -> Judged | None:
+        """The verdict of the current iteration; None where `record` has not spoken yet."""
+        return self.judged[-1] if self.judged and self.judged[-1].iteration == self.iteration else None
+
+
+def fold(recorded: Iterable[ev.Recorded], state: State | None = None) -> State:
+    """The state after all of `recorded`, in order. Raises Defect on an event that cannot follow."""
+    state = state or State()
+    for item in recorded:
+        state = apply(state, item)
+    return state
+
+
+def apply(state: State, recorded: ev.Recorded) -> State:
+    """The state after one more event. Raises Defect, and changes nothing, where the table does not allow it."""
+    event = recorded.event
+    following = TRANSITIONS.get((state.mode, event.kind))
+    held = state.status in {Status.PAUSED, Status.FAILED}
+    if following is None or recorded.seq != state.seq + 1 or (held and event.kind not in {"session_resumed", "noted"}):
+        raise Defect(
+            f"event {recorded.seq} {event.kind!r} cannot follow event {state.seq} in mode {state.mode.value!r}"
+            f"{' while ' + state.status.value if held else ''}",
+            hint="keep the store and report it",
+        )
+    state = replace(state, mode=following, seq=recorded.seq, updated_at=recorded.at)
+    handler = _HANDLERS.get(type(event))
+    return handler(state, recorded) if handler else state
+
+
+def _session_started(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.SessionStarted)
+    return replace(
+        state,
+        loop=event.loop,
+        environment=event.environment,
+        started_at=recorded.at,
+        target=event.first_phase,
+        max_iterations=event.max_iterations,
+    )
+
+
+def _session_resumed(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.SessionResumed)
+    limit = event.max_iterations if event.max_iterations is not None else state.max_iterations
+    # A person who resumes after the session gave up asks for another try, so old crashes no longer count.
+    recoveries = 0 if state.status is not Status.RUNNING else state.recoveries
+    return replace(
+        state, status=Status.RUNNING, max_iterations=limit, exit_code=None, reason=None, recoveries=recoveries
+    )
+
+
+def _phase_started(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.PhaseStarted)
+    anew = event.iteration != state.iteration or not state.visits
+    state = replace(
+        state,
+        iteration=event.iteration,
+        phase=event.phase,
+        attempt=event.attempt,
+        opened_at=recorded.at,
+        target=None,
+        pause_taken=False,
+        recoveries=0,
+        progress=None,
+        last_uses=event.uses,
+        visits={**({} if anew else state.visits), str(event.phase): event.attempt},
+    )
+    if anew:
+        return replace(
+            state,
+            iteration_started_at=recorded.at,
+            selection=None,
+            log_entries=0,
+            logs_complete=None,
+            failed_deploy=None,
+        )
+    return state
+
+
+def _phase_recovered(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.PhaseRecovered)
+    moved = state.progress is None or event.progress != state.progress
+    first = state.progress is None
+    return replace(
+        state, progress=event.progress, recoveries=state.recoveries + 1 if first or not moved else 1
+    )
+
+
+def _phase_finished(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.PhaseFinished)
+    failed = event.facts if state.last_uses == "deploy" and event.outcome == "failed" else state.failed_deploy
+    return replace(
+        state,
+        target=event.target,
+        last_outcome=event.outcome,
+        spent_s=state.spent_s + max(0.0, event.duration_s),
+        failed_deploy=failed,
+    )
+
+
+def _revision_ready(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.RevisionReady)
+    revision = Revision(event.service, event.revision, event.url, event.ws_url, recorded.at)
+    return replace(state, revisions={**state.revisions, event.service: revision})
+
+
+def _tests_selected(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.TestsSelected)
+    return replace(state, selection=recorded.event)
+
+
+def _logs_read(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.LogsRead)
+    return replace(
+        state,
+        log_entries=state.log_entries + event.entries,
+        logs_complete=event.complete or bool(state.logs_complete),
+    )
+
+
+def _goal_judged(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.GoalJudged)
+    judged = Judged(
+        iteration=event.iteration,
+        verdict=Verdict(str(event.outcome)),
+        signatures=frozenset(event.signatures),
+        tiers=tuple(TierVerdict(**row) for row in event.tiers),
+        findings=dict(event.findings),
+        reasons=event.reasons,
+    )
+    earlier = tuple(item for item in state.judged if item.iteration != event.iteration)
+    return replace(state, judged=(*earlier, judged))
+
+
+def _session_paused(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.SessionPaused)
+    taken = state.mode is Mode.READY and state.target == "pause"
+    return replace(state, status=Status.PAUSED, exit_code=75, reason=event.why, pause_taken=taken)
+
+
+def _session_failed(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.SessionFailed)
+    return replace(state, status=Status.FAILED, exit_code=event.exit_code, reason=event.error)
+
+
+def _session_ended(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.SessionEnded)
+    return replace(state, status=Status(str(event.outcome)), exit_code=event.exit_code, reason=event.reason)
+
+
+_HANDLERS: Mapping[type[ev.Event], Callable[[State, ev.Recorded], State]] = {
+    ev.SessionStarted: _session_started,
+    ev.SessionResumed: _session_resumed,
+    ev.PhaseStarted: _phase_started,
+    ev.PhaseRecovered: _phase_recovered,
+    ev.PhaseFinished: _phase_finished,
+    ev.RevisionReady: _revision_ready,
+    ev.TestsSelected: _tests_selected,
+    ev.LogsRead: _logs_read,
+    ev.GoalJudged: _goal_judged,
+    ev.SessionPaused: _session_paused,
+    ev.SessionFailed: _session_failed,
+    ev.SessionEnded: _session_ended,
+}
