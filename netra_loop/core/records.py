@@ -310,7 +310,11 @@ class Revision:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one append commits, all of it or nothing. Empty parts are left out."""
+    """What one append commits, all of it or nothing. Empty parts are left out.
+
+    Selections and findings name no iteration themselves: it is `selected_iteration` or `findings_iteration`, or, where
+    that is 0, the iteration of the batch's first event.
+    """
 
     events: tuple[Any, ...] = ()  # core.events.Event; Any keeps records free of a cycle
     selected: tuple[Selected, ...] = ()
@@ -319,4 +323,5 @@ class Batch:
     results: tuple[Result, ...] = ()
     entries: tuple[LogEntry, ...] = ()
     findings: tuple[Finding, ...] = ()
+    findings_iteration: int = 0
     extra: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,179 @@
+"""What a journal promises: `Journal`, the one Protocol of this room.
+
+A session is a list of events with rows beside it (selection, attempts, results, log entries, findings). One `append` is
+one transaction: its events, its rows and the session's new head are all there or none is, and they are durable once it
+returns. A crash therefore falls before an append (nothing of it is there) or after it (all of it is); whoever was killed
+while it ran reads the journal to learn which.
+
+Events are numbered from 1 without gaps and chained: each carries a hash over itself and the hash before. What was read is
+what was written, or `StoreDamaged` says where it is not.
+
+All errors are `errors.StoreError` or a subclass (exit 5), a name that fits no session is `errors.UsageError` (exit 2), and
+breaking a rule written here is `errors.Defect`. Reads see every append that has returned, in whatever process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from netra_loop.core.events import Recorded
+from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.errors import UsageError
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class SessionHead:
+    """What `list` shows of a session: the fold's outermost facts, replaced by appends that change them.
+
+    `state` is contract's; `iteration` 0 and `phase` None before the first phase; `exit_code` None while it may go on.
+    """
+
+    id: str
+    loop: str
+    environment: str
+    state: str
+    iteration: int
+    phase: str | None
+    started_at: datetime
+    updated_at: datetime
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that owns a session now. `since` is when it took it."""
+
+    pid: int
+    host: str
+    since: datetime
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} (since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+class Journal(Protocol):
+    """Where sessions are remembered. Methods may be called from several tasks at once; appends then queue up.
+
+    Cancelling a read is free. Cancelling a write waits until its commit has either happened or cannot happen any more
+    (12 s at worst, mostly milliseconds) and then raises `CancelledError`: nothing is ever under way unseen.
+    """
+
+    async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
+        """Makes the session `head.id` with its first events and rows, in one transaction.
+
+        Needs no ownership, but may be called inside `own(head.id)`, which keeps everybody else out from the start.
+        StoreError where the id exists already.
+        """
+        ...
+
+    async def append(self, session: str, batch: Batch, head: SessionHead | None = None) -> tuple[Recorded, ...]:
+        """Commits the whole batch, and `head` where it is given, in one transaction; durable when it returns.
+
+        Answers with the events in their places, exactly as `events` will read them. Rows are upserts, so that the same
+        rows may come again (what was fetched or run twice is there once): by id in a selection, an iteration's findings and
+        durations; by id and attempt for attempts and results; by log, timestamp and insert id for log entries, where the
+        ids of joined tests add up and the entry stays with the iteration that read it first. Events are never upserts.
+
+        Only inside `own(session)`: Defect otherwise, StaleEpoch where another process took the session over meanwhile. In
+        both cases, and on every other error, nothing of the batch is written.
+        """
+        ...
+
+    async def events(self, session: str, after: int = 0) -> list[Recorded]:
+        """The events with a `seq` above `after`, in order, their chain verified. StoreDamaged where it is broken."""
+        ...
+
+    async def verify(self, session: str) -> int:
+        """Reads the whole chain and answers with the number of its events. StoreDamaged names the first broken one."""
+        ...
+
+    async def sessions(self) -> list[SessionHead]:
+        """Every session, the one made last first (by order of making, whatever the clocks said)."""
+        ...
+
+    async def find(self, name: str) -> SessionHead:
+        """The session `name` means: a full id, an unambiguous beginning of one, or `latest`. UsageError otherwise."""
+        ...
+
+    async def selection(self, session: str, iteration: int) -> list[Selected]:
+        """What was selected, in the order chosen."""
+        ...
+
+    async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
+        """Every attempt begun, finished or not, by start. One without a result was in flight when something ended us."""
+        ...
+
+    async def results(
+        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+    ) -> list[Result]:
+        """Results by iteration, place in the selection (start, where it has none) and attempt; None: every iteration.
+
+        `test` keeps one test's. Without `bodies` the three heavy fields (output, traceback, evidence) stay empty, which
+        makes counting a large iteration many times cheaper.
+        """
+        ...
+
+    async def count(self, session: str, iteration: int) -> int:
+        """How many results and log entries the iteration has stored so far: the progress measure of `PhaseRecovered`."""
+        ...
+
+    async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
+        """Log entries by timestamp; None: every iteration. `limit` keeps the newest so many, still oldest first."""
+        ...
+
+    async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
+        """The findings of an iteration in the order they were appended; None: of the newest iteration that stored any."""
+        ...
+
+    async def durations(self, loop: str) -> dict[str, float]:
+        """The last known duration, in seconds, of each test of that loop, over all its sessions."""
+        ...
+
+    def own(self, session: str) -> AbstractAsyncContextManager[int]:
+        """Exclusive ownership while the `async with` block runs; gives the new epoch.
+
+        A second owner, in this process or another, gets SessionHeld at once. The kernel lets go when a process dies,
+        however it dies. The session need not exist yet. Its epoch rises by one with each owner, and every append checks
+        it: an owner who lost the session without noticing gets StaleEpoch instead of writing.
+        """
+        ...
+
+    async def holder(self, session: str) -> Holder | None:
+        """Who owns the session now; None where nobody does, or its process died."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of files and threads; whatever was acknowledged stays. Safe to repeat."""
+        ...
+
+
+def choose(name: str, heads: Sequence[SessionHead]) -> SessionHead:
+    """The head `name` means among `heads` (newest first); the rule behind `Journal.find`. UsageError otherwise."""
+    if not heads:
+        raise UsageError(f"there is no session {name!r}: none was ever started here", hint="netra-loop run LOOP")
+    if name == LATEST:
+        return heads[0]
+    for head in heads:
+        if head.id == name:
+            return head
+    found = [head for head in heads if name and head.id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(
+            f"there is no session {name!r}, expected an id, its unambiguous beginning or {LATEST!r}; "
+            f"the newest are {_named(heads)}",
+            hint="netra-loop list",
+        )
+    raise UsageError(f"{name!r} could mean {len(found)} sessions: {_named(found)}", hint="type more of the id")
+
+
+def _named(heads: Sequence[SessionHead], most: int = 5) -> str:
+    names = ", ".join(head.id for head in heads[:most])
+    return names if len(heads) <= most else f"{names} and {len(heads) - most} more"
