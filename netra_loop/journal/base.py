@@ -1,15 +1,15 @@
 """What a journal promises: `Journal`, the one Protocol of this room.
 
-A session is a list of events with rows beside it (selection, attempts, results, log entries, findings). One `append` is
-one transaction: its events, its rows and the session's new head are all there or none is, and they are durable once it
-returns. A crash therefore falls before an append (nothing of it is there) or after it (all of it is); whoever was killed
-while it ran reads the journal to learn which.
+A session is a list of events with rows beside it (selection, attempts, results, log entries, findings). One `append`
+is one transaction: its events, its rows and the session's new head are all there or none is, and they are durable once
+it returns. A crash therefore falls before an append (nothing of it is there) or after it (all of it is); whoever was
+killed while it ran reads the journal to learn which.
 
-Events are numbered from 1 without gaps and chained: each carries a hash over itself and the hash before. What was read is
-what was written, or `StoreDamaged` says where it is not.
+Events are numbered from 1 without gaps and chained: each carries a hash over itself and the hash before. What was read
+is what was written, or `StoreDamaged` says where it is not.
 
-All errors are `errors.StoreError` or a subclass (exit 5), a name that fits no session is `errors.UsageError` (exit 2), and
-breaking a rule written here is `errors.Defect`. Reads see every append that has returned, in whatever process.
+All errors are `errors.StoreError` or a subclass (exit 5), a name that fits no session is `errors.UsageError` (exit 2),
+and breaking a rule written here is `errors.Defect`. Reads see every append that has returned, in whatever process.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ class Journal(Protocol):
         """Commits the whole batch, and `head` where it is given, in one transaction; durable when it returns.
 
         Answers with the events in their places, exactly as `events` will read them. Rows are upserts, so that the same
-        rows may come again (what was fetched or run twice is there once): by id in a selection, an iteration's findings and
-        durations; by id and attempt for attempts and results; by log, timestamp and insert id for log entries, where the
+        rows may come again (what was fetched or run twice is there once): by id in a selection and an iteration's
+        findings; by id and attempt for attempts and results; by log, timestamp and insert id for log entries, where the
         ids of joined tests add up and the entry stays with the iteration that read it first. Events are never upserts.
 
-        Only inside `own(session)`: Defect otherwise, StaleEpoch where another process took the session over meanwhile. In
-        both cases, and on every other error, nothing of the batch is written.
+        Only inside `own(session)`: Defect otherwise, StaleEpoch where another process took the session over meanwhile.
+        In both cases, and on every other error, nothing of the batch is written.
         """
         ...
 
@@ -106,7 +106,7 @@ class Journal(Protocol):
         ...
 
     async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
-        """Every attempt begun, finished or not, by start. One without a result was in flight when something ended us."""
+        """Every attempt begun, finished or not, by start. One without a result was in flight when the end came."""
         ...
 
     async def results(
@@ -120,7 +120,7 @@ class Journal(Protocol):
         ...
 
     async def count(self, session: str, iteration: int) -> int:
-        """How many results and log entries the iteration has stored so far: the progress measure of `PhaseRecovered`."""
+        """How many results and log entries the iteration has stored so far: the progress of `PhaseRecovered`."""
         ...
 
     async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
@@ -128,7 +128,7 @@ class Journal(Protocol):
         ...
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
-        """The findings of an iteration in the order they were appended; None: of the newest iteration that stored any."""
+        """An iteration's findings in the order they were appended; None: of the newest iteration that stored any."""
         ...
 
     async def durations(self, loop: str) -> dict[str, float]:
