@@ -1,0 +1,382 @@
+"""Records to rows and back: plain values that every database (and the in-memory twin) can hold.
+
+Instants become RFC 3339 text in UTC, which sorts as time does; lists and mappings become canonical JSON text; the heavy
+part of a result becomes one blob, compressed where that pays. Text columns lose what no database takes: NUL and lone
+surrogates become visible replacement marks. JSON and blobs keep both.
+
+Reading raises ValueError, KeyError or TypeError on what this version cannot have written; callers say where it was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import Any, cast
+
+from netra_loop.clock import from_rfc3339, rfc3339
+from netra_loop.core.events import Event, Recorded, from_row
+from netra_loop.core.records import (
+    AttemptStarted,
+    Authenticity,
+    Batch,
+    Cause,
+    Claim,
+    Contact,
+    Evidence,
+    Exchange,
+    Finding,
+    FindingState,
+    Frame,
+    LogEntry,
+    Outcome,
+    Result,
+    RootCause,
+    Selected,
+    Symptom,
+)
+from netra_loop.errors import Defect
+from netra_loop.journal.base import SessionHead
+
+Row = dict[str, Any]
+
+GENESIS = "0" * 64  # the hash before a session's first event
+COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
+_NUL = "\N{SYMBOL FOR NULL}"
+_INSTANTS = {"started_at", "first_at", "last_at", "at"}
+
+
+def clean(text: str) -> str:
+    """`text` as a text column can hold it: NUL becomes U+2400, a lone surrogate U+FFFD."""
+    if text.isascii():
+        return text.replace("\0", _NUL)
+    return text.replace("\0", _NUL).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def canonical(value: Any) -> str:
+    """The one JSON spelling of `value`: keys sorted, no spaces, ASCII. Defect where JSON cannot say it."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Defect(f"a value for the journal is no plain JSON: {error}") from error
+
+
+def _opt(text: str | None) -> str | None:
+    return None if text is None else clean(text)
+
+
+def _tuple(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+# ---------------------------------------------------------------------------------------------------- events
+
+
+def chain_hash(before: str, session: str, row: Mapping[str, Any]) -> str:
+    """The hash of an event row (as stored, `detail` being text) that follows the one whose hash is `before`."""
+    said = [before, session, *(row[key] for key in ("seq", "at", "iteration", "phase", "attempt", "event", "outcome"))]
+    return hashlib.sha256(canonical([*said, row["detail"]]).encode()).hexdigest()
+
+
+def event_to_row(session: str, before: str, recorded: Recorded) -> Row:
+    """The row of an event that follows the one whose hash is `before`."""
+    row = recorded.row()
+    row["at"] = rfc3339(recorded.at)
+    row["phase"], row["outcome"] = _opt(row["phase"]), _opt(row["outcome"])
+    row["detail"] = canonical(row["detail"])
+    row["session"] = session
+    row["hash"] = chain_hash(before, session, row)
+    return row
+
+
+def event_from_row(row: Mapping[str, Any]) -> Recorded:
+    """The reverse of `event_to_row`; the chain is verified elsewhere."""
+    event = from_row({**row, "detail": json.loads(row["detail"])})
+    return Recorded(row["seq"], from_rfc3339(row["at"]), event)
+
+
+def events_to_rows(session: str, seq: int, before: str, at: datetime, events: Iterable[Event]) -> list[Row]:
+    """Rows for `events`, which come after number `seq` whose hash is `before`; all were committed `at` once."""
+    rows: list[Row] = []
+    for event in events:
+        rows.append(event_to_row(session, before, Recorded(seq + len(rows) + 1, at, event)))
+        before = rows[-1]["hash"]
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------- heads
+
+
+def head_to_row(head: SessionHead) -> Row:
+    """Every field of the head; the store adds its own columns."""
+    return {
+        "id": head.id,
+        "loop": clean(head.loop),
+        "environment": clean(head.environment),
+        "state": str(head.state),
+        "iteration": head.iteration,
+        "phase": _opt(head.phase),
+        "started_at": rfc3339(head.started_at),
+        "updated_at": rfc3339(head.updated_at),
+        "exit_code": head.exit_code,
+    }
+
+
+def head_from_row(row: Mapping[str, Any]) -> SessionHead:
+    """The reverse of `head_to_row`; further columns are passed over."""
+    known = {f.name: row[f.name] for f in fields(SessionHead)}
+    known["started_at"], known["updated_at"] = from_rfc3339(row["started_at"]), from_rfc3339(row["updated_at"])
+    return SessionHead(**known)
+
+
+# ---------------------------------------------------------------------------------------------------- tests
+
+
+def selected_to_row(session: str, iteration: int, item: Selected) -> Row:
+    """One selected test."""
+    return {
+        "session": session,
+        "iteration": iteration,
+        "id": clean(item.id),
+        "tier": _opt(item.tier),
+        "position": item.position,
+        "reason": clean(item.reason),
+        "path": _opt(item.path),
+        "line": item.line,
+    }
+
+
+def selected_from_row(row: Mapping[str, Any]) -> Selected:
+    """The reverse of `selected_to_row`."""
+    return Selected(row["id"], row["tier"], row["position"], row["reason"], row["path"], row["line"])
+
+
+def attempt_to_row(session: str, item: AttemptStarted) -> Row:
+    """One attempt begun."""
+    return {
+        "session": session,
+        "iteration": item.iteration,
+        "id": clean(item.id),
+        "attempt": item.attempt,
+        "worker": clean(item.worker),
+        "started_at": rfc3339(item.started_at),
+        "trace_id": clean(item.trace_id),
+    }
+
+
+def attempt_from_row(row: Mapping[str, Any]) -> AttemptStarted:
+    """The reverse of `attempt_to_row`."""
+    started_at = from_rfc3339(row["started_at"])
+    return AttemptStarted(row["id"], row["iteration"], row["attempt"], row["worker"], started_at, row["trace_id"])
+
+
+def result_to_row(session: str, item: Result) -> Row:
+    """One result, its heavy fields in `body`."""
+    return {
+        "session": session,
+        "iteration": item.iteration,
+        "id": clean(item.id),
+        "attempt": item.attempt,
+        "tier": _opt(item.tier),
+        "outcome": item.outcome.value,
+        "duration_s": item.duration_s,
+        "started_at": rfc3339(item.started_at),
+        "worker": clean(item.worker),
+        "revision": _opt(item.revision),
+        "trace_id": clean(item.trace_id),
+        "flaky": item.flaky,
+        "authenticity": item.authenticity.value,
+        "reasons": canonical(item.reasons),
+        "stage": _opt(item.stage),
+        "symptom": item.symptom.value if item.symptom is not None else None,
+        "message": _opt(item.message),
+        "body": _body(item),
+    }
+
+
+def result_from_row(row: Mapping[str, Any]) -> Result:
+    """The reverse of `result_to_row`; a row read without its `body` leaves the heavy fields empty."""
+    body = row.get("body")
+    heavy = _unbody(body) if body is not None else {}
+    return Result(
+        id=row["id"],
+        tier=row["tier"],
+        iteration=row["iteration"],
+        attempt=row["attempt"],
+        outcome=Outcome(row["outcome"]),
+        duration_s=row["duration_s"],
+        started_at=from_rfc3339(row["started_at"]),
+        worker=row["worker"],
+        revision=row["revision"],
+        trace_id=row["trace_id"],
+        flaky=bool(row["flaky"]),
+        authenticity=Authenticity(row["authenticity"]),
+        reasons=_tuple(row["reasons"]),
+        stage=row["stage"],
+        symptom=Symptom(row["symptom"]) if row["symptom"] is not None else None,
+        message=row["message"],
+        output=heavy.get("output", ""),
+        traceback=heavy.get("traceback", ""),
+        evidence=heavy.get("evidence", Evidence()),
+    )
+
+
+def _body(item: Result) -> bytes | None:
+    parts: Row = {}
+    if item.output:
+        parts["output"] = item.output
+    if item.traceback:
+        parts["traceback"] = item.traceback
+    evidence = item.evidence
+    for name, items in (
+        ("contacts", evidence.contacts),
+        ("exchanges", evidence.exchanges),
+        ("frames", evidence.frames),
+    ):
+        if items:
+            parts[name] = [_plain(one) for one in items]
+    if evidence.mocked:
+        parts["mocked"] = evidence.mocked
+    if not parts:
+        return None
+    raw = canonical(parts).encode()
+    return zlib.compress(raw) if len(raw) > COMPRESS_ABOVE else raw
+
+
+def _plain(item: Contact | Exchange | Frame) -> Row:
+    row: Row = {}
+    for f in fields(item):
+        value = getattr(item, f.name)
+        if value is not None:
+            row[f.name] = rfc3339(value) if f.name in _INSTANTS else value
+    return row
+
+
+def _unbody(body: bytes) -> Row:
+    try:
+        raw = bytes(body) if bytes(body[:1]) == b"{" else zlib.decompress(body)
+    except zlib.error as error:
+        raise ValueError(f"the body of a result cannot be unpacked: {error}") from error
+    parts = json.loads(raw)
+    evidence = Evidence(
+        contacts=tuple(Contact(**_timed(one)) for one in parts.get("contacts", ())),
+        exchanges=tuple(Exchange(**{"status": None, **_timed(one)}) for one in parts.get("exchanges", ())),
+        frames=tuple(Frame(**_timed(one)) for one in parts.get("frames", ())),
+        mocked=tuple(parts.get("mocked", ())),
+    )
+    return {"output": parts.get("output", ""), "traceback": parts.get("traceback", ""), "evidence": evidence}
+
+
+def _timed(row: Row) -> Row:
+    return {key: from_rfc3339(value) if key in _INSTANTS else value for key, value in row.items()}
+
+
+# ---------------------------------------------------------------------------------------------------- logs
+
+
+def entry_to_row(session: str, item: LogEntry) -> Row:
+    """One log entry."""
+    return {
+        "session": session,
+        "log": clean(item.log),
+        "timestamp": rfc3339(item.timestamp),
+        "insert_id": clean(item.insert_id),
+        "iteration": item.iteration,
+        "severity": clean(item.severity),
+        "service": clean(item.service),
+        "revision": clean(item.revision),
+        "message": clean(item.message),
+        "trace_id": _opt(item.trace_id),
+        "payload": canonical(item.payload) if item.payload is not None else None,
+        "request": canonical(item.request) if item.request is not None else None,
+        "tests": canonical(item.tests),
+    }
+
+
+def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
+    """The reverse of `entry_to_row`."""
+    return LogEntry(
+        timestamp=from_rfc3339(row["timestamp"]),
+        severity=row["severity"],
+        log=row["log"],
+        service=row["service"],
+        revision=row["revision"],
+        message=row["message"],
+        insert_id=row["insert_id"],
+        trace_id=row["trace_id"],
+        payload=json.loads(row["payload"]) if row["payload"] is not None else None,
+        request=json.loads(row["request"]) if row["request"] is not None else None,
+        tests=_tuple(row["tests"]),
+        iteration=row["iteration"],
+    )
+
+
+def joined(earlier: Mapping[str, Any], later: Row) -> Row:
+    """`later` as it replaces `earlier`, the same entry: tests add up, the iteration stays the first one's."""
+    tests = tuple(dict.fromkeys((*_tuple(earlier["tests"]), *_tuple(later["tests"]))))
+    return {**later, "tests": canonical(tests), "iteration": earlier["iteration"]}
+
+
+def entry_key(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What makes an entry one: log, timestamp and insert id."""
+    return (row["log"], row["timestamp"], row["insert_id"])
+
+
+# ---------------------------------------------------------------------------------------------------- findings
+
+
+def finding_to_row(session: str, iteration: int, position: int, item: Finding) -> Row:
+    """One finding, the `position`-th of its batch."""
+    return {
+        "session": session,
+        "iteration": iteration,
+        "id": clean(item.id),
+        "position": position,
+        "state": item.state.value,
+        "cause": item.cause.value,
+        "symptom": item.symptom.value,
+        "signature": clean(item.signature),
+        "title": clean(item.title),
+        "impact": _opt(item.impact),
+        "tests": canonical(item.tests),
+        "first_iteration": item.first_iteration,
+        "last_iteration": item.last_iteration,
+        "root_cause": canonical(asdict(item.root_cause)) if item.root_cause is not None else None,
+        "stage": _opt(item.stage),
+        "whys": canonical(item.whys),
+        "claims": canonical([asdict(claim) for claim in item.claims]),
+    }
+
+
+def finding_from_row(row: Mapping[str, Any]) -> Finding:
+    """The reverse of `finding_to_row`."""
+    return Finding(
+        id=row["id"],
+        state=FindingState(row["state"]),
+        cause=Cause(row["cause"]),
+        symptom=Symptom(row["symptom"]),
+        signature=row["signature"],
+        title=row["title"],
+        impact=row["impact"],
+        tests=_tuple(row["tests"]),
+        first_iteration=row["first_iteration"],
+        last_iteration=row["last_iteration"],
+        root_cause=RootCause(**json.loads(row["root_cause"])) if row["root_cause"] is not None else None,
+        stage=row["stage"],
+        whys=_tuple(row["whys"]),
+        claims=tuple(Claim(**claim) for claim in json.loads(row["claims"])),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- batches
+
+
+def iteration_of(batch: Batch, explicit: int) -> int:
+    """The iteration that a batch's selections or findings belong to: `explicit`, else its first event's. Defect: none."""
+    iteration = explicit or (cast("Event", batch.events[0]).iteration if batch.events else 0)
+    if iteration < 1:
+        raise Defect("a batch with selections or findings names no iteration, expected one from 1 on")
+    return iteration
