@@ -60,7 +60,7 @@ def from_rfc3339(text: str) -> datetime:
     return instant.astimezone(UTC)
 
 
-class Elapsed(Exception):  # noqa: N818 - an outcome, told in the past tense
+class Elapsed(Exception):
     """What was waited for did not happen in time. Not a TimeoutError, which the network itself may raise."""
 
 
