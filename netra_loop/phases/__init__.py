@@ -1,0 +1,1 @@
+"""What we do: one module for each word of `uses`. Phases do not know each other."""

@@ -1,0 +1,107 @@
+"""What `${…}` stands for, at the moment it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from netra_loop.core import template
+from netra_loop.core.records import Revision
+from netra_loop.core.spec import EnvironmentSpec, LoopSpec
+from netra_loop.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The values of all variables. `token` and `git` are looked up beforehand, since that takes time; `git` is empty
+    outside a repository. `saved` are a journey's own names."""
+
+    spec: LoopSpec
+    environment: str
+    session: str
+    iteration: int
+    environ: Mapping[str, str]
+    revisions: Mapping[str, Revision] = field(default_factory=dict)
+    token: str | None = None
+    git: Mapping[str, str] = field(default_factory=dict)
+    saved: Mapping[str, str] = field(default_factory=dict)
+
+    def lookup(self, name: str) -> str | None:
+        """The value of `name`, such as `vars.user`; None where it is not set. Raises UsageError where it cannot be
+        known yet, such as the URL of a service before its deploy."""
+        root, _, rest = name.partition(".")
+        match root:
+            case "env":
+                return self.environ.get(rest)
+            case "vars":
+                value = self.spec.vars.get(rest)
+                return None if value is None else template.render(value, self.lookup)
+            case "environment":
+                return self._environment(rest)
+            case "services":
+                return self._service(rest)
+            case "auth":
+                return self.token
+            case "git":
+                return self.git.get(rest)
+            case "session":
+                return self.session
+            case "iteration":
+                return str(self.iteration)
+            case "saved":
+                return self.saved.get(rest)
+        return None
+
+    def text(self, value: str) -> str:
+        """`value` with everything filled in."""
+        return template.render(value, self.lookup)
+
+    def any(self, value: Any) -> Any:
+        """The same for the strings within lists and mappings."""
+        return template.render_any(value, self.lookup)
+
+    def with_token(self, token: str | None) -> Scope:
+        """The same scope with `${auth.token}` known."""
+        return replace(self, token=token)
+
+    def with_saved(self, saved: Mapping[str, str]) -> Scope:
+        """The same scope with a journey's saved names."""
+        return replace(self, saved=saved)
+
+    def spec_environment(self) -> EnvironmentSpec:
+        """The environment this session runs in."""
+        return self.spec.environments[self.environment]
+
+    def service_url(self, service: str) -> str | None:
+        """Where a service is tested: its own `url`, else that of its revision; None before it has either."""
+        custom = self.spec.services[service].url
+        if custom is not None:
+            return self.text(custom).rstrip("/")
+        revision = self.revisions.get(service)
+        return revision.url if revision else None
+
+    def _environment(self, rest: str) -> str | None:
+        if rest == "name":
+            return self.environment
+        value = getattr(self.spec_environment(), rest, None)
+        return value if isinstance(value, str) and rest != "name" else None
+
+    def _service(self, rest: str) -> str | None:
+        service, _, what = rest.rpartition(".")
+        url = self.service_url(service)
+        revision = self.revisions.get(service)
+        value = {"url": url, "ws_url": websocket_url(url), "revision": revision.name if revision else None}.get(what)
+        if value is None:
+            raise UsageError(
+                f"${{services.{rest}}} is not known yet: service {service!r} has no revision",
+                hint="put a phase that uses deploy or attach before this one, or give the service a url",
+            )
+        return value
+
+
+def websocket_url(url: str | None) -> str | None:
+    """`url` with ws for http and wss for https."""
+    if url is None:
+        return None
+    return "ws" + url.removeprefix("http") if url.startswith("http") else url

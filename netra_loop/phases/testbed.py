@@ -1,0 +1,123 @@
+"""What a test is given, and which runners a loop's tests need: shared by `select` and `execute`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from netra_loop.core.records import JOURNEY_PREFIX
+from netra_loop.core.spec import LoopSpec
+from netra_loop.errors import UsageError
+from netra_loop.execution.base import PoolOptions, Runner
+from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.scope import Scope, websocket_url
+from netra_loop.phases.serving import ensure_serving
+
+
+@dataclass(frozen=True)
+class Runners:
+    """The runners of a loop; None where it has no tests of that kind."""
+
+    pool: Runner | None
+    journeys: Runner | None
+
+    def of(self, test: str) -> Runner | None:
+        """The one that runs `test`."""
+        return self.journeys if test.startswith(JOURNEY_PREFIX) else self.pool
+
+
+async def runners(context: PhaseContext) -> tuple[Runners, Scope]:
+    """The runners, with the revisions seen to serve and a fresh token, and the scope they were made with."""
+    await ensure_serving(context)
+    scope = context.scope()
+    token = await context.tools.token(scope, context.event)
+    scope = scope.with_token(token)
+    spec = context.spec
+    pool = await context.tools.pool(pool_options(context, scope)) if spec.tests and spec.tests.paths else None
+    journeys = context.tools.journeys(tuple(spec.journeys.values()), scope) if spec.journeys else None
+    return Runners(pool, journeys), scope
+
+
+def pool_options(context: PhaseContext, scope: Scope) -> PoolOptions:
+    """How this iteration's pytest is started."""
+    spec, tests = context.spec, context.spec.tests
+    assert tests is not None
+    root = spec.root_dir
+    return PoolOptions(
+        python=interpreter(spec, scope),
+        root=root,
+        paths=tuple(_test_path(spec, root, scope.text(path)) for path in tests.paths),
+        args=tuple(scope.text(word) for word in tests.args),
+        env=environment(context, scope),
+        workers=tests.workers,
+        timeout_s=tests.timeout_s,
+        isolation=tests.isolation,
+        testrun_uid=context.session,
+    )
+
+
+def environment(context: PhaseContext, scope: Scope) -> Mapping[str, str]:
+    """The whole environment of the tests' processes (contract, "What a test is given")."""
+    spec = context.spec
+    given = dict(context.tools.environ)
+    given |= {
+        "NETRA_LOOP_SESSION": context.session,
+        "NETRA_LOOP_ITERATION": str(context.iteration),
+        "NETRA_LOOP_ENV": scope.environment,
+    }
+    for place, service in enumerate(spec.services):
+        url = scope.service_url(service)
+        if url is None:
+            continue
+        given[f"NETRA_LOOP_URL_{service.upper().replace('-', '_')}"] = url
+        if place == 0:
+            given |= {"NETRA_LOOP_URL": url, "NETRA_LOOP_WS_URL": websocket_url(url) or ""}
+    revision = first_revision(context)
+    if revision is not None:
+        given["NETRA_LOOP_REVISION"] = revision
+    if scope.token is not None:
+        given["NETRA_LOOP_TOKEN"] = scope.token
+    if spec.tests is not None:
+        given |= {name: scope.text(value) for name, value in spec.tests.env.items()}
+    return given
+
+
+def first_revision(context: PhaseContext) -> str | None:
+    """The short name of the first service's revision: the one results are about."""
+    for service in context.spec.services:
+        revision = context.state().revisions.get(service)
+        return revision.name if revision else None
+    return None
+
+
+def interpreter(spec: LoopSpec, scope: Scope) -> Path:
+    """The tests' interpreter: an absolute path, one relative to the loop file, or a name on PATH."""
+    assert spec.tests is not None
+    if spec.tests.python is None:
+        return Path(sys.executable)
+    named = scope.text(spec.tests.python)
+    if "/" in named:
+        # Not resolved: a virtual environment's python is a link, and following it would leave the environment.
+        path = spec.base_dir / Path(named).expanduser()
+        if path.is_file():
+            return path
+    else:
+        found = shutil.which(named, path=scope.environ.get("PATH"))
+        if found is not None:
+            return Path(found)
+    raise UsageError(
+        f"the tests' interpreter {named!r} was not found",
+        hint=f"mend tests.python in {spec.path.name}, or make the environment: python -m venv … && … pip install pytest",
+    )
+
+
+def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
+    """A path of the loop file as pytest takes it, relative to its working directory where it lies there, so that node
+    ids read as in a plain pytest. A `::` part is kept."""
+    file, separator, node = given.partition("::")
+    path = (spec.base_dir / file).resolve()
+    shown = path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path
+    return f"{shown}{separator}{node}"

@@ -1,0 +1,42 @@
+"""The only reader of the environment: every other module is handed a `Settings`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE_FOLDER = ".netra-loop"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. `environ` is a copy; `store` None means SQLite beside the folder `loops/`."""
+
+    environ: Mapping[str, str]
+    store: str | None
+    ci: bool
+    cwd: Path
+
+    def state_dir(self, start: Path | None = None) -> Path:
+        """`.netra-loop/` beside the nearest folder `loops/`, from `start` (default: the working directory) upwards.
+
+        Where no folder holds `loops/`, the nearest existing `.netra-loop/` upwards, else one in the start itself.
+        """
+        origin = (start or self.cwd).resolve()
+        for folder in (origin, *origin.parents):
+            if (folder / "loops").is_dir() or (folder / STATE_FOLDER).is_dir():
+                return folder / STATE_FOLDER
+        return origin / STATE_FOLDER
+
+
+def read(store: str | None = None) -> Settings:
+    """The settings of this process; `store` (the command line's) wins over `NETRA_LOOP_STORE`."""
+    environ = dict(os.environ)
+    return Settings(
+        environ=environ,
+        store=store or environ.get("NETRA_LOOP_STORE") or None,
+        ci=environ.get("CI", "").lower() not in {"", "0", "false"},
+        cwd=Path.cwd(),
+    )
