@@ -1,0 +1,110 @@
+"""The pytest plugin of every process of the pool: settles options, reports the collection, then hands over.
+
+In the zygote `pytest_runtestloop` serves fork commands; in a fork, and in a spawned worker, it runs tests. Both ways lead
+back out through pytest's own `pytest_sessionfinish`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from . import collection, fork_safety, worker, zygote
+from .wire import Line, Message
+
+_CHUNK = 500  # tests in one message: keeps both sides' buffers small
+
+
+class Plugin:
+    """`order` is the orchestrator's: `role` zygote or worker, `args`, `scratch`, and who the worker is."""
+
+    def __init__(self, line: Line, order: Message) -> None:
+        self.line = line
+        self.order = order
+        self.ran = False
+        self.notes: List[str] = []  # noqa: UP006
+        self.errors: List[Dict[str, str]] = []  # noqa: UP006
+        self.deselected = 0
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_cmdline_main(self, config: Any) -> Iterator[None]:
+        """Before any plugin acts on them: options that would take the running of tests out of our hands."""
+        self._settle(config.option)
+        if self.order["role"] == "worker":
+            worker.enrol(config, self.order)
+        yield
+
+    def pytest_configure(self, config: Any) -> None:
+        """What suites written for pytest-xdist rely on, where it is not installed."""
+        if not config.pluginmanager.hasplugin("xdist"):
+            config.addinivalue_line("markers", "xdist_group: tests of one group run in one worker, one after the other")
+            config.pluginmanager.register(XdistFixtures(), "netra-loop-fixtures")
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Files that could not be collected, and those that skipped themselves."""
+        if report.failed:
+            self.errors.append({"id": report.nodeid, "text": collection.text_of(report)})
+        elif report.skipped:
+            self.notes.append("{} was skipped at collection: {}".format(report.nodeid, collection.skip_reason(report)))
+
+    def pytest_deselected(self, items: Any) -> None:
+        """Counts what pytest's own options left out."""
+        self.deselected += len(items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Replaces pytest's loop."""
+        self._report(session)
+        self.ran = True
+        if self.order["role"] == "worker":
+            worker.Worker(self.line, session, self.order, fresh=True).serve()
+            return True
+        child = zygote.Zygote(self.line, session).serve()
+        if child is not None:  # this is the fork
+            self.line = child.line
+            child.serve()
+        return True
+
+    def _settle(self, option: Any) -> None:
+        if getattr(option, "maxfail", 0):
+            option.maxfail = 0
+            self.notes.append("--maxfail (or -x) is ignored: every selected test gets its result")
+        inert = {"numprocesses": None, "dist": "no", "tx": [], "distload": False, "looponfail": False, "usepdb": False,
+                 "trace": False, "xmlpath": None, "stepwise": False, "collectonly": False}  # fmt: skip
+        for name, value in inert.items():
+            if hasattr(option, name):
+                setattr(option, name, value)
+
+    def _report(self, session: Any) -> None:
+        folder = os.getcwd()
+        tests = [collection.describe(item, folder) for item in session.items]
+        for start in range(0, len(tests), _CHUNK):
+            self.line.send({"is": "tests", "tests": tests[start : start + _CHUNK]})
+        reason = fork_safety.unsafe()
+        self.line.send(
+            {
+                "is": "collected",
+                "errors": self.errors,
+                "deselected": self.deselected,
+                "notes": self.notes,
+                "spawn": reason,
+                "python": sys.version.split()[0],
+            }
+        )
+
+
+class XdistFixtures:
+    """The two fixtures of pytest-xdist, with its meaning."""
+
+    @pytest.fixture(scope="session")
+    def worker_id(self, request: Any) -> str:
+        """`gw0` and so on."""
+        return getattr(request.config, "workerinput", {}).get("workerid", "master")
+
+    @pytest.fixture(scope="session")
+    def testrun_uid(self, request: Any) -> str:
+        """The same in all workers of one run."""
+        return getattr(request.config, "workerinput", {}).get("testrunuid", "")

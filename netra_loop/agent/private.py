@@ -1,0 +1,95 @@
+"""Makes a worker's own what a fork shares: captured output, temporary folders, random numbers, stack dumps.
+
+pytest captures into temporary files whose offset belongs to all forks together; here each worker's descriptors are bent
+onto files of its own, under the same numbers, so that whoever kept a stream from collection time goes on writing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import os
+import random
+import signal
+from typing import Any
+
+from .outcome import SIDE
+from .wire import Message
+
+_kept: list[Any] = []  # open for as long as the process lives; a closed file would free its number for a test's
+
+
+def dump_signal() -> int:
+    """The signal that makes a worker write the stacks of all its threads; no test has a use for it."""
+    return int(signal.SIGRTMAX) - 3 if hasattr(signal, "SIGRTMAX") else int(signal.SIGUSR2)
+
+
+def separate(config: Any, order: Message, *, forked: bool) -> None:
+    """`order["files"]` is the common beginning of the names of this worker's files: `.log .out .err .stacks`."""
+    files = order["files"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if forked:
+        atexit._clear()  # the zygote's exit handlers are the zygote's
+        _own_output(files)
+        _own_folder(config, files)
+        random.seed()
+    _own_capture(config, files)
+    stacks = open(files + ".stacks", "w")  # noqa: SIM115
+    _kept.append(stacks)
+    faulthandler.enable(file=stacks)
+    faulthandler.register(dump_signal(), file=stacks, all_threads=True)
+
+
+def _bend(number: int, path: str) -> None:
+    new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    inheritable = os.get_inheritable(number)
+    os.dup2(new, number, inheritable)
+    os.close(new)
+
+
+def _own_output(files: str) -> None:
+    for number in (1, 2):
+        _bend(number, files + ".log")
+
+
+def _own_capture(config: Any, files: str) -> None:
+    manager = config.pluginmanager.getplugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    for name, stream in (("out", ".out"), ("err", ".err")):
+        capture = getattr(capturing, name, None)
+        try:
+            number = capture.tmpfile.fileno()
+        except Exception:  # captured in memory, or not at all: nothing is shared
+            continue
+        saved = getattr(capture, "targetfd_save", None)
+        if saved is not None:
+            _bend(saved, files + ".log")
+        _bend(number, files + stream)
+        capture.snap = _bounded_snap(capture, number)
+
+
+def _bounded_snap(capture: Any, number: int) -> Any:
+    # a flood of output stays on the disk: only its head and tail are ever read into memory
+    whole = capture.snap
+
+    def snap() -> Any:
+        size = os.fstat(number).st_size
+        if size <= 4 * SIDE or not isinstance(capture.EMPTY_BUFFER, str):
+            return whole()
+        head = os.pread(number, SIDE, 0).decode("utf-8", "replace")
+        tail = os.pread(number, SIDE, size - SIDE).decode("utf-8", "replace")
+        os.ftruncate(number, 0)
+        os.lseek(number, 0, os.SEEK_SET)
+        return "{}\n[... {} of {} bytes left out ...]\n{}".format(head, size - 2 * SIDE, size, tail)
+
+    return snap
+
+
+def _own_folder(config: Any, files: str) -> None:
+    factory = getattr(config, "_tmp_path_factory", None)
+    try:
+        base = factory.getbasetemp()
+        factory._given_basetemp = base / ("popen-" + os.path.basename(files))
+        factory._basetemp = None
+    except Exception:
+        pass

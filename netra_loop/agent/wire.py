@@ -1,0 +1,101 @@
+"""Messages between a tests' process and the orchestrator: JSON objects, each after its length in four bytes.
+
+Blocking, for one thread. What the tests may replace at run time (time, json, socket functions) was taken hold of here at
+import, before any of them could.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+import time
+from typing import Any, Dict, Optional
+
+Message = Dict[str, Any]  # noqa: UP006 - evaluated at run time, where Python may be 3.9
+
+_HEAD = struct.Struct("!I")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+# in a tuple, where libraries that freeze time by replacing module attributes do not find them
+_CLOCKS = (time.time, time.monotonic)
+
+
+def wall() -> float:
+    """Seconds since 1970, whatever the running test made of `time.time`."""
+    return _CLOCKS[0]()
+
+
+def monotonic() -> float:
+    """`time.monotonic`, whatever the running test made of it."""
+    return _CLOCKS[1]()
+
+
+def clean(text: str) -> str:
+    """`text` without lone surrogates, which no UTF-8 can carry."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Line:
+    """One connection to the orchestrator. It belongs to the process that made it; a copy in a fork ends that fork."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.connect(path)
+        self._poll = select.poll
+        self._buffer = bytearray()
+        self._owner = os.getpid()
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self._socket.fileno()
+
+    def send(self, message: Message) -> None:
+        """Raises OSError where the orchestrator is gone."""
+        if os.getpid() != self._owner:
+            os._exit(1)  # a test forked and let its child run back into pytest: that child speaks for nobody
+        body = _encode(message).encode("utf-8")
+        self._socket.sendall(_HEAD.pack(len(body)) + body)
+
+    def receive(self) -> Optional[Message]:  # noqa: UP045
+        """Waits for the next message; None once the orchestrator has closed."""
+        while True:
+            message = self._take()
+            if message is not None:
+                return message
+            data = self._socket.recv(1 << 16)
+            if not data:
+                return None
+            self._buffer += data
+
+    def peek(self) -> Optional[Message]:  # noqa: UP045
+        """The next message where one is there already, else None; does not wait."""
+        while True:
+            message = self._take()
+            if message is not None:
+                return message
+            poll = self._poll()
+            poll.register(self._socket.fileno(), select.POLLIN)
+            if not poll.poll(0):
+                return None
+            data = self._socket.recv(1 << 16)
+            if not data:
+                return None
+            self._buffer += data
+
+    def close(self) -> None:
+        """Lets go of the connection; the other side reads its end."""
+        self._socket.close()
+
+    def _take(self) -> Optional[Message]:  # noqa: UP045
+        if len(self._buffer) < _HEAD.size:
+            return None
+        (length,) = _HEAD.unpack_from(self._buffer)
+        end = _HEAD.size + length
+        if len(self._buffer) < end:
+            return None
+        message = _decode(self._buffer[_HEAD.size : end].decode("utf-8"))
+        del self._buffer[:end]
+        return message  # type: ignore[no-any-return]

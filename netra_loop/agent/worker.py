@@ -1,0 +1,135 @@
+"""One worker: takes tests one after the other, runs each through pytest's own protocol, tells what came of it.
+
+The next test is asked for when the current one is being torn down, not before: so no test waits behind a long one, and
+fixtures of wider scope are torn down exactly when pytest would. See `Upcoming`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any, List, Optional
+
+import pytest
+
+from . import evidence, outcome, private
+from .wire import Line, Message, wall
+
+
+def enrol(config: Any, order: Message) -> None:
+    """Makes this process the worker that pytest-xdist's conventions describe."""
+    os.environ["PYTEST_XDIST_WORKER"] = order["name"]
+    os.environ["PYTEST_XDIST_WORKER_COUNT"] = str(order["count"])
+    os.environ["PYTEST_XDIST_TESTRUNUID"] = order["uid"]
+    config.workerinput = {
+        "workerid": order["name"],
+        "workercount": order["count"],
+        "testrunuid": order["uid"],
+        "mainargv": list(sys.argv),
+    }
+    config.workeroutput = {}
+
+
+class Upcoming:
+    """The `nextitem` of a test while it is not yet known which that is: it asks when it is first looked at.
+
+    pytest looks when it tears the test down (`listchain`); an empty chain, where nothing comes, means what None means.
+    """
+
+    def __init__(self, worker: Worker, key: int) -> None:
+        self._worker = worker
+        self._key = key
+
+    def listchain(self) -> List[Any]:  # noqa: UP006
+        """The next test's chain of collectors; empty where there is no next test."""
+        item = self._worker.ask(self._key)
+        return [] if item is None else item.listchain()  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._worker.ask(self._key), name)
+
+
+class Worker:
+    """Runs the tests of `session` that the orchestrator names by their index."""
+
+    def __init__(self, line: Line, session: Any, order: Message, *, fresh: bool) -> None:
+        self.line = line
+        self._session = session
+        self._order = order
+        self._token: Optional[Message] = None  # noqa: UP045 - read ahead: what comes after the current test
+        self._quit = False
+        self._reports: List[Any] = []  # noqa: UP006
+        self._key = -1
+        private.separate(session.config, order, forked=not fresh)
+
+    @classmethod
+    def in_fork(cls, session: Any, order: Message) -> Worker:
+        """The worker of a process that was forked a moment ago."""
+        line = Line(order["socket"])
+        line.send({"is": "hello", "token": order["token"], "pid": os.getpid()})
+        enrol(session.config, order)
+        return cls(line, session, order, fresh=False)
+
+    def serve(self) -> None:
+        """Until told to quit, or the orchestrator is gone, or a test ended the session."""
+        self._session.config.pluginmanager.register(self, "netra-loop-worker")
+        self.line.send({"is": "ready"})
+        try:
+            while not self._quit:
+                message = self._token or self.line.receive()
+                self._token = None
+                if message is None or message["is"] == "quit":
+                    return
+                if message["is"] == "run":
+                    self._run(message)
+        except KeyboardInterrupt:
+            return
+
+    def ask(self, key: int) -> Any:
+        """The item that comes after test `key`, None where nothing does."""
+        if self._token is None and key == self._key:
+            self.line.send({"is": "ask", "key": key})
+            self._token = self.line.receive() or {"is": "quit"}
+        return self._item(self._token)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Keeps the reports of the running test; tells what is known once its call is over, in case teardown hangs."""
+        self._reports.append(report)
+        if report.when == "call" and not hasattr(report, "context"):
+            self._tell("called")
+
+    def _item(self, message: Optional[Message]) -> Any:  # noqa: UP045
+        return self._session.items[message["index"]] if message and message["is"] == "run" else None
+
+    def _run(self, message: Message) -> None:
+        self._key = message["key"]
+        item = self._session.items[message["index"]]
+        self._reports = []
+        self._token = self.line.peek()
+        self.line.send({"is": "began", "key": self._key, "at": wall()})
+        evidence.begin(message["trace"])
+        following = Upcoming(self, self._key) if self._token is None else self._item(self._token)
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        except (pytest.exit.Exception, KeyboardInterrupt, SystemExit) as stop:
+            self._stopped(stop)
+            return
+        except BaseException:
+            self._stopped(None, traceback.format_exc())
+            return
+        self._tell("ended", evidence=evidence.end())
+        self._reports = []
+
+    def _stopped(self, stop: Optional[BaseException], text: str = "") -> None:  # noqa: UP045
+        # pytest would end the session here; for us only this worker ends, and another takes its place
+        kind = "pytest.exit" if isinstance(stop, pytest.exit.Exception) else type(stop).__name__
+        why = "pytest broke inside the test" if stop is None else "{}: {}".format(kind, stop).rstrip(": ")
+        self._tell("ended", stopped=why, traceback=text or traceback.format_exc(), evidence=evidence.end())
+        self._quit = True
+
+    def _tell(self, what: str, **more: Any) -> None:
+        message = outcome.judge(self._reports, self._session.config)
+        message.update(more)
+        message.update({"is": what, "key": self._key})
+        self.line.send(message)

@@ -1,0 +1,132 @@
+"""The process that collected once: forks a worker for each command, tells how each ended, keeps no orphan alive.
+
+A fork takes milliseconds and shares all that was imported. The zygote and every worker are subreapers: while a worker
+lives, nothing it started can leave it; once it is dead, what it left becomes the zygote's child and is killed here before
+its end is told.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from typing import Any, Dict, Optional
+
+from . import system
+from .wire import Line, Message, monotonic
+from .worker import Worker
+
+_SWEEP_LIMIT_S = 5.0
+
+
+class Zygote:
+    """Serves one orchestrator until it says quit or goes away."""
+
+    def __init__(self, line: Line, session: Any) -> None:
+        self._line = line
+        self._session = session
+        self._workers: Dict[int, int] = {}  # noqa: UP006 - pid to pidfd, -1 where there is none
+        self._kept = system.children()  # what conftest files started stays
+
+    def serve(self) -> Optional[Worker]:  # noqa: UP045
+        """None when told to quit; in each fork, the worker it is to be."""
+        system.adopt_orphans()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a group's SIGINT is for tests
+        self._basetemp()
+        try:
+            while True:
+                if self._ready():
+                    message = self._line.receive()
+                    if message is None or message["is"] == "quit":
+                        self._end_all()
+                        return None
+                    worker = self._fork(message)
+                    if worker is not None:
+                        return worker
+                self._reap()
+        finally:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+    def _ready(self) -> bool:
+        poll = select.poll()
+        poll.register(self._line.fileno(), select.POLLIN)
+        blind = False
+        for handle in self._workers.values():
+            if handle >= 0:
+                poll.register(handle, select.POLLIN)
+            else:
+                blind = True
+        events = poll.poll(50 if blind else None)
+        return any(handle == self._line.fileno() for handle, _ in events)
+
+    def _fork(self, order: Message) -> Optional[Worker]:  # noqa: UP045
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            system.die_with(parent)
+            system.adopt_orphans()
+            self._line.close()
+            for handle in self._workers.values():
+                if handle >= 0:
+                    os.close(handle)
+            self._workers.clear()
+            return Worker.in_fork(self._session, order)
+        try:
+            handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        except OSError:
+            handle = -1
+        self._workers[pid] = handle
+        self._line.send({"is": "forked", "token": order["token"], "pid": pid})
+        return None
+
+    def _reap(self) -> None:
+        ended = []
+        for pid, handle in list(self._workers.items()):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found == 0:
+                continue
+            del self._workers[pid]
+            if handle >= 0:
+                os.close(handle)
+            ended.append((pid, status))
+        if ended:
+            self._sweep()
+        for pid, status in ended:
+            signaled = os.WIFSIGNALED(status)
+            code = -os.WTERMSIG(status) if signaled else os.WEXITSTATUS(status)
+            self._line.send({"is": "gone", "pid": pid, "code": code})
+
+    def _sweep(self) -> None:
+        end = monotonic() + _SWEEP_LIMIT_S
+        while monotonic() < end:
+            orphans = system.children() - set(self._workers) - self._kept
+            if not orphans:
+                return
+            for pid in orphans:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                except (ProcessLookupError, ChildProcessError, PermissionError):
+                    self._kept.add(pid)
+
+    def _end_all(self) -> None:
+        for pid, handle in list(self._workers.items()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+            if handle >= 0:
+                os.close(handle)
+        self._workers.clear()
+        self._sweep()
+
+    def _basetemp(self) -> None:
+        # made before the first fork, so that all workers' folders lie in one, as with pytest-xdist
+        factory = getattr(self._session.config, "_tmp_path_factory", None)
+        try:
+            if factory is not None:
+                factory.getbasetemp()
+        except Exception:
+            pass
