@@ -1,0 +1,1 @@
+"""Who decides when: drives a session from one commit to the next."""

@@ -1,0 +1,206 @@
+"""Drives a session: fold the journal, decide, append the intent, let the phase act, append the outcome.
+
+A crash can only fall between two appends. Before an intent: nothing happened. After it: the phase's `reconcile` finds out.
+After an outcome: the next process decides the same as this one would have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from netra_loop.clock import Clock
+from netra_loop.core import events as ev
+from netra_loop.core.machine import End, GiveUp, Pause, Recover, Start, decide, target_of
+from netra_loop.core.records import Batch
+from netra_loop.core.spec import LoopSpec, PhaseSpec
+from netra_loop.core.state import Mode, State, Status, fold
+from netra_loop.engine.signals import Stop
+from netra_loop.errors import Defect, EnvironmentFailed, NetraLoopError, StoreError
+from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.phases.base import Phase, PhaseContext, PhaseResult
+from netra_loop.report.observer import Observer
+
+MakeContext = Callable[["Driver", PhaseSpec, int, int], PhaseContext]
+
+
+class Driver:
+    """One process's work on one session, which it must own (`Journal.own`) all the while."""
+
+    def __init__(
+        self,
+        session: str,
+        spec: LoopSpec,
+        journal: Journal,
+        phases: Mapping[str, Phase],
+        make_context: MakeContext,
+        clock: Clock,
+        observer: Observer,
+        stop: Stop,
+    ) -> None:
+        self.session = session
+        self.spec = spec
+        self.state = State()
+        self._journal = journal
+        self._phases = phases
+        self._make_context = make_context
+        self._clock = clock
+        self._observer = observer
+        self._stop = stop
+        self._appending = asyncio.Lock()
+
+    async def start(self, started: ev.SessionStarted, at: datetime) -> None:
+        """Makes the session; nothing exists before this returns."""
+        head = SessionHead(self.session, started.loop, started.environment, Status.RUNNING, 1, None, at, at)
+        recorded = await self._journal.create(head, Batch(events=(started,)))
+        self._took_in(recorded)
+
+    async def load(self) -> State:
+        """Folds what earlier processes left."""
+        self.state = fold(await self._journal.events(self.session))
+        return self.state
+
+    async def resume(self, max_iterations: int | None) -> None:
+        """Says that this process goes on with it."""
+        resumed = ev.SessionResumed(
+            iteration=self.state.iteration, pid=os.getpid(), host=socket.gethostname(), max_iterations=max_iterations
+        )
+        await self.append(Batch(events=(resumed,)))
+
+    async def append(self, batch: Batch) -> None:
+        """Commits `batch` and folds its events. One at a time; what it returns from is durable."""
+        async with self._appending:
+            head = self._head(batch)
+            self._took_in(await self._journal.append(self.session, batch, head))
+
+    async def drive(self) -> State:
+        """Goes on until the session ends, pauses or fails, and returns its state then.
+
+        An error of the tree is recorded before it is raised again; so is anything unexpected, as a defect.
+        """
+        while True:
+            try:
+                if not await self._advance():
+                    return self.state
+            except StoreError:
+                raise  # what cannot be stored cannot be recorded either
+            except NetraLoopError as error:
+                await self._failed(error)
+                raise
+            except Exception as error:
+                defect = Defect(f"{type(error).__name__}: {error}", hint=f"netra-loop journal {self.session}")
+                await self._failed(defect)
+                raise defect from error
+
+    async def _advance(self) -> bool:
+        """One command; False once there is nothing more to do here."""
+        command = decide(self.spec, self.state)
+        if isinstance(command, End):
+            if self.state.mode is not Mode.ENDED:
+                ended = ev.SessionEnded(
+                    iteration=self.state.iteration,
+                    outcome=command.status.value,
+                    exit_code=command.exit_code,
+                    reason=command.reason,
+                )
+                await self.append(Batch(events=(ended,)))
+            return False
+        if isinstance(command, GiveUp):
+            raise EnvironmentFailed(
+                f"phase {command.phase!r} ended netra-loop's process {command.recoveries} times in a row",
+                hint=f"see what it does to this machine, then: netra-loop resume {self.session}",
+            )
+        if isinstance(command, Pause):
+            return await self._pause(command.why)
+        if self._stop.why is not None:
+            return await self._pause(self._stop.why)
+        return await self._perform(command)
+
+    async def _perform(self, command: Start | Recover) -> bool:
+        phase = self.spec.phase(command.phase)
+        where = {"iteration": command.iteration, "phase": phase.name, "attempt": command.attempt}
+        if isinstance(command, Recover):
+            progress = await self._journal.count(self.session, command.iteration)
+            await self.append(Batch(events=(ev.PhaseRecovered(progress=progress, **where),)))  # type: ignore[arg-type]
+            if isinstance(decide(self.spec, self.state), GiveUp):
+                return True
+        else:
+            await self.append(Batch(events=(ev.PhaseStarted(uses=phase.uses, **where),)))  # type: ignore[arg-type]
+        began = self._clock.monotonic()
+        context = self._make_context(self, phase, command.iteration, command.attempt)
+        actor = self._phases[phase.uses]
+        result = await self._act(actor.reconcile(context) if isinstance(command, Recover) else actor.run(context))
+        if result is None:
+            return await self._pause(self._stop.why or "asked to")
+        finished = ev.PhaseFinished(
+            outcome=result.outcome,
+            target=self.spec.phases[0].name if result.again else target_of(self.spec, phase, result.outcome),
+            summary=result.summary,
+            duration_s=round(self._clock.monotonic() - began, 3),
+            facts=result.facts,
+            **where,  # type: ignore[arg-type]
+        )
+        await self.append(replace(result.batch, events=(*result.batch.events, finished)))
+        return True
+
+    async def _act(self, work: object) -> PhaseResult | None:
+        """What the phase returns; None where it was interrupted by a request to stop."""
+        task: asyncio.Task[PhaseResult] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        asked = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            task.cancel()
+            try:
+                return await task
+            except asyncio.CancelledError:
+                return None
+        finally:
+            task.cancel()
+            asked.cancel()
+            await asyncio.gather(task, asked, return_exceptions=True)
+
+    async def _pause(self, why: str) -> bool:
+        await self.append(Batch(events=(ev.SessionPaused(iteration=self.state.iteration, why=why),)))
+        return False
+
+    async def _failed(self, error: NetraLoopError) -> None:
+        event = ev.SessionFailed(
+            iteration=self.state.iteration,
+            phase=self.state.phase,
+            exit_code=error.exit_code,
+            error=str(error),
+            hint=error.hint,
+        )
+        await self.append(Batch(events=(event,)))
+
+    def _head(self, batch: Batch) -> SessionHead | None:
+        """The row `list` will show once `batch` is in; None where it changes nothing there."""
+        if not batch.events or self.state.started_at is None:
+            return None
+        now = self._clock.now()
+        ahead = fold(
+            (ev.Recorded(self.state.seq + place, now, event) for place, event in enumerate(batch.events, 1)),
+            self.state,
+        )
+        return SessionHead(
+            self.session,
+            ahead.loop,
+            ahead.environment,
+            ahead.status.value,
+            ahead.iteration,
+            ahead.phase,
+            self.state.started_at,
+            now,
+            ahead.exit_code,
+        )
+
+    def _took_in(self, recorded: tuple[ev.Recorded, ...]) -> None:
+        self.state = fold(recorded, self.state)
+        for item in recorded:
+            self._observer.event(item)

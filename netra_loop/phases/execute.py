@@ -1,0 +1,214 @@
+"""`uses: execute`: every selected test gets a result, each stored as soon as it is known."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from netra_loop.core.authenticity import assess
+from netra_loop.core.events import Noted
+from netra_loop.core.findings import symptom_of
+from netra_loop.core.records import AttemptStarted, Batch, Outcome, Result, Selected
+from netra_loop.core.stages import furthest
+from netra_loop.errors import Defect
+from netra_loop.execution.base import Finished, Notice, Planned, RunEvent, Runner, Started
+from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.testbed import Runners, environment_hosts, first_revision, runners
+
+_BATCH = 500  # rows in one commit; what queues up while one commit is under way goes into the next
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What turns a runner's report into a result."""
+
+    context: PhaseContext
+    tiers: Mapping[str, str | None]
+    hosts: tuple[tuple[str, int | None], ...]
+    revision: str | None
+
+    def started(self, event: Started) -> AttemptStarted:
+        iteration = self.context.iteration
+        return AttemptStarted(event.id, iteration, event.attempt, event.worker, event.started_at, event.trace_id)
+
+    def result(self, event: Finished, flaky: bool) -> Result:
+        """The row for `event`: judged, then redacted, so that nothing secret reaches the store."""
+        context, text = self.context, self.context.redactor.text
+        authenticity, reasons = assess(
+            event.outcome, event.evidence, event.duration_s, self.hosts, mode=context.spec.goal.authenticity
+        )
+        result = Result(
+            id=event.id,
+            tier=self.tiers.get(event.id),
+            iteration=context.iteration,
+            attempt=event.attempt,
+            outcome=event.outcome,
+            duration_s=event.duration_s,
+            started_at=event.started_at,
+            worker=event.worker,
+            revision=self.revision,
+            trace_id=event.trace_id,
+            flaky=flaky and event.outcome is Outcome.PASSED,
+            authenticity=authenticity,
+            reasons=tuple(reasons),
+            stage=furthest(event.evidence),
+            message=None if event.message is None else text(event.message),
+            output=text(event.output),
+            traceback=text(event.traceback),
+            evidence=context.redactor.evidence(event.evidence),
+        )
+        return replace(result, symptom=symptom_of(result))
+
+
+class Execute:
+    """Runs the selection. A test that finished is never run again; one that was in flight when a process died is, as a
+    new attempt."""
+
+    async def run(self, context: PhaseContext) -> PhaseResult:
+        """See `Phase.run`."""
+        return await self._execute(context, since=None)
+
+    async def reconcile(self, context: PhaseContext) -> PhaseResult:
+        """See `Phase.reconcile`: goes on with the tests that have no result since this attempt of the phase began."""
+        return await self._execute(context, since=context.state().opened_at)
+
+    async def _execute(self, context: PhaseContext, since: datetime | None) -> PhaseResult:
+        selection = await context.journal.selection(context.session, context.iteration)
+        done = await _finished_since(context, since) if since is not None else {}
+        context.observer.plan(len(selection))
+        for result in done.values():
+            context.observer.finished(result)
+        todo = [item for item in selection if item.id not in done]
+        results = dict(done)
+        if todo or _failures(results):
+            found, _ = await runners(context)
+            bench = _Bench(
+                context,
+                {item.id: item.tier for item in selection},
+                environment_hosts(context),
+                first_revision(context),
+            )
+            await self._rounds(bench, found, todo, results)
+        return _summary(selection, results)
+
+    async def _rounds(
+        self, bench: _Bench, found: Runners, todo: Sequence[Selected], results: dict[str, Result]
+    ) -> None:
+        """The first attempt of each, then the retries of what failed, all on the same revision."""
+        context = bench.context
+        tries = await _attempts_so_far(context)
+        failed: dict[str, int] = defaultdict(int)
+        for test in _failures(results):
+            failed[test] = 1
+        batch: Sequence[str] = [item.id for item in todo]
+        retries = context.spec.tests.retries if context.spec.tests else 0
+        while True:
+            plan = [Planned(test, tries[test] + 1, secrets.token_hex(16)) for test in batch]
+            async for result in _run(bench, found, plan, failed):
+                results[result.id] = result
+                tries[result.id] = result.attempt
+                if result.outcome.is_failure:
+                    failed[result.id] += 1
+            batch = [test for test in _failures(results) if failed[test] <= retries]
+            if not batch:
+                return
+
+
+async def _run(
+    bench: _Bench, found: Runners, plan: Sequence[Planned], failed: Mapping[str, int]
+) -> AsyncIterator[Result]:
+    """Runs `plan` on both runners at once and gives each result once it is stored.
+
+    Cancelled, it lets the runners end their tests, stores what they still said, and passes the cancellation on.
+    """
+    queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+    parts: dict[Runner, list[Planned]] = defaultdict(list)
+    for planned in plan:
+        runner = found.of(planned.id)
+        if runner is None:
+            raise Defect(f"test {planned.id!r} was selected, but nothing here can run it")
+        parts[runner].append(planned)
+    pumps = [asyncio.create_task(_pump(runner, part, queue)) for runner, part in parts.items()]
+    open_pumps = len(pumps)
+    missing = {planned.id for planned in plan}
+    try:
+        while open_pumps:
+            events = [await queue.get()]
+            while len(events) < _BATCH and not queue.empty():
+                events.append(queue.get_nowait())
+            open_pumps -= sum(event is None for event in events)
+            for result in await _store(bench, [event for event in events if event is not None], failed):
+                missing.discard(result.id)
+                yield result
+        for pump in pumps:
+            pump.result()
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        late = [event for event in _drain(queue) if event is not None]
+        if late:
+            await _store(bench, late, failed)
+    if missing:
+        raise Defect(f"{len(missing)} selected tests were never reported, among them {min(missing)!r}")
+
+
+async def _pump(runner: Runner, plan: Sequence[Planned], queue: asyncio.Queue[RunEvent | None]) -> None:
+    try:
+        async with aclosing(runner.run(plan)) as events:  # type: ignore[type-var]
+            async for event in events:
+                queue.put_nowait(event)
+    finally:
+        queue.put_nowait(None)
+
+
+def _drain(queue: asyncio.Queue[RunEvent | None]) -> Iterable[RunEvent | None]:
+    while not queue.empty():
+        yield queue.get_nowait()
+
+
+async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str, int]) -> list[Result]:
+    """Commits what was said, then shows it: nothing reaches a person before it is durable."""
+    context = bench.context
+    started = tuple(bench.started(event) for event in events if isinstance(event, Started))
+    results = [bench.result(event, failed.get(event.id, 0) > 0) for event in events if isinstance(event, Finished)]
+    notes = tuple(
+        context.stamp(Noted(text=context.redactor.text(event.text))) for event in events if isinstance(event, Notice)
+    )
+    await context.record(Batch(events=notes, started=started, results=tuple(results)))
+    for item in started:
+        context.observer.started(item)
+    for result in results:
+        context.observer.finished(result)
+    return results
+
+
+async def _finished_since(context: PhaseContext, since: datetime) -> dict[str, Result]:
+    """The latest result of each test that this attempt of the phase has already stored."""
+    stored = await context.journal.results(context.session, context.iteration, bodies=False)
+    return {result.id: result for result in stored if result.started_at >= since}
+
+
+async def _attempts_so_far(context: PhaseContext) -> defaultdict[str, int]:
+    """How often each test was begun in this iteration, whether or not it ended."""
+    tries: defaultdict[str, int] = defaultdict(int)
+    for attempt in await context.journal.attempts(context.session, context.iteration):
+        tries[attempt.id] = max(tries[attempt.id], attempt.attempt)
+    return tries
+
+
+def _failures(results: Mapping[str, Result]) -> list[str]:
+    return [test for test, result in results.items() if result.outcome.is_failure]
+
+
+def _summary(selection: Sequence[Selected], results: Mapping[str, Result]) -> PhaseResult:
+    counts: dict[str, int] = defaultdict(int)
+    for result in results.values():
+        counts[result.outcome.value] += 1
+    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "no test ran"
+    return PhaseResult("ok", told, {"selected": len(selection), "reported": len(results), **counts})

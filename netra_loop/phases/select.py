@@ -1,0 +1,72 @@
+"""`uses: select`: which tests run, in which order, and why."""
+
+from __future__ import annotations
+
+import asyncio
+
+from netra_loop.core.events import Noted, TestsSelected
+from netra_loop.core.records import Batch
+from netra_loop.core.selection import failed_tests, select
+from netra_loop.execution.base import Collection
+from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.testbed import Runners, runners
+
+
+class Select:
+    """Collects once and chooses. It changes nothing outside the journal, so after a crash it is simply done again."""
+
+    async def run(self, context: PhaseContext) -> PhaseResult:
+        """See `Phase.run`. What could not be collected is kept beside the selection; `record` judges it."""
+        found, _ = await runners(context)
+        collection = await _collect(found)
+        spec = context.spec
+        chosen = select(
+            collection.tests,
+            tuple(spec.journeys.values()),
+            spec.tiers,
+            only=context.only,
+            failed_before=await _failed_before(context),
+            durations=await context.journal.durations(spec.name),
+        )
+        errors = [{"id": error.id, "text": context.redactor.text(error.text)} for error in collection.errors]
+        if collection.fatal is not None:
+            errors.append({"id": "collection", "text": context.redactor.text(collection.fatal)})
+        left_out = len(collection.tests) + len(spec.journeys) - len(chosen)
+        fact = TestsSelected(
+            selected=len(chosen),
+            deselected=collection.deselected + left_out,
+            full=context.only is None,
+            collection_errors=tuple(errors),
+        )
+        notes = tuple(context.stamp(Noted(text=context.redactor.text(text))) for text in collection.warnings)
+        batch = Batch(
+            events=(*notes, context.stamp(fact)), selected=tuple(chosen), selected_iteration=context.iteration
+        )
+        context.observer.plan(len(chosen))
+        summary = f"{len(chosen)} tests selected"
+        if left_out + collection.deselected:
+            summary += f", {left_out + collection.deselected} left out"
+        if errors:
+            summary += f", {len(errors)} collection error{'' if len(errors) == 1 else 's'}"
+        return PhaseResult("ok", summary, {"selected": len(chosen), "errors": len(errors)}, batch)
+
+    async def reconcile(self, context: PhaseContext) -> PhaseResult:
+        """See `Phase.reconcile`."""
+        return await self.run(context)
+
+
+async def _collect(found: Runners) -> Collection:
+    """Both runners' collections as one. A journey needs no collecting beyond its loop file."""
+    kinds = [runner for runner in (found.pool,) if runner is not None]
+    collections = await asyncio.gather(*(runner.collect() for runner in kinds))
+    return collections[0] if collections else Collection(())
+
+
+async def _failed_before(context: PhaseContext) -> frozenset[str]:
+    """The tests whose last attempt failed in the iteration before, or, in the first, in the loop's session before."""
+    if context.iteration > 1:
+        return failed_tests(await context.journal.results(context.session, context.iteration - 1, bodies=False))
+    for head in await context.journal.sessions():
+        if head.loop == context.spec.name and head.id != context.session and head.iteration:
+            return failed_tests(await context.journal.results(head.id, head.iteration, bodies=False))
+    return frozenset()
