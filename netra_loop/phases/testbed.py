@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from netra_loop.core.records import JOURNEY_PREFIX
 from netra_loop.core.spec import LoopSpec
@@ -15,6 +16,8 @@ from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.scope import Scope, websocket_url
 from netra_loop.phases.serving import ensure_serving
+
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 @dataclass(frozen=True)
@@ -121,3 +124,24 @@ def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
     path = (spec.base_dir / file).resolve()
     shown = path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path
     return f"{shown}{separator}{node}"
+
+
+def environment_hosts(context: PhaseContext) -> tuple[tuple[str, int | None], ...]:
+    """The hosts (with their port, None: any) that belong to the environment under test: the services' own, those the
+    loop file lists, and, for a loop without services, those its own URLs name."""
+    scope = context.scope()
+    urls = [scope.service_url(service) for service in context.spec.services]
+    if not context.spec.services and context.spec.tests is not None:
+        urls += [scope.text(value) for value in context.spec.tests.env.values() if "://" in value or "${" in value]
+    hosts = [parts for url in urls if url for parts in _host_of(url)]
+    for listed in context.environment.hosts:
+        host, _, port = scope.text(listed).partition(":")
+        hosts.append((host, int(port) if port.isdigit() else None))
+    return tuple(dict.fromkeys(hosts))
+
+
+def _host_of(url: str) -> list[tuple[str, int | None]]:
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.scheme not in _DEFAULT_PORTS:
+        return []
+    return [(parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])]

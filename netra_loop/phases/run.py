@@ -1,0 +1,116 @@
+"""`uses: run`: a command of the loop's author, such as a fixer or a gate."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from netra_loop.clock import Elapsed, within
+from netra_loop.core.brief import brief_json, brief_markdown
+from netra_loop.core import template
+from netra_loop.errors import UsageError
+from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.testbed import environment
+from netra_loop.processes import die_with_parent, end_tree
+
+_HEAD = _TAIL = 32_768  # bytes of output kept from either end
+_DEFAULT_TIMEOUT_S = 1800.0
+_GRACE_S = 3.0
+_READ_ON_S = 1.0
+
+
+class Run:
+    """Runs the command with the brief at hand. It has no probe, so after a crash it is run again; what an earlier
+    process left running was ended with it."""
+
+    async def run(self, context: PhaseContext) -> PhaseResult:
+        """See `Phase.run`. Exit code 0 is `ok`, anything else, or the time-out, `failed`."""
+        timeout_s = float(context.phase.with_.get("timeout_s", _DEFAULT_TIMEOUT_S))
+        command = await self._command(context)
+        environ = await self._environment(context)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=context.spec.root_dir,
+                env=environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+        except OSError as error:
+            raise UsageError(
+                f"phase {context.phase.name!r} cannot start {command[0]!r}: {error.strerror}",
+                hint=f"mend its command in {context.spec.path.name}, then resume",
+            ) from error
+        kept = _Kept()
+        reader = asyncio.create_task(kept.read(process))
+        try:
+            code: int | None = await within(context.clock, timeout_s, process.wait())
+        except Elapsed:
+            code = None
+        finally:
+            await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
+            # A process that left the tree may hold the pipe open for ever: its end is not waited for.
+            await asyncio.wait({reader}, timeout=_READ_ON_S)
+            reader.cancel()
+        text = context.redactor.text(kept.text())
+        ended = f"did not end within {timeout_s:g} s" if code is None else f"exit code {code}"
+        return PhaseResult("ok" if code == 0 else "failed", ended, {"exit_code": code, "output": text})
+
+    async def reconcile(self, context: PhaseContext) -> PhaseResult:
+        """See `Phase.reconcile`."""
+        return await self.run(context)
+
+    async def _command(self, context: PhaseContext) -> tuple[str, ...]:
+        command = context.phase.with_["command"]
+        scope = context.scope()
+        if isinstance(command, str):
+            return ("/bin/sh", "-c", template.render_shell(command, scope.lookup))
+        return tuple(scope.text(word) for word in command)
+
+    async def _environment(self, context: PhaseContext) -> Mapping[str, str]:
+        """The tests' environment, and where the brief and the notes lie."""
+        folder = context.tools.folder / f"{context.iteration}-{context.phase.name}-{context.attempt}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        await self._write_brief(context, folder)
+        return {
+            **environment(context, context.scope()),
+            "NETRA_LOOP_BRIEF": str(folder / "brief.md"),
+            "NETRA_LOOP_BRIEF_JSON": str(folder / "brief.json"),
+            "NETRA_LOOP_WORKSPACE": str(context.spec.root_dir),
+            "NETRA_LOOP_ATTEMPT": str(context.attempt),
+        }
+
+    async def _write_brief(self, context: PhaseContext, folder: Path) -> None:
+        findings = await context.journal.findings(context.session)
+        results = await context.journal.results(context.session, context.iteration)
+        brief = brief_json(context.session, context.iteration, findings, results)
+        (folder / "brief.json").write_text(json.dumps(brief, indent=2, ensure_ascii=False), encoding="utf-8")
+        (folder / "brief.md").write_text(brief_markdown(brief), encoding="utf-8")
+
+
+class _Kept:
+    """Both ends of what a process said, and how much there was between them."""
+
+    def __init__(self) -> None:
+        self._head, self._tail, self._total = bytearray(), bytearray(), 0
+
+    async def read(self, process: asyncio.subprocess.Process) -> None:
+        """Drains the pipe at its own speed until it is closed; safe to cancel at any time."""
+        assert process.stdout is not None
+        while chunk := await process.stdout.read(65_536):
+            self._total += len(chunk)
+            room = _HEAD - len(self._head)
+            self._head += chunk[:room]
+            self._tail += chunk[max(0, room) :]
+            del self._tail[:-_TAIL]
+
+    def text(self) -> str:
+        """What was kept; bytes that are no UTF-8 are shown escaped."""
+        left_out = self._total - len(self._head) - len(self._tail)
+        middle = f"\n… {left_out} bytes left out …\n".encode() if left_out else b""
+        return bytes(self._head + middle + self._tail).decode("utf-8", "backslashreplace")
