@@ -62,6 +62,8 @@ class SessionResumed(Event):
     pid: int
     host: str
     max_iterations: int | None = None
+    vars: Mapping[str, str] = field(default_factory=dict)
+    only: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

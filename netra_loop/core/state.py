@@ -104,6 +104,8 @@ class State:
     progress: int | None = None
     spent_s: float = 0.0
     max_iterations: int | None = None
+    vars: Mapping[str, str] = field(default_factory=dict)
+    only: str | None = None
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     selection: ev.TestsSelected | None = None
     log_entries: int = 0
@@ -152,6 +154,8 @@ def _session_started(state: State, recorded: ev.Recorded) -> State:
         environment=event.environment,
         started_at=recorded.at,
         target=event.first_phase,
+        vars=event.vars,
+        only=event.only,
         max_iterations=event.max_iterations,
     )
 
@@ -163,7 +167,14 @@ def _session_resumed(state: State, recorded: ev.Recorded) -> State:
     # A person who resumes after the session gave up asks for another try, so old crashes no longer count.
     recoveries = 0 if state.status is not Status.RUNNING else state.recoveries
     return replace(
-        state, status=Status.RUNNING, max_iterations=limit, exit_code=None, reason=None, recoveries=recoveries
+        state,
+        status=Status.RUNNING,
+        max_iterations=limit,
+        vars={**state.vars, **event.vars},
+        only=event.only or state.only,
+        exit_code=None,
+        reason=None,
+        recoveries=recoveries,
     )
 
 

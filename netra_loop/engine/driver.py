@@ -45,11 +45,11 @@ class Driver:
         self.session = session
         self.spec = spec
         self.state = State()
+        self.clock = clock
+        self.observer = observer
         self._journal = journal
         self._phases = phases
         self._make_context = make_context
-        self._clock = clock
-        self._observer = observer
         self._stop = stop
         self._appending = asyncio.Lock()
 
@@ -64,10 +64,15 @@ class Driver:
         self.state = fold(await self._journal.events(self.session))
         return self.state
 
-    async def resume(self, max_iterations: int | None) -> None:
-        """Says that this process goes on with it."""
+    async def resume(self, *, max_iterations: int | None, given: Mapping[str, str], only: str | None) -> None:
+        """Says that this process goes on with it; what its command line gave (variables, a tier) holds from here on."""
         resumed = ev.SessionResumed(
-            iteration=self.state.iteration, pid=os.getpid(), host=socket.gethostname(), max_iterations=max_iterations
+            iteration=self.state.iteration,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            max_iterations=max_iterations,
+            vars=dict(given),
+            only=only,
         )
         await self.append(Batch(events=(resumed,)))
 
@@ -130,7 +135,7 @@ class Driver:
                 return True
         else:
             await self.append(Batch(events=(ev.PhaseStarted(uses=phase.uses, **where),)))  # type: ignore[arg-type]
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         context = self._make_context(self, phase, command.iteration, command.attempt)
         actor = self._phases[phase.uses]
         result = await self._act(actor.reconcile(context) if isinstance(command, Recover) else actor.run(context))
@@ -140,7 +145,7 @@ class Driver:
             outcome=result.outcome,
             target=self.spec.phases[0].name if result.again else target_of(self.spec, phase, result.outcome),
             summary=result.summary,
-            duration_s=round(self._clock.monotonic() - began, 3),
+            duration_s=round(self.clock.monotonic() - began, 3),
             facts=result.facts,
             **where,  # type: ignore[arg-type]
         )
@@ -183,7 +188,7 @@ class Driver:
         """The row `list` will show once `batch` is in; None where it changes nothing there."""
         if not batch.events or self.state.started_at is None:
             return None
-        now = self._clock.now()
+        now = self.clock.now()
         ahead = fold(
             (ev.Recorded(self.state.seq + place, now, event) for place, event in enumerate(batch.events, 1)),
             self.state,
@@ -203,4 +208,4 @@ class Driver:
     def _took_in(self, recorded: tuple[ev.Recorded, ...]) -> None:
         self.state = fold(recorded, self.state)
         for item in recorded:
-            self._observer.event(item)
+            self.observer.event(item)

@@ -44,6 +44,8 @@ class Toolbox(Protocol):
     """The environment this process was started with."""
     folder: Path
     """Where the session may keep files; exists, 0700."""
+    redactor: Redactor
+    """Takes out every secret known by now."""
 
     async def cloud(self) -> Cloud | None:
         """The environment's cloud; None where the environment has none."""
@@ -82,9 +84,13 @@ class PhaseContext:
     record: Callable[[Batch], Awaitable[None]]
     clock: Clock
     observer: Observer
-    redactor: Redactor
     tools: Toolbox
     scope: Callable[[], Scope]
+
+    @property
+    def redactor(self) -> Redactor:
+        """What every text from a test, a service or a command passes before it is stored or shown."""
+        return self.tools.redactor
 
     async def event(self, event: Event) -> None:
         """Commits one fact of this phase."""

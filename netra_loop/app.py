@@ -1,0 +1,249 @@
+"""The composition root: settings and a loop file become a journal, a cloud, runners, phases and a driver.
+
+The table of phases is below, in one place; nothing registers itself. Heavy rooms (the store, the cloud clients) are
+imported inside the functions that need them, so that commands which only look stay quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from netra_loop import __version__
+from netra_loop.clock import Clock, SystemClock
+from netra_loop.core import events as ev
+from netra_loop.core import durations, loopfile
+from netra_loop.core.spec import LoopSpec, PhaseSpec
+from netra_loop.core.state import State, Status, fold
+from netra_loop.engine.driver import Driver, MakeContext
+from netra_loop.engine.signals import Stop, installed
+from netra_loop.errors import Paused, UsageError
+from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.phases.attach import Attach
+from netra_loop.phases.base import Phase, PhaseContext
+from netra_loop.phases.collect_logs import CollectLogs
+from netra_loop.phases.deploy import Deploy
+from netra_loop.phases.execute import Execute
+from netra_loop.phases.record import Record
+from netra_loop.phases.run import Run
+from netra_loop.phases.scope import Scope
+from netra_loop.phases.select import Select
+from netra_loop.processes import set_subreaper
+from netra_loop.report.observer import Observer
+from netra_loop.settings import Settings
+from netra_loop.toolbox import SessionTools, git_facts
+
+PHASES: Mapping[str, Phase] = {
+    "deploy": Deploy(),
+    "attach": Attach(),
+    "select": Select(),
+    "execute": Execute(),
+    "collect-logs": CollectLogs(),
+    "record": Record(),
+    "run": Run(),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of a run or a resume. `budget_s` None: no limit of this process's own."""
+
+    environment: str | None = None
+    vars: Mapping[str, str] = field(default_factory=dict)
+    only: str | None = None
+    max_iterations: int | None = None
+    budget_s: float | None = None
+    session_name: str | None = None
+
+
+def open_journal(settings: Settings, near: Path | None = None) -> Journal:
+    """The store of these settings; `near` is where to look for the folder `loops/` from."""
+    from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
+
+    return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / 'journal.db'}")
+
+
+def find_loop(settings: Settings, name: str) -> Path:
+    """The loop file `name` means: a path, or `loops/NAME.yaml` from the working directory upwards."""
+    given = Path(name).expanduser()
+    if given.suffix in {".yaml", ".yml"} or "/" in name:
+        if (settings.cwd / given).is_file():
+            return (settings.cwd / given).resolve()
+        raise UsageError(f"there is no loop file {name!r}", hint="give a path to one, or a name in loops/")
+    for folder in (settings.cwd, *settings.cwd.parents):
+        for suffix in (".yaml", ".yml"):
+            candidate = folder / "loops" / (name + suffix)
+            if candidate.is_file():
+                return candidate
+    known = sorted(path.stem for folder in (settings.cwd, *settings.cwd.parents) for path in (folder / "loops").glob("*.y*ml"))
+    raise UsageError(
+        f"there is no loop {name!r}: no loops/{name}.yaml from {settings.cwd} upwards",
+        hint=f"loops here: {', '.join(known)}" if known else "netra-loop run PATH/TO/LOOP.yaml",
+    )
+
+
+def read_loop(path: Path) -> tuple[LoopSpec, str]:
+    """A loop file's meaning and its text. Raises LoopFileError with all that is wrong in it."""
+    text = loopfile.read(path)
+    return loopfile.load(text, path), text
+
+
+class Session:
+    """One session in one process: made by `begin` or `take_up`, driven to its end, pause or failure by `drive`."""
+
+    def __init__(self, settings: Settings, journal: Journal, observer: Observer, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._observer = observer
+        self._clock = clock or SystemClock()
+
+    async def begin(self, path: Path, options: Options) -> State:
+        """Starts a session of the loop at `path` and drives it. Raises UsageError before anything is touched."""
+        spec, text = read_loop(path)
+        environment = _environment(spec, options.environment)
+        _check_tier(spec, options.only)
+        started = ev.SessionStarted(
+            loop=spec.name,
+            loop_file=str(path),
+            loop_text=text,
+            environment=environment,
+            first_phase=spec.phases[0].name,
+            vars=dict(options.vars),
+            only=options.only,
+            max_iterations=options.max_iterations,
+            version=__version__,
+        )
+        spec = loopfile.apply_vars(spec, options.vars)
+        now = self._clock.now()
+        session = session_id(spec.name, now, options.session_name)
+        async with self._journal.own(session):
+            return await self._drive(session, spec, environment, options, new=started)
+
+    async def take_up(self, head: SessionHead, options: Options) -> State:
+        """Goes on with a session where it stood, with the loop file it began with."""
+        if options.environment not in {None, head.environment}:
+            raise UsageError(
+                f"session {head.id!r} runs in environment {head.environment!r}, not {options.environment!r}",
+                hint=f"netra-loop resume {head.id}",
+            )
+        async with self._journal.own(head.id):
+            recorded = await self._journal.events(head.id)
+            state = fold(recorded)
+            if state.status.is_final:
+                raise UsageError(
+                    f"session {head.id!r} has ended: {state.status.value}", hint=f"netra-loop run {head.loop}"
+                )
+            started = recorded[0].event
+            assert isinstance(started, ev.SessionStarted)
+            spec = loopfile.load(started.loop_text, Path(started.loop_file))
+            spec = loopfile.apply_vars(spec, {**state.vars, **options.vars})
+            _check_tier(spec, options.only)
+            return await self._drive(head.id, spec, head.environment, options, new=None)
+
+    async def _drive(
+        self, session: str, spec: LoopSpec, environment: str, options: Options, new: ev.SessionStarted | None
+    ) -> State:
+        set_subreaper()
+        stop = Stop(self._observer.progress)
+        async with AsyncExitStack() as stack:
+            tools = SessionTools(
+                session, spec, environment, self._settings, self._session_dir(session, spec), self._clock
+            )
+            stack.push_async_callback(tools.close)
+            git = await git_facts(spec.root_dir)
+            driver = Driver(
+                session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),
+                self._clock, self._observer, stop,
+            )  # fmt: skip
+            stack.enter_context(installed(stop))
+            if options.budget_s is not None:
+                stack.callback(_budget(stop, options.budget_s).cancel)
+            if new is not None:
+                await driver.start(new, self._clock.now())
+            else:
+                await driver.load()
+                await driver.resume(
+                    max_iterations=options.max_iterations, given=options.vars, only=options.only
+                )
+            state = await driver.drive()
+        if state.status is Status.PAUSED:
+            raise Paused(session, state.reason or "asked to")
+        return state
+
+    def _session_dir(self, session: str, spec: LoopSpec) -> Path:
+        folder = self._settings.state_dir(spec.base_dir) / "sessions" / session
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+
+def session_id(loop: str, now: datetime, name: str | None) -> str:
+    """A new session's id: `<loop>-<UTC yyyymmdd-hhmmss>-<4 chars>`, or the name asked for."""
+    if name is not None:
+        if not loopfile.NAME.fullmatch(name):
+            raise UsageError(
+                f"--session-name {name!r} is no session name, expected lower-case letters, digits and hyphens, "
+                "a letter or digit first, at most 63",
+                hint="a session's name becomes a label of its revisions, which may hold no more than that",
+            )
+        return name
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    return f"{loop}-{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(letters) for _ in range(4))}"
+
+
+def _environment(spec: LoopSpec, asked: str | None) -> str:
+    names = list(spec.environments)
+    if asked is None:
+        return names[0]
+    if asked not in names:
+        raise UsageError(
+            f"--env {asked!r} is no environment of {spec.path.name}", hint=f"it has: {', '.join(names)}"
+        )
+    return asked
+
+
+def _check_tier(spec: LoopSpec, only: str | None) -> None:
+    names = [tier.name for tier in spec.tiers]
+    if only is not None and only not in names:
+        raise UsageError(
+            f"--only {only!r} is no tier of {spec.path.name}", hint=f"it has: {', '.join(names) or 'no tiers'}"
+        )
+
+
+def _budget(stop: Stop, seconds: float) -> asyncio.TimerHandle:
+    """Asks to stop once this process has used up its time; the session can be resumed by another."""
+    why = f"the budget of {durations.show(seconds)} is used up"
+    return asyncio.get_running_loop().call_later(seconds, stop.request, why)
+
+
+def _contexts(
+    spec: LoopSpec, environment: str, journal: Journal, tools: SessionTools, git: Mapping[str, str]
+) -> MakeContext:
+    def make(driver: Driver, phase: PhaseSpec, iteration: int, attempt: int) -> PhaseContext:
+        def scope() -> Scope:
+            return Scope(
+                spec, environment, driver.session, iteration, tools.environ, driver.state.revisions, None, git
+            )
+
+        return PhaseContext(
+            session=driver.session,
+            spec=spec,
+            environment=spec.environments[environment],
+            phase=phase,
+            iteration=iteration,
+            attempt=attempt,
+            only=driver.state.only,
+            state=lambda: driver.state,
+            journal=journal,
+            record=driver.append,
+            clock=driver.clock,
+            observer=driver.observer,
+            tools=tools,
+            scope=scope,
+        )
+
+    return make

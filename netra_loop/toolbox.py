@@ -1,0 +1,183 @@
+"""The costly things that the phases of one session share within one process, each made when first asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from netra_loop.clock import Clock
+from netra_loop.cloud.base import Cloud
+from netra_loop.core.events import AuthTried, Event
+from netra_loop.core.redact import Redactor
+from netra_loop.core.spec import JourneySpec, LoopSpec
+from netra_loop.execution.base import PoolOptions, Runner
+from netra_loop.phases.scope import Scope
+from netra_loop.settings import Settings
+
+if TYPE_CHECKING:
+    from netra_loop.cloud.auth import TokenSource
+    from netra_loop.cloud.embedded.launch import EmbeddedCloud
+
+_SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
+_MARK_TIMEOUT_S = 10.0
+_CLOUD_GRACE_S = 2.0
+
+
+class SessionTools:
+    """The `Toolbox` of a session. `close` ends everything it started; a process that is killed takes it along anyway."""
+
+    def __init__(
+        self, session: str, spec: LoopSpec, environment: str, settings: Settings, folder: Path, clock: Clock
+    ) -> None:
+        self.environ: Mapping[str, str] = settings.environ
+        self.folder = folder
+        self._session = session
+        self._spec = spec
+        self._environment = spec.environments[environment]
+        self._state_dir = settings.state_dir(spec.base_dir)
+        self._clock = clock
+        self._secrets = _known_secrets(spec, settings.environ)
+        self.redactor = Redactor(self._secrets)
+        self._lock = asyncio.Lock()
+        self._embedded: EmbeddedCloud | None = None
+        self._cloud: Cloud | None = None
+        self._pool: tuple[PoolOptions, Runner] | None = None
+        self._tokens: TokenSource | None = None
+
+    async def cloud(self) -> Cloud | None:
+        """See `Toolbox.cloud`."""
+        if self._environment.cloud == "none":
+            return None
+        async with self._lock:
+            if self._cloud is None:
+                self._cloud = await self._start_cloud()
+            return self._cloud
+
+    async def _start_cloud(self) -> Cloud:
+        # The google packages cost half a second and 60 MB: only sessions that deploy or read logs pay for them.
+        from netra_loop.cloud.embedded.launch import start_embedded
+        from netra_loop.cloud.google import CloudRun
+
+        state = self.folder / "cloud"
+        self._embedded = await start_embedded(state, seed=self._seed(state))
+        return CloudRun(self._embedded.endpoint, self._environment.project, self._environment.region, self._clock)
+
+    def _seed(self, own: Path) -> Path | None:
+        """What the newest other session left in its embedded cloud, so that a new one begins with the same services."""
+        if (own / "resources.json").exists():
+            return None
+        left = self._state_dir.glob("sessions/*/cloud/resources.json")
+        return max((path for path in left if path.parent != own), key=lambda path: path.stat().st_mtime, default=None)
+
+    async def pool(self, options: PoolOptions) -> Runner:
+        """See `Toolbox.pool`. Only one pool is kept: other options close the one before."""
+        from netra_loop.execution.pool import PytestPool  # with psutil and the wire, only for sessions that run tests
+
+        async with self._lock:
+            if self._pool is not None and self._pool[0] != options:
+                await self._pool[1].close()
+                self._pool = None
+            if self._pool is None:
+                self._pool = (options, PytestPool(options, self._clock, self.folder))
+            return self._pool[1]
+
+    def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> Runner:
+        """See `Toolbox.journeys`."""
+        from netra_loop.execution.journeys import JourneyRunner  # websockets and httpx, only where there are journeys
+
+        tests = self._spec.tests
+
+        def render(value: Any, saved: Mapping[str, str]) -> Any:
+            return scope.with_saved(saved).any(value)
+
+        return JourneyRunner(
+            journeys, render, tests.timeout_s if tests else 120.0, tests.workers if tests else 16, self._clock
+        )
+
+    async def token(self, scope: Scope, on_try: Callable[[Event], Awaitable[None]]) -> str | None:
+        """See `Toolbox.token`. The token is a secret from here on."""
+        if not self._spec.auth:
+            return None
+        from netra_loop.cloud.auth import TokenSource  # PyJWT and httpx, only where a loop authenticates
+
+        if self._tokens is None:
+            self._tokens = TokenSource(self._spec.auth, scope.any, self._clock)
+        tried: list[AuthTried] = []
+        try:
+            token = await self._tokens.token(tried.append)
+        finally:
+            for attempt in tried:
+                await on_try(attempt)
+        if token not in self._secrets:
+            self._secrets.append(token)
+            self.redactor = Redactor(self._secrets)
+        return token
+
+    async def request(self, url: str, trace_id: str) -> int | None:
+        """See `Toolbox.request`."""
+        headers = {"traceparent": f"00-{trace_id}-{trace_id[:16]}-01", "user-agent": f"netra-loop ({self._session})"}
+        try:
+            async with httpx.AsyncClient(timeout=_MARK_TIMEOUT_S) as client:
+                return (await client.get(url, headers=headers)).status_code
+        except httpx.TransportError:
+            return None  # told by the logs never becoming complete
+
+    async def close(self) -> None:
+        """Ends the tests' processes and the embedded cloud. Safe to repeat."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._embedded is not None:
+                stack.push_async_callback(self._embedded.stop, grace_s=_CLOUD_GRACE_S)
+            if self._cloud is not None:
+                stack.push_async_callback(self._cloud.close)
+            if self._pool is not None:
+                stack.push_async_callback(self._pool[1].close)
+        self._embedded = self._cloud = self._pool = None
+
+
+def _known_secrets(spec: LoopSpec, environ: Mapping[str, str]) -> list[str]:
+    """Values that must not be stored: those of variables whose name says so, wherever the loop gets them from."""
+    named = {**environ, **spec.vars}
+    for service in spec.services.values():
+        named |= service.env
+    if spec.tests is not None:
+        named |= spec.tests.env
+    found = [value for name, value in named.items() if _SECRET_NAME.search(name)]
+    for way in spec.auth:
+        found += [way.jwt.secret] if way.jwt else []
+        found += [way.bypass.key] if way.bypass else []
+    return [value for text in found if (value := _plain(text, environ))]
+
+
+def _plain(text: str, environ: Mapping[str, str]) -> str:
+    """A template's value as far as the environment alone tells it: `${env.X}` and its default."""
+    return re.sub(
+        r"\$\{env\.(\w+)(?::-([^}]*))?\}", lambda match: environ.get(match[1], match[2] or ""), text
+    )
+
+
+async def git_facts(folder: Path) -> Mapping[str, str]:
+    """`sha`, `short_sha` and `branch` of the repository `folder` lies in; empty where there is none."""
+    facts = {}
+    for name, arguments in {
+        "sha": ("rev-parse", "HEAD"),
+        "short_sha": ("rev-parse", "--short", "HEAD"),
+        "branch": ("rev-parse", "--abbrev-ref", "HEAD"),
+    }.items():
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "git", "-C", str(folder), *arguments,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        except FileNotFoundError:
+            return {}
+        output, _ = await process.communicate()
+        if process.returncode != 0:
+            return {}
+        facts[name] = output.decode().strip()
+    return facts
