@@ -10,7 +10,17 @@ from typing import Any
 
 from . import evidence
 
-_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp", "websockets", "websocket", "http.client", "urllib.request")
+_LIBRARIES = (
+    "httpx",
+    "httpcore",
+    "requests",
+    "urllib3",
+    "aiohttp",
+    "websockets",
+    "websocket",
+    "http.client",
+    "urllib.request",
+)
 _SOCKET = {"socket", "create_connection", "getaddrinfo"}
 
 

@@ -27,16 +27,20 @@ def dump_signal() -> int:
 def separate(config: Any, order: Message, *, forked: bool) -> None:
     """`order["files"]` is the common beginning of the names of this worker's files: `.log .out .err .stacks`."""
     files = order["files"]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     if forked:
         atexit._clear()  # the zygote's exit handlers are the zygote's
         _own_output(files)
         _own_folder(config, files)
         random.seed()
     _own_capture(config, files)
+    listen_for_dumps(files)
+    faulthandler.enable(file=_kept[-1])  # pytest's own writes to a stream that all forks share
+
+
+def listen_for_dumps(files: str) -> None:
+    """From here on the dump signal writes all threads' stacks, even while C code holds the interpreter's lock."""
     stacks = open(files + ".stacks", "w")  # noqa: SIM115
     _kept.append(stacks)
-    faulthandler.enable(file=stacks)
     faulthandler.register(dump_signal(), file=stacks, all_threads=True)
 
 

@@ -7,6 +7,7 @@ fixtures of wider scope are torn down exactly when pytest would. See `Upcoming`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Any, List, Optional
@@ -74,6 +75,7 @@ class Worker:
     def serve(self) -> None:
         """Until told to quit, or the orchestrator is gone, or a test ended the session."""
         self._session.config.pluginmanager.register(self, "netra-loop-worker")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.line.send({"is": "ready"})
         try:
             while not self._quit:

@@ -1,0 +1,83 @@
+"""Runs pytest tests: one interpreter collects, its forks run tests, and whatever happens to them each test is reported.
+
+The design and its alternatives: docs/execution.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from netra_loop.clock import Clock
+from netra_loop.errors import Defect
+from netra_loop.execution.base import Collection, Planned, PoolOptions, RunEvent
+from netra_loop.execution.pool_run import Run, Unusable
+from netra_loop.execution.pool_wire import Switchboard
+from netra_loop.execution.pool_zygote import Zygote
+
+
+class PytestPool:
+    """The `Runner` of pytest tests. `scratch` is a folder of ours for the processes' output; it is made where missing.
+
+    After a cancelled `run` the pool may be used again.
+    """
+
+    def __init__(self, options: PoolOptions, clock: Clock, scratch: Path) -> None:
+        self._options = dataclasses.replace(options, testrun_uid=options.testrun_uid or uuid.uuid4().hex)
+        self._clock = clock
+        self._scratch = scratch
+        self._board = Switchboard()
+        self._zygote: Zygote | None = None
+        self._collected: Zygote | None = None  # the first one: what it gathered is what was selected from
+        self._restarted = False
+        self._renewing = asyncio.Lock()
+
+    async def collect(self) -> Collection:
+        """See `Runner.collect`."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        await self._board.open()
+        zygote = self._zygote = self._collected = Zygote(self._options, self._board, self._scratch)
+        collection = await zygote.collect()
+        if zygote.gathered.spawn is not None or collection.fatal is not None:
+            await zygote.end()  # nothing will be forked of it
+        return collection
+
+    async def run(self, plan: Sequence[Planned]) -> AsyncIterator[RunEvent]:
+        """See `Runner.run`. Raises Defect where nothing was collected before."""
+        if self._collected is None:
+            raise Defect("run was called before collect")
+        if not plan:
+            return
+        run = Run(plan, self._collected.gathered, self._options, self._clock, self._living)
+        run.start(self._board, self._scratch)
+        try:
+            while (event := await run.events.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        finally:
+            await run.stop()
+
+    async def close(self) -> None:
+        """See `Runner.close`."""
+        if self._zygote is not None:
+            await self._zygote.end()
+        await self._board.close()
+
+    async def _living(self) -> Zygote:
+        async with self._renewing:
+            if self._zygote is not None and not self._zygote.lost.is_set():
+                return self._zygote
+            if self._restarted:
+                raise Unusable("the process that collected died twice")
+            self._restarted = True
+            if self._zygote is not None:
+                await self._zygote.end()
+            zygote = self._zygote = Zygote(self._options, self._board, self._scratch)
+            collection = await zygote.collect()
+            if collection.fatal is not None:
+                raise Unusable(f"the process that collected died, and collecting again failed: {collection.fatal}")
+            return zygote

@@ -1,0 +1,74 @@
+"""Turns what a tests' process said about a test into `Finished`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from netra_loop.core.records import CollectedTest, Contact, Evidence, Exchange, Frame, Outcome
+from netra_loop.execution.base import Finished, Planned
+from netra_loop.execution.pool_wire import Message
+
+
+def collected(row: Message) -> CollectedTest:
+    """One collected test."""
+    return CollectedTest(row["id"], row["path"], row["line"], tuple(row["markers"]), tuple(row["keywords"]))
+
+
+def instant(seconds: float) -> datetime:
+    """Seconds since 1970 as an aware datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def evidence(said: Message | None) -> Evidence:
+    """What the test did to the network."""
+    if not said:
+        return Evidence()
+    return Evidence(
+        contacts=tuple(_contact(*row) for row in said["contacts"]),
+        exchanges=tuple(_exchange(row) for row in said["exchanges"]),
+        frames=tuple(_frame(row) for row in said["frames"]),
+        mocked=tuple(said["mocked"]),
+    )
+
+
+def finished(planned: Planned, worker: str, started_at: datetime, said: Message) -> Finished:
+    """A test that came to its end inside its process; `stopped` marks one that took the session along."""
+    stopped = said.get("stopped")
+    return Finished(
+        planned.id,
+        planned.attempt,
+        worker,
+        started_at,
+        float(said["duration"]),
+        Outcome.CRASHED if stopped else Outcome(said["outcome"]),
+        planned.trace_id,
+        message=stopped or said["message"],
+        traceback=said["traceback"],
+        output=said["output"],
+        evidence=evidence(said.get("evidence")),
+    )
+
+
+def _contact(host: str, port: int, sent: int, received: int, first: float, last: float) -> Contact:
+    return Contact(host, port, sent, received, instant(first), instant(last))
+
+
+def _exchange(row: dict[str, Any]) -> Exchange:
+    return Exchange(
+        row["method"], row["url"], row["status"], instant(row["at"]), row["duration"], row["error"], row.get("body")
+    )
+
+
+def _frame(row: dict[str, Any]) -> Frame:
+    return Frame(
+        row["url"],
+        row["kind"],
+        row["direction"],
+        instant(row["at"]),
+        size=row.get("size", 0),
+        event=row.get("event"),
+        code=row.get("code"),
+        reason=row.get("reason"),
+        text=row.get("text"),
+    )

@@ -1,0 +1,315 @@
+"""One run of a plan: keeps the workers' seats filled and makes sure that each planned attempt is finished once.
+
+Every seat is a coroutine that fills itself with worker after worker while there is work. What workers say is handled at
+once, in the order it comes; what happens is put out as `RunEvent`s. A test that was handed out and never begun goes
+back in line when its worker dies; one that had begun is `crashed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from netra_loop.clock import Clock
+from netra_loop.core.records import Outcome
+from netra_loop.execution import pool_launch
+from netra_loop.execution.base import Finished, Notice, Planned, PoolOptions, RunEvent, Started
+from netra_loop.execution.pool_deadlines import TICK_S, Deadlines
+from netra_loop.execution.pool_queue import Assignment, Queue, units
+from netra_loop.execution.pool_result import finished, instant
+from netra_loop.execution.pool_wire import Message, Switchboard
+from netra_loop.execution.pool_worker import Index, StartFailed, Worker, index_of
+from netra_loop.execution.pool_zygote import Gathered, Zygote, dump_stacks
+
+_BARREN = 3  # workers that die in a row before any test began: more would die too
+_INTERRUPT_S = 3.5
+_MEMORY = 0.3  # weight of the newest duration in a worker's running mean
+
+
+class Unusable(Exception):
+    """No worker can be had any more; the text says why."""
+
+
+Provider = Callable[[], Awaitable[Zygote]]
+
+
+class Run:
+    """`zygote` brings the living zygote, a new one where the old one died (Unusable when that fails, too)."""
+
+    def __init__(
+        self, plan: Sequence[Planned], gathered: Gathered, options: PoolOptions, clock: Clock, zygote: Provider
+    ) -> None:
+        self._gathered = gathered
+        self._options = options
+        self._clock = clock
+        self._zygote = zygote
+        counts = Counter(test.id for test in gathered.tests)
+        alone = options.isolation == "test"
+        self._queue = Queue(units(plan, gathered.groups, counts, alone=alone), options.workers)
+        self._seats = min(options.workers, len(self._queue))
+        self._unfinished = {assignment.key for unit in self._queue for assignment in unit}
+        self._deadlines: Deadlines[Worker] = Deadlines()
+        self._index: Index = index_of(gathered.tests)
+        self._indexed = gathered
+        self._barren = 0
+        self._numbers: Counter[str] = Counter()
+        self._workers: set[Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = asyncio.Semaphore(max(4, 2 * (os.cpu_count() or 1)))
+        self.events: asyncio.Queue[RunEvent | None | BaseException] = asyncio.Queue()
+
+    # ---------------------------------------------------------------------------------------------------- from outside
+
+    def start(self, board: Switchboard, scratch: Path) -> None:
+        """Begins; `events` then brings what happens and, last, None."""
+        self._board, self._scratch = board, scratch
+        if self._gathered.spawn is not None:
+            self._say(f"workers are spawned, not forked: {self._gathered.spawn}")
+        self._do(self._all())
+
+    async def stop(self) -> None:
+        """Interrupts whatever runs, kills what has not ended 3.5 s later, and waits until nothing is left."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        workers = list(self._workers)
+        for worker in workers:
+            worker.interrupt()
+        if workers:
+            waits = [asyncio.ensure_future(worker.lost.wait()) for worker in workers if worker.channel is not None]
+            if waits:
+                await asyncio.wait(waits, timeout=_INTERRUPT_S)
+            for wait in waits:
+                wait.cancel()
+        for worker in workers:
+            await worker.end()
+            await worker.exit_code()
+            self._forget(worker)
+
+    # ------------------------------------------------------------------------------------------------------------ seats
+
+    async def _all(self) -> None:
+        watch = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._seats):
+                    group.create_task(self._seat(f"gw{number}"))
+            self.events.put_nowait(None)
+        except BaseExceptionGroup as errors:
+            self.events.put_nowait(errors.exceptions[0])
+        finally:
+            watch.cancel()
+
+    async def _seat(self, name: str) -> None:
+        while self._queue:
+            worker = self._new(name)
+            try:
+                await self._bring_up(worker)
+            except StartFailed as failure:
+                await worker.end()
+                await worker.exit_code()
+                self._forget(worker)
+                self._fruitless(str(failure))
+                continue
+            except ConnectionError:
+                self._forget(worker)
+                self._fruitless("the process that collected is gone")
+                continue
+            except Unusable as failure:
+                self._forget(worker)
+                self._give_up(str(failure))
+                return
+            if not self._give(worker):
+                worker.send(**{"is": "quit"})
+            await worker.lost.wait()
+            self._settle(worker, await worker.exit_code())
+
+    def _new(self, name: str) -> Worker:
+        number = self._numbers[name]
+        self._numbers[name] += 1
+        files = str(self._scratch / (name if number == 0 else f"{name}-{number}"))
+        worker = Worker(name, files, self._heard, index=self._index)
+        worker.tidy()  # of an earlier run in the same folder
+        self._workers.add(worker)
+        return worker
+
+    async def _bring_up(self, worker: Worker) -> None:
+        if self._gathered.spawn is not None:
+            async with self._starting:
+                await worker.spawn(self._board, self._options, self._seats, self._gathered.tests)
+            return
+        zygote = await self._zygote()
+        if zygote.gathered is not self._indexed:  # collected anew
+            self._indexed = zygote.gathered
+            self._index = index_of(zygote.gathered.tests)
+        worker.index = self._index
+        await worker.fork(zygote, self._board, self._options, self._seats)
+
+    def _forget(self, worker: Worker) -> None:
+        self._board.forget(worker.token)
+        self._deadlines.clear(worker)
+        self._workers.discard(worker)
+        worker.tidy()
+
+    # ------------------------------------------------------------------------------------------------- what workers say
+
+    def _heard(self, worker: Worker, message: Message) -> None:
+        if worker.condemned:
+            return
+        match message["is"]:
+            case "began":
+                self._began(worker, message)
+            case "called":
+                worker.called = message
+            case "ask":
+                if not worker.held and not worker.rested:
+                    self._give(worker)
+            case "ended":
+                self._ended(worker, message)
+
+    def _began(self, worker: Worker, message: Message) -> None:
+        self._barren = 0
+        assignment = worker.current = worker.held.popleft()
+        worker.called = None
+        worker.started_at = instant(message["at"])
+        worker.began = self._clock.monotonic()
+        self._deadlines.set(worker, worker.began + self._options.timeout_s)
+        planned = assignment.planned
+        self._put(Started(planned.id, planned.attempt, worker.name, worker.started_at, planned.trace_id))
+        while not worker.rested and self._queue.ahead(worker.mean_s, len(worker.held)):
+            self._give(worker)
+
+    def _ended(self, worker: Worker, message: Message) -> None:
+        assignment, started_at = worker.current, worker.started_at
+        if assignment is None or started_at is None:
+            return
+        took = self._clock.monotonic() - worker.began
+        worker.mean_s = took if worker.mean_s is None else (1 - _MEMORY) * worker.mean_s + _MEMORY * took
+        worker.current = None
+        self._deadlines.clear(worker)
+        self._finish(assignment, finished(assignment.planned, worker.name, started_at, message))
+        if message.get("stopped") or worker.held:
+            return  # it ends by itself, or goes on with what it has
+        if self._options.isolation == "test" or not self._give(worker):
+            worker.send(**{"is": "quit"})
+
+    def _give(self, worker: Worker) -> bool:
+        """Hands out the next unit, or the word that nothing follows; False where there was no unit."""
+        given = False
+        while not given and (unit := self._queue.take()) is not None:
+            for assignment in unit:
+                given = self._hand(worker, assignment) or given
+        if not given or not self._queue or self._options.isolation == "test":
+            if not worker.rested:
+                worker.send(**{"is": "rest"})
+            worker.rested = True
+        return given
+
+    def _hand(self, worker: Worker, assignment: Assignment) -> bool:
+        planned = assignment.planned
+        index = worker.index.get((planned.id, assignment.occurrence))
+        if index is None:
+            self._fail(assignment, f"was not collected: {planned.id}", worker.name)
+            return False
+        worker.rested = False
+        worker.held.append(assignment)
+        worker.send(**{"is": "run", "key": assignment.key, "index": index, "trace": planned.trace_id})
+        return True
+
+    # ------------------------------------------------------------------------------------------------ ends that differ
+
+    def _settle(self, worker: Worker, code: int | None) -> None:
+        """After a worker's end: what it had begun is crashed, what it held goes back in line."""
+        if worker.current is not None and not worker.condemned:
+            how = pool_launch.ending(code)
+            self._finish(worker.current, self._cut(worker, Outcome.CRASHED, how, worker.stacks()))
+        elif worker.over is None and code and worker.held and not worker.condemned:
+            self._fruitless(f"worker {worker.name} {pool_launch.ending(code)} before its test began")
+        elif worker.over is not None and worker.over["text"]:
+            self._say(f"worker {worker.name} did not end well: {worker.over['text'].strip().splitlines()[-1]}")
+        self._queue.put_back(list(worker.held))
+        self._forget(worker)
+
+    def _fruitless(self, why: str) -> None:
+        self._barren += 1
+        if self._barren >= _BARREN:
+            self._give_up(why)
+
+    def _give_up(self, why: str) -> None:
+        for assignment in self._queue.drain():
+            self._fail(assignment, f"no worker could be had: {why}", "")
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock.sleep(TICK_S)
+            for worker in self._deadlines.expired(self._clock.monotonic()):
+                worker.condemned = True
+                self._do(self._time_out(worker))
+
+    async def _time_out(self, worker: Worker) -> None:
+        stacks = "" if worker.who is None else await dump_stacks(worker.who, Path(worker.files + ".stacks"))
+        limit = f"{self._options.timeout_s:g} s"
+        if worker.current is not None:
+            self._finish(worker.current, self._overdue(worker, limit, stacks))
+            worker.current = None
+        await worker.end()
+
+    def _overdue(self, worker: Worker, limit: str, stacks: str) -> Finished:
+        if worker.called is None or worker.current is None or worker.started_at is None:
+            return self._cut(worker, Outcome.TIMEOUT, f"timed out after {limit}", stacks)
+        note = f"---- teardown ----\nkilled: teardown did not end within the test's {limit}\n{stacks}\n"
+        said = {**worker.called, "output": worker.called["output"] + note}
+        return finished(worker.current.planned, worker.name, worker.started_at, said)
+
+    def _cut(self, worker: Worker, outcome: Outcome, message: str, stacks: str) -> Finished:
+        """The result of a test that its own process could not tell."""
+        assert worker.current is not None  # noqa: S101 - callers look
+        planned = worker.current.planned
+        started_at = worker.started_at or self._clock.now()
+        took = self._clock.monotonic() - worker.began
+        words = worker.words()
+        return Finished(
+            planned.id,
+            planned.attempt,
+            worker.name,
+            started_at,
+            took,
+            outcome,
+            planned.trace_id,
+            message,
+            stacks,
+            words,
+        )
+
+    # ---------------------------------------------------------------------------------------------------------- putting
+
+    def _fail(self, assignment: Assignment, message: str, worker: str) -> None:
+        planned = assignment.planned
+        line, _, rest = message.partition("\n")
+        self._finish(
+            assignment,
+            Finished(
+                planned.id, planned.attempt, worker, self._clock.now(), 0.0, Outcome.ERROR, planned.trace_id, line, rest
+            ),
+        )
+
+    def _finish(self, assignment: Assignment, event: Finished) -> None:
+        if assignment.key in self._unfinished:  # once, whatever comes after
+            self._unfinished.discard(assignment.key)
+            self._put(event)
+
+    def _say(self, text: str) -> None:
+        self._put(Notice(text))
+
+    def _put(self, event: RunEvent) -> None:
+        self.events.put_nowait(event)
+
+    def _do(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)  # noqa: S101 - made from a coroutine
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,197 @@
+"""The zygote seen from outside: starts it, takes its collection, has it fork, knows when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netra_loop.core.records import CollectedTest, CollectionError
+from netra_loop.execution import pool_launch
+from netra_loop.execution.base import Collection, PoolOptions
+from netra_loop.execution.pool_result import collected
+from netra_loop.execution.pool_wire import Channel, Message, Switchboard
+from netra_loop.processes import ProcessIdentity, end_tree, identify, send
+
+_STACKS_S = 0.5
+_QUIT_S = 5.0
+
+
+@dataclass
+class Gathered:
+    """What one process collected, as it comes in. `spawn` is why it must not be forked, None where it may be."""
+
+    tests: list[CollectedTest] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
+    errors: tuple[CollectionError, ...] = ()
+    deselected: int = 0
+    notes: tuple[str, ...] = ()
+    spawn: str | None = None
+
+    def take(self, message: Message) -> bool:
+        """Takes a message about the collection; True once it is complete."""
+        if message["is"] == "tests":
+            for row in message["tests"]:
+                self.tests.append(collected(row))
+                if row["group"] is not None:
+                    self.groups[row["id"]] = row["group"]
+            return False
+        self.errors = tuple(CollectionError(row["id"], row["text"]) for row in message["errors"])
+        self.deselected = message["deselected"]
+        self.notes = tuple(message["notes"])
+        self.spawn = message["spawn"]
+        return True
+
+    def collection(self) -> Collection:
+        """The same for whoever asked."""
+        return Collection(tuple(self.tests), self.errors, self.deselected, warnings=self.notes)
+
+
+class Zygote:
+    """One interpreter that collects. Its end is told by `lost`; the ends of its forks by `ended`."""
+
+    def __init__(self, options: PoolOptions, board: Switchboard, scratch: Path) -> None:
+        self._options = options
+        self._board = board
+        self._token = uuid.uuid4().hex
+        self._files = str(scratch / f"zygote-{self._token[:8]}")
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: Channel | None = None
+        self._complete = asyncio.Event()
+        self._over: Message | None = None
+        self._pids: dict[str, asyncio.Future[int]] = {}
+        self._ends: dict[int, asyncio.Future[int | None]] = {}
+        self.gathered = Gathered()
+        self.lost = asyncio.Event()
+
+    # ------------------------------------------------------------------------------------------- what it is asked
+
+    async def collect(self) -> Collection:
+        """Starts it and waits for its collection; whatever goes wrong is in `fatal`, and the process is ended then."""
+        log = Path(self._files + ".log")
+        self._board.expect(self._token, self)
+        try:
+            self._process = await pool_launch.start(self._options, self._board.path, self._token, log)
+        except OSError as error:
+            self._board.forget(self._token)
+            return Collection((), fatal=f"{self._options.python} could not be started in {self._options.root}: {error}")
+        ended = asyncio.create_task(self._process.wait())
+        complete = asyncio.create_task(self._complete.wait())
+        try:
+            await asyncio.wait(
+                {ended, complete}, timeout=self._options.collect_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if complete.done():
+                return self.gathered.collection()
+            fatal = await self._why_not(log, ended)
+        finally:
+            ended.cancel()
+            complete.cancel()
+        await self.end()
+        return Collection((), self.gathered.errors, fatal=fatal)
+
+    def fork(self, token: str, order: Message) -> asyncio.Future[int]:
+        """Asks for a worker; the future brings its pid, or ConnectionError where the zygote goes away first."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self._channel is None or self.lost.is_set():
+            future.set_exception(ConnectionError("the zygote is gone"))
+            return future
+        self._pids[token] = future
+        self._channel.send(**order)
+        return future
+
+    def ended(self, pid: int) -> asyncio.Future[int | None]:
+        """How fork `pid` ended: its exit code, a signal's number negated, or None where nobody can tell any more."""
+        future = self._ends.get(pid)
+        if future is None:
+            future = self._ends[pid] = asyncio.get_running_loop().create_future()
+            if self.lost.is_set():
+                future.set_result(None)
+        return future
+
+    async def end(self) -> None:
+        """Lets it finish its session for a few seconds, then ends it and all it started. Safe to repeat."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if self._channel is not None and process.returncode is None:
+            self._channel.send(**{"is": "quit"})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _QUIT_S)
+        await end_tree(process.pid, term_grace_s=0)
+        await process.wait()
+        self._board.forget(self._token)
+        for ending in (".log", ".stacks"):
+            Path(self._files + ending).unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------------------------- what it tells us
+
+    def joined(self, channel: Channel, pid: int) -> None:
+        """See `Guest`."""
+        self._channel = channel
+        channel.send(**order(self._options, "zygote", self._files))
+
+    def said(self, message: Message) -> None:
+        """See `Guest`."""
+        kind = message["is"]
+        if kind == "forked":
+            future = self._pids.pop(message["token"], None)
+            if future is not None and not future.done():
+                future.set_result(message["pid"])
+        elif kind == "gone":
+            ended = self.ended(message["pid"])
+            if not ended.done():
+                ended.set_result(message["code"])
+        elif kind == "over":
+            self._over = message
+        elif self.gathered.take(message):
+            self._complete.set()
+
+    def left(self) -> None:
+        """See `Guest`."""
+        self.lost.set()
+        for pid in self._pids.values():
+            if not pid.done():
+                pid.set_exception(ConnectionError("the zygote is gone"))
+        for end in self._ends.values():
+            if not end.done():
+                end.set_result(None)
+
+    def forget(self, pid: int) -> None:
+        """Nobody asks for the end of `pid` any more."""
+        self._ends.pop(pid, None)
+
+    # ------------------------------------------------------------------------------------------------------- inside
+
+    async def _why_not(self, log: Path, ended: asyncio.Task[int]) -> str:
+        if not ended.done():
+            who = identify(self._process.pid) if self._process is not None else None
+            stacks = "" if who is None else await dump_stacks(who, Path(self._files + ".stacks"))
+            return f"collection did not end within {self._options.collect_timeout_s:g} s; stacks:\n{stacks}".rstrip()
+        words = (self._over or {}).get("text") or pool_launch.excerpt(log)
+        return f"pytest {pool_launch.ending(ended.result())} before its collection was complete\n{words}".rstrip()
+
+
+def order(options: PoolOptions, role: str, files: str, **more: Any) -> Message:
+    """What a process that said hello is told."""
+    args = [*options.args, *options.paths]
+    return {"is": "begin", "role": role, "args": args, "evidence": True, "files": files, **more}
+
+
+async def dump_stacks(who: ProcessIdentity, file: Path) -> str:
+    """The stacks of all threads of a process of ours, written by itself; empty where it does not within half a second."""
+    if not send(who, pool_launch.DUMP_SIGNAL):
+        return ""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _STACKS_S
+    size = 0
+    while loop.time() < end:
+        await asyncio.sleep(0.03)
+        now = file.stat().st_size if file.exists() else 0
+        if now and now == size:
+            break
+        size = now
+    return pool_launch.excerpt(file)
