@@ -1,0 +1,208 @@
+"""Commands that only look: they change nothing, and work while a session runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from netra_loop.errors import UsageError
+
+if TYPE_CHECKING:
+    from netra_loop.journal.base import Journal, SessionHead
+
+_Json = Annotated[bool, typer.Option("--json", help="Machine output: one JSON object a line, or one document for status.")]
+_Session = Annotated[str, typer.Argument(metavar="SESSION", help="An id, its unambiguous beginning, or latest.")]
+_MaybeSession = Annotated[str, typer.Argument(metavar="[SESSION]", help="An id, its beginning, or latest.")]
+_Iteration = Annotated[
+    str | None, typer.Option(metavar="N|all", help="Which iteration. Default: the newest.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to `app`."""
+    app.command("list")(list_sessions)
+    app.command()(status)
+    app.command()(results)
+    app.command()(findings)
+    app.command()(logs)
+    app.command()(journal)
+    app.command()(validate)
+    app.command()(schema)
+
+
+def list_sessions(context: typer.Context, as_json: _Json = False) -> None:
+    """List the sessions, the newest first."""
+    from netra_loop.report import render, rows
+
+    async def work(store: Journal) -> None:
+        heads = await store.sessions()
+        if as_json:
+            _lines(rows.session_row(head) for head in heads)
+        else:
+            _print(render.sessions([rows.session_row(head) for head in heads]))
+
+    _look(context, work)
+
+
+def status(context: typer.Context, session: _MaybeSession = "latest", as_json: _Json = False) -> None:
+    """Show how a session stands now."""
+    from netra_loop.cli.view import view_of
+    from netra_loop.report import render, rows
+
+    async def work(store: Journal) -> None:
+        view = await view_of(store, await store.find(session))
+        if as_json:
+            sys.stdout.write(json.dumps(rows.status_row(view), ensure_ascii=False) + "\n")
+        else:
+            _print(render.status(view))
+
+    _look(context, work)
+
+
+def results(
+    context: typer.Context,
+    session: _Session,
+    iteration: _Iteration = None,
+    test: Annotated[str | None, typer.Option(metavar="ID", help="One test: all it left behind.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Show what each test did, every attempt included."""
+    from netra_loop.report import render, rows
+
+    async def work(store: Journal) -> None:
+        head = await store.find(session)
+        found = await store.results(head.id, _iteration(iteration, head), test=test, bodies=test is not None)
+        if test is not None and not found:
+            raise UsageError(
+                f"session {head.id!r} has no result of test {test!r}", hint=f"netra-loop results {head.id}"
+            )
+        if as_json:
+            _lines(rows.result_row(result) for result in found)
+        elif test is not None:
+            _print(render.one_test(found))
+        else:
+            _print(render.results(found))
+
+    _look(context, work)
+
+
+def findings(
+    context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False
+) -> None:
+    """Show the findings: what is wrong, since when, where, and which tests it explains."""
+    from netra_loop.report import render, rows
+
+    async def work(store: Journal) -> None:
+        head = await store.find(session)
+        wanted = _iteration(iteration, head)
+        found = (
+            [item for number in range(1, head.iteration + 1) for item in await store.findings(head.id, number)]
+            if wanted is None
+            else await store.findings(head.id, None if iteration is None else wanted)
+        )
+        if as_json:
+            _lines(rows.finding_row(finding) for finding in found)
+        else:
+            _print(render.findings(found))
+
+    _look(context, work)
+
+
+def logs(context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False) -> None:
+    """Show the log entries of the revisions under test."""
+    from netra_loop.report import render, rows
+
+    async def work(store: Journal) -> None:
+        head = await store.find(session)
+        entries = await store.entries(head.id, _iteration(iteration, head))
+        if as_json:
+            _lines(rows.log_row(entry) for entry in entries)
+        else:
+            _print(render.logs(entries))
+
+    _look(context, work)
+
+
+def journal(context: typer.Context, session: _Session, as_json: _Json = False) -> None:
+    """Show every transition of a session, in order."""
+    from netra_loop.report import render, rows
+
+    async def work(store: Journal) -> None:
+        recorded = await store.events((await store.find(session)).id)
+        if as_json:
+            _lines(rows.journal_row(item) for item in recorded)
+        else:
+            _print(render.journal(recorded))
+
+    _look(context, work)
+
+
+def validate(
+    context: typer.Context,
+    loop: Annotated[str, typer.Argument(metavar="LOOP", help="A path, or a name looked up as loops/NAME.yaml.")],
+) -> None:
+    """Say all that is wrong with a loop file, with file:line:column; nothing is run."""
+    from netra_loop.app import find_loop, read_loop
+    from netra_loop.settings import read
+
+    path = find_loop(read(context.obj), loop)
+    spec, _ = read_loop(path)
+    sys.stderr.write(
+        f"{path}: fine: {len(spec.phases)} phases, {len(spec.services)} services, {len(spec.tiers)} tiers, "
+        f"{len(spec.journeys)} journeys\n"
+    )
+
+
+def schema() -> None:
+    """Print the loop file's JSON Schema, for editors."""
+    from netra_loop.core.loopschema import schema as make
+
+    sys.stdout.write(json.dumps(make(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _look(context: typer.Context, work: Callable[[Journal], Awaitable[None]]) -> None:
+    import asyncio
+
+    from netra_loop.settings import read
+
+    async def main() -> None:
+        from netra_loop.journal.store import open_store
+
+        settings = read(context.obj)
+        store = open_store(settings.store or f"sqlite:///{settings.state_dir() / 'journal.db'}")
+        try:
+            await work(store)
+        finally:
+            await store.close()
+
+    asyncio.run(main())
+
+
+def _iteration(asked: str | None, head: SessionHead) -> int | None:
+    """The iteration to show; None: all of them."""
+    if asked is None:
+        return max(head.iteration, 1)
+    if asked == "all":
+        return None
+    if not asked.isdigit() or int(asked) < 1:
+        raise UsageError(f"--iteration {asked!r} is neither a number from 1 nor 'all'", hint="--iteration all")
+    return int(asked)
+
+
+def _lines(items: Iterable[Mapping[str, Any]]) -> None:
+    for item in items:
+        sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
+
+
+def _print(renderable: Any) -> None:
+    """Shows a table: as wide as the terminal, or, where stdout is none, as wide as it needs to be."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200, no_color=True)
+    console.print(renderable)

@@ -1,0 +1,123 @@
+"""The command line's front door and its one error boundary.
+
+Three kinds of failure end here: your mistake or your environment's (an error of `netra_loop.errors`: message, hint, its
+exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl-C. Only Typer is imported up here, since
+`--help`, `--version` and shell completion must feel instant; each command imports what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from netra_loop import __version__
+from netra_loop.cli import inspect, run
+from netra_loop.errors import NetraLoopError
+
+app = typer.Typer(
+    name="netra-loop",
+    help="Deploy a revision, run the golden path against it, tell the truth about it, go round until it holds.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+run.register(app)
+inspect.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"netra-loop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="NETRA_LOOP_STORE",
+            help="Where sessions are kept. Default: SQLite in .netra-loop/ beside the folder loops/.",
+        ),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version  # answered by its callback
+    context.obj = store
+
+
+def main() -> None:
+    """Runs the command line and ends the process with the contract's exit code."""
+    code = _run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            # The reader went away (`| head`): what was asked for was done, and the exit code says how it went.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        app(_store_first(arguments))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except NetraLoopError as error:
+        _tell(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the boundary: what reaches it unnamed is a defect of ours
+        return _defect(error)
+    return 0
+
+
+def _store_first(arguments: list[str]) -> list[str]:
+    """`--store URL` may stand anywhere, as gcloud's global flags do."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--store":
+            front += [word, *[value for value in [next(words, None)] if value is not None]]
+        elif word.startswith("--store="):
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def _tell(error: NetraLoopError) -> None:
+    name = "" if error.exit_code == 75 else "error: "  # noqa: PLR2004 - a pause is no error
+    sys.stderr.write(f"{name}{error}\n")
+    if error.hint:
+        sys.stderr.write(f"{error.hint}\n")
+
+
+def _defect(error: Exception) -> int:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="netra-loop-defect-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    sys.stderr.write(
+        f"defect: {type(error).__name__}: {error}\nthis is a fault of netra-loop {__version__}; "
+        f"please report it with {file.name}\n"
+    )
+    return 4
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Commands that change the world: `run` and `resume`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netra_loop.errors import UsageError
+
+if TYPE_CHECKING:
+    from netra_loop.app import Options, Session
+    from netra_loop.core.state import State
+    from netra_loop.journal.base import Journal
+    from netra_loop.report.observer import Observer
+    from netra_loop.settings import Settings
+
+_Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The loop file's environment to run in.")]
+_Var = Annotated[list[str] | None, typer.Option("--var", metavar="K=V", help="Set a variable of the loop file.")]
+_Only = Annotated[str | None, typer.Option(metavar="TIER", help="Run this tier alone; the goal cannot be met by it.")]
+_Iterations = Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after this many iterations.")]
+_Budget = Annotated[str | None, typer.Option(metavar="5h30m", help="Pause when this much time is used up.")]
+_Plain = Annotated[bool, typer.Option("--plain", help="No live screen. The default in CI and without a terminal.")]
+_Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more: every test as it ends.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to `app`."""
+    app.command()(run)
+    app.command()(resume)
+
+
+def run(
+    context: typer.Context,
+    loop: Annotated[str, typer.Argument(metavar="LOOP", help="A path, or a name looked up as loops/NAME.yaml.")],
+    env: _Env = None,
+    var: _Var = None,
+    only: _Only = None,
+    max_iterations: _Iterations = None,
+    budget: _Budget = None,
+    session_name: Annotated[str | None, typer.Option(metavar="NAME", help="The new session's id.")] = None,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="Resume the loop's newest unfinished session; start one only if none.")
+    ] = False,
+    plain: _Plain = False,
+    verbose: _Verbose = False,
+) -> None:
+    """Start a session of a loop: deploy, test, judge, and go round until its goal is met."""
+    from netra_loop import app as root  # imports every phase: 300 ms that --help need not pay
+    from netra_loop.core.state import Status
+    from netra_loop.settings import read
+
+    settings = read(context.obj)
+    path = root.find_loop(settings, loop)
+    spec, _ = root.read_loop(path)  # all that is wrong with the file is said before a store is made
+    options = _options(env, var, only, max_iterations, budget, session_name)
+
+    async def work(journal: Journal, session: Session) -> State:
+        if go_on:
+            for head in await journal.sessions():
+                if head.loop == spec.name and not Status(head.state).is_final:
+                    return await session.take_up(head, options)
+        return await session.begin(path, options)
+
+    _drive(settings, path.parent, work, plain=plain, verbose=verbose)
+
+
+def resume(
+    context: typer.Context,
+    session: Annotated[
+        str | None, typer.Argument(metavar="[SESSION]", help="Default: the newest unfinished session.")
+    ] = None,
+    env: _Env = None,
+    var: _Var = None,
+    only: _Only = None,
+    max_iterations: _Iterations = None,
+    budget: _Budget = None,
+    plain: _Plain = False,
+    verbose: _Verbose = False,
+) -> None:
+    """Go on with a session where it stood."""
+    from netra_loop.core.state import Status
+    from netra_loop.settings import read
+
+    settings = read(context.obj)
+    options = _options(env, var, only, max_iterations, budget, None)
+
+    async def work(journal: Journal, running: Session) -> State:
+        if session is not None:
+            return await running.take_up(await journal.find(session), options)
+        for head in await journal.sessions():
+            if not Status(head.state).is_final:
+                return await running.take_up(head, options)
+        raise UsageError("there is no unfinished session to resume", hint="netra-loop run LOOP")
+
+    _drive(settings, None, work, plain=plain, verbose=verbose)
+
+
+def _options(
+    env: str | None,
+    var: list[str] | None,
+    only: str | None,
+    max_iterations: int | None,
+    budget: str | None,
+    session_name: str | None,
+) -> Options:
+    from netra_loop.app import Options
+    from netra_loop.core import durations
+
+    given = {}
+    for pair in var or []:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--var {pair!r} names no value, expected K=V", hint="for example: --var user=me")
+        given[name] = value
+    try:
+        budget_s = durations.parse(budget) if budget is not None else None
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}", hint="for example: --budget 5h30m") from error
+    return Options(env, given, only, max_iterations, budget_s, session_name)
+
+
+def _drive(
+    settings: Settings,
+    near: object,
+    work: Callable[[Journal, Session], Awaitable[State]],
+    *,
+    plain: bool,
+    verbose: bool,
+) -> None:
+    """Runs `work` with a journal and a session, shown on a screen, and ends with the session's exit code."""
+    import asyncio
+    from pathlib import Path
+
+    from netra_loop.app import Session, open_journal
+
+    async def main() -> State:
+        journal = open_journal(settings, near if isinstance(near, Path) else None)
+        observer = _observer(plain=plain or settings.ci or not sys.stdout.isatty(), verbose=verbose)
+        try:
+            return await work(journal, Session(settings, journal, observer))
+        finally:
+            observer.close()
+            await journal.close()
+
+    state = asyncio.run(main())
+    raise typer.Exit(state.exit_code or 0)
+
+
+def _observer(*, plain: bool, verbose: bool) -> Observer:
+    from netra_loop.clock import SystemClock
+    from netra_loop.report.console import LiveConsole, PlainConsole
+
+    if plain:
+        return PlainConsole(sys.stderr, SystemClock(), verbose=verbose)
+    from rich.console import Console
+
+    return LiveConsole(Console(stderr=True), SystemClock())
