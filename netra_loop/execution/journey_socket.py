@@ -124,13 +124,17 @@ class Socket:
         self._discarding = True
         self._taken.set()
         await self._connection.close()
-        await self._pump
+        await asyncio.wait({self._pump})
+        if not self._pump.cancelled():
+            self._pump.result()
 
     async def abort(self) -> None:
         """Lets go at once, without a closing handshake. Safe to repeat."""
-        self._connection.transport.abort()
         self._pump.cancel()
-        await asyncio.gather(self._pump, return_exceptions=True)
+        self._connection.transport.abort()
+        await asyncio.wait({self._pump})
+        if self.ending is None:
+            self._note(Ending(1006, "given up", by_us=True))
 
     async def _read(self) -> None:
         try:
@@ -157,15 +161,18 @@ class Socket:
     def _ended(self, closed: ConnectionClosed) -> None:
         by_us = closed.sent is not None and (closed.rcvd is None or closed.rcvd_then_sent is False)
         close: Close | None = closed.sent if by_us else closed.rcvd
-        self.ending = Ending(close.code, close.reason, by_us) if close else Ending(1006, "", by_us=False)
+        self._note(Ending(close.code, close.reason, by_us) if close else Ending(1006, "", by_us=False))
+
+    def _note(self, ending: Ending) -> None:
+        self.ending = ending
         self._trail.frame(
             Frame(
                 url=self.url,
                 kind="close",
-                direction="sent" if by_us else "received",
+                direction="sent" if ending.by_us else "received",
                 at=self._clock.now(),
-                code=self.ending.code,
-                reason=self.ending.reason or None,
+                code=ending.code,
+                reason=ending.reason or None,
             )
         )
 
