@@ -4,25 +4,21 @@ Instants become RFC 3339 text in UTC, which sorts as time does; lists and mappin
 part of a result becomes one blob, compressed where that pays. Text columns lose what no database takes: NUL and lone
 surrogates become visible replacement marks. JSON and blobs keep both.
 
-Reading raises ValueError, KeyError or TypeError on what this version cannot have written; callers say where it was found.
+Reading raises ValueError, KeyError or TypeError on what this version cannot have written; callers say where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from netra_loop.clock import from_rfc3339, rfc3339
-from netra_loop.core.events import Event, Recorded, from_row
 from netra_loop.core.records import (
     AttemptStarted,
     Authenticity,
-    Batch,
     Cause,
     Claim,
     Contact,
@@ -43,7 +39,6 @@ from netra_loop.journal.base import SessionHead
 
 Row = dict[str, Any]
 
-GENESIS = "0" * 64  # the hash before a session's first event
 COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
@@ -57,54 +52,23 @@ def clean(text: str) -> str:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON spelling of `value`: keys sorted, no spaces, ASCII. Defect where JSON cannot say it."""
+    """The one JSON spelling of `value`: keys sorted, no spaces, ASCII. Defect where JSON cannot say it.
+
+    NaN and the infinities pass, in Python's spelling: a service may log them.
+    """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     except (TypeError, ValueError) as error:
         raise Defect(f"a value for the journal is no plain JSON: {error}") from error
 
 
-def _opt(text: str | None) -> str | None:
+def optional(text: str | None) -> str | None:
+    """`clean` for a column that may be empty."""
     return None if text is None else clean(text)
 
 
 def _tuple(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
-
-
-# ---------------------------------------------------------------------------------------------------- events
-
-
-def chain_hash(before: str, session: str, row: Mapping[str, Any]) -> str:
-    """The hash of an event row (as stored, `detail` being text) that follows the one whose hash is `before`."""
-    said = [before, session, *(row[key] for key in ("seq", "at", "iteration", "phase", "attempt", "event", "outcome"))]
-    return hashlib.sha256(canonical([*said, row["detail"]]).encode()).hexdigest()
-
-
-def event_to_row(session: str, before: str, recorded: Recorded) -> Row:
-    """The row of an event that follows the one whose hash is `before`."""
-    row = recorded.row()
-    row["at"] = rfc3339(recorded.at)
-    row["phase"], row["outcome"] = _opt(row["phase"]), _opt(row["outcome"])
-    row["detail"] = canonical(row["detail"])
-    row["session"] = session
-    row["hash"] = chain_hash(before, session, row)
-    return row
-
-
-def event_from_row(row: Mapping[str, Any]) -> Recorded:
-    """The reverse of `event_to_row`; the chain is verified elsewhere."""
-    event = from_row({**row, "detail": json.loads(row["detail"])})
-    return Recorded(row["seq"], from_rfc3339(row["at"]), event)
-
-
-def events_to_rows(session: str, seq: int, before: str, at: datetime, events: Iterable[Event]) -> list[Row]:
-    """Rows for `events`, which come after number `seq` whose hash is `before`; all were committed `at` once."""
-    rows: list[Row] = []
-    for event in events:
-        rows.append(event_to_row(session, before, Recorded(seq + len(rows) + 1, at, event)))
-        before = rows[-1]["hash"]
-    return rows
 
 
 # ---------------------------------------------------------------------------------------------------- heads
@@ -118,7 +82,7 @@ def head_to_row(head: SessionHead) -> Row:
         "environment": clean(head.environment),
         "state": str(head.state),
         "iteration": head.iteration,
-        "phase": _opt(head.phase),
+        "phase": optional(head.phase),
         "started_at": rfc3339(head.started_at),
         "updated_at": rfc3339(head.updated_at),
         "exit_code": head.exit_code,
@@ -141,10 +105,10 @@ def selected_to_row(session: str, iteration: int, item: Selected) -> Row:
         "session": session,
         "iteration": iteration,
         "id": clean(item.id),
-        "tier": _opt(item.tier),
+        "tier": optional(item.tier),
         "position": item.position,
         "reason": clean(item.reason),
-        "path": _opt(item.path),
+        "path": optional(item.path),
         "line": item.line,
     }
 
@@ -180,19 +144,19 @@ def result_to_row(session: str, item: Result) -> Row:
         "iteration": item.iteration,
         "id": clean(item.id),
         "attempt": item.attempt,
-        "tier": _opt(item.tier),
+        "tier": optional(item.tier),
         "outcome": item.outcome.value,
         "duration_s": item.duration_s,
         "started_at": rfc3339(item.started_at),
         "worker": clean(item.worker),
-        "revision": _opt(item.revision),
+        "revision": optional(item.revision),
         "trace_id": clean(item.trace_id),
         "flaky": item.flaky,
         "authenticity": item.authenticity.value,
         "reasons": canonical(item.reasons),
-        "stage": _opt(item.stage),
+        "stage": optional(item.stage),
         "symptom": item.symptom.value if item.symptom is not None else None,
-        "message": _opt(item.message),
+        "message": optional(item.message),
         "body": _body(item),
     }
 
@@ -289,7 +253,7 @@ def entry_to_row(session: str, item: LogEntry) -> Row:
         "service": clean(item.service),
         "revision": clean(item.revision),
         "message": clean(item.message),
-        "trace_id": _opt(item.trace_id),
+        "trace_id": optional(item.trace_id),
         "payload": canonical(item.payload) if item.payload is not None else None,
         "request": canonical(item.request) if item.request is not None else None,
         "tests": canonical(item.tests),
@@ -340,12 +304,12 @@ def finding_to_row(session: str, iteration: int, position: int, item: Finding) -
         "symptom": item.symptom.value,
         "signature": clean(item.signature),
         "title": clean(item.title),
-        "impact": _opt(item.impact),
+        "impact": optional(item.impact),
         "tests": canonical(item.tests),
         "first_iteration": item.first_iteration,
         "last_iteration": item.last_iteration,
         "root_cause": canonical(asdict(item.root_cause)) if item.root_cause is not None else None,
-        "stage": _opt(item.stage),
+        "stage": optional(item.stage),
         "whys": canonical(item.whys),
         "claims": canonical([asdict(claim) for claim in item.claims]),
     }
@@ -369,14 +333,3 @@ def finding_from_row(row: Mapping[str, Any]) -> Finding:
         whys=_tuple(row["whys"]),
         claims=tuple(Claim(**claim) for claim in json.loads(row["claims"])),
     )
-
-
-# ---------------------------------------------------------------------------------------------------- batches
-
-
-def iteration_of(batch: Batch, explicit: int) -> int:
-    """The iteration that a batch's selections or findings belong to: `explicit`, else its first event's. Defect: none."""
-    iteration = explicit or (cast("Event", batch.events[0]).iteration if batch.events else 0)
-    if iteration < 1:
-        raise Defect("a batch with selections or findings names no iteration, expected one from 1 on")
-    return iteration

@@ -1,0 +1,159 @@
+"""Who owns a session on this machine, and what had been acknowledged: one small file for each session.
+
+`sessions/<id>.lock` is held with flock while a process owns the session; the kernel lets go when that process dies. Its
+text (one JSON object, padded so that it is replaced in one write) names the owner, and the number and hash of the last
+event whose commit was acknowledged. A store that holds less than that has lost something: a `-wal` file removed, a file
+put back from an older copy. The file may lag behind the store by the commit that a kill interrupted, never run ahead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netra_loop.clock import Clock, from_rfc3339, rfc3339
+from netra_loop.errors import SessionHeld, StoreError, UsageError
+from netra_loop.journal.base import Holder
+
+_SIZE = 512  # bytes; one write, one disk block
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,150}")
+_PROBES = 5  # tries to take a lock that somebody who merely looks may hold for a moment
+_PROBE_PAUSE_S = 0.02
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """The last event that some owner was told is durable."""
+
+    seq: int
+    hash: str
+
+
+def lock_path(folder: Path, session: str) -> Path:
+    """The session's lock file. UsageError for an id that is no plain file name."""
+    if not _FILE_NAME.fullmatch(session):
+        raise UsageError(
+            f"session id {session!r} is no plain name, expected letters, digits, '.', '_' and '-', at most 151 of them",
+            hint="choose another --session-name",
+        )
+    return folder / "sessions" / f"{session}.lock"
+
+
+def acknowledged(path: Path) -> Acknowledged | None:
+    """What the lock file at `path` says was durable; None where there is no such file or it says nothing of it."""
+    said = _read(path)
+    seq, digest = said.get("seq"), said.get("hash")
+    return Acknowledged(seq, digest) if isinstance(seq, int) and isinstance(digest, str) else None
+
+
+def all_acknowledged(folder: Path) -> dict[str, Acknowledged]:
+    """What every lock file beside the store says was durable, by session."""
+    found = {path.stem: acknowledged(path) for path in (folder / "sessions").glob("*.lock")}
+    return {session: known for session, known in found.items() if known is not None}
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the lock at `path` now; None where nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(_read(path))
+    finally:
+        os.close(descriptor)
+    return None
+
+
+class SessionLock:
+    """One session's lock, taken and given back by one owner. Not safe between threads."""
+
+    def __init__(self, folder: Path, session: str, clock: Clock) -> None:
+        self.path = lock_path(folder, session)
+        self._session = session
+        self._clock = clock
+        self._descriptor: int | None = None
+        self._said: dict[str, Any] = {}
+
+    def take(self) -> None:
+        """Takes it, or raises SessionHeld within a tenth of a second."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"the lock file {str(self.path)!r} cannot be opened: {error.strerror}, expected a file of our own",
+                hint=f"ls -l {self.path}",
+            ) from error
+        try:
+            self._flock(descriptor)
+            known = _read(self.path)
+            self._said = {key: known[key] for key in ("seq", "hash") if key in known}
+            self._said |= {"pid": os.getpid(), "host": socket.gethostname(), "since": rfc3339(self._clock.now())}
+            _write(descriptor, self._said)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def _flock(self, descriptor: int) -> None:
+        for attempt in range(_PROBES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            if attempt + 1 < _PROBES:
+                time.sleep(_PROBE_PAUSE_S)  # in the writer's own thread: nothing else waits
+        held_by = _holder(_read(self.path))
+        raise SessionHeld(self._session, str(held_by) if held_by else f"a process that has {self.path} locked")
+
+    def acknowledge(self, seq: int, digest: str) -> None:
+        """Notes that everything up to event `seq` is durable. Call it after the commit, before anybody is told."""
+        if self._descriptor is not None:
+            self._said |= {"seq": seq, "hash": digest}
+            _write(self._descriptor, self._said)
+
+    def release(self) -> None:
+        """Gives it back. Safe to repeat, and without having taken it."""
+        if self._descriptor is None:
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        try:
+            _write(descriptor, {key: self._said[key] for key in ("seq", "hash") if key in self._said})
+        finally:
+            os.close(descriptor)
+
+
+def forget_unheld(folder: Path) -> None:
+    """Removes the lock files that nobody holds: they speak of a store that is no more."""
+    for path in (folder / "sessions").glob("*.lock"):
+        if holder(path) is None:
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):  # never written, or by a power cut half-written: it says nothing
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _write(descriptor: int, said: dict[str, Any]) -> None:
+    text = json.dumps(said, separators=(",", ":")).encode()
+    os.pwrite(descriptor, text.ljust(_SIZE - 1) + b"\n", 0)
+
+
+def _holder(said: dict[str, Any]) -> Holder | None:
+    if isinstance(said.get("pid"), int) and isinstance(said.get("since"), str):
+        return Holder(said["pid"], str(said.get("host")), from_rfc3339(said["since"]))
+    return None

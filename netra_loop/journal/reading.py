@@ -1,0 +1,156 @@
+"""What the journal asks the database, inside a transaction that the caller opened: one snapshot for each question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from netra_loop.core.events import Recorded
+from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result, Selected
+from netra_loop.errors import StoreDamaged, StoreError
+from netra_loop.journal import chain, codec
+from netra_loop.journal import tables as t
+from netra_loop.journal.base import SessionHead
+from netra_loop.journal.ownership import Acknowledged
+
+T = TypeVar("T")
+
+
+def sessions(connection: sa.Connection, known: Mapping[str, Acknowledged]) -> list[SessionHead]:
+    """Every head, newest first. StoreDamaged where one of `known`, the acknowledged ones, is not there."""
+    rows = connection.execute(sa.select(t.sessions).order_by(t.sessions.c.ordinal.desc())).mappings()
+    heads = _decoded("*", "sessions", rows, codec.head_from_row)
+    for session in known.keys() - {head.id for head in heads}:
+        raise _lost(session, known[session], 0)
+    return heads
+
+
+def events(connection: sa.Connection, session: str, after: int, known: Acknowledged | None) -> list[Recorded]:
+    """The events after number `after`, their chain verified to its end and against what was acknowledged."""
+    c = t.events.c
+    head = connection.execute(
+        sa.select(t.sessions.c.last_seq, t.sessions.c.last_hash).where(t.sessions.c.id == session)
+    ).first()
+    if head is None:
+        if known is not None:
+            raise _lost(session, known, 0)
+        raise StoreError(f"session {session!r} is not in the store", hint="netra-loop list")
+    check_acknowledged(connection, session, known)
+    before = chain.GENESIS
+    if after > 0:
+        found = connection.execute(sa.select(c.hash).where(c.session == session, c.seq == after)).scalar()
+        if found is None and after <= head.last_seq:
+            raise chain.damaged(session, after, "is missing")
+        before = found or head.last_hash
+    rows = connection.execute(sa.select(t.events).where(c.session == session, c.seq > after).order_by(c.seq))
+    kept = list(rows.mappings())
+    chain.verified(session, kept, after=after, before=before, last_seq=head.last_seq, last_hash=head.last_hash)
+    return [chain.recorded(session, row) for row in kept]
+
+
+def check_acknowledged(connection: sa.Connection, session: str, known: Acknowledged | None) -> None:
+    """StoreDamaged where the store holds less, or something else, than an owner was once told is durable."""
+    if known is None:
+        return
+    c = t.events.c
+    last = connection.execute(sa.select(sa.func.max(c.seq)).where(c.session == session)).scalar() or 0
+    if last < known.seq:
+        raise _lost(session, known, last)
+    found = connection.execute(sa.select(c.hash).where(c.session == session, c.seq == known.seq)).scalar()
+    if found != known.hash:
+        raise chain.damaged(session, known.seq, "is not the one that was acknowledged")
+
+
+def _lost(session: str, known: Acknowledged, last: int) -> StoreDamaged:
+    return StoreDamaged(
+        f"the store holds {last} events of session {session!r}, {known.seq} were acknowledged: "
+        "its -wal was lost, or an older copy put in its place",
+        hint=f"put the lost file back; to go on with what is left, remove sessions/{session}.lock beside the store",
+    )
+
+
+def selection(connection: sa.Connection, session: str, iteration: int) -> list[Selected]:
+    """The selection in its order."""
+    c = t.selection.c
+    asked = sa.select(t.selection).where(c.session == session, c.iteration == iteration).order_by(c.position, c.id)
+    return _decoded(session, "selection", connection.execute(asked).mappings(), codec.selected_from_row)
+
+
+def attempts(connection: sa.Connection, session: str, iteration: int) -> list[AttemptStarted]:
+    """The attempts by start."""
+    c = t.attempts.c
+    asked = sa.select(t.attempts).where(c.session == session, c.iteration == iteration)
+    rows = connection.execute(asked.order_by(c.started_at, c.attempt, c.id)).mappings()
+    return _decoded(session, "attempts", rows, codec.attempt_from_row)
+
+
+def results(
+    connection: sa.Connection, session: str, iteration: int | None, test: str | None, *, bodies: bool
+) -> list[Result]:
+    """The results by iteration, place (or start) and attempt."""
+    c, s = t.results.c, t.selection.c
+    columns = [column for column in t.results.columns if bodies or column.name != "body"]
+    placed = t.results.outerjoin(t.selection, sa.and_(s.session == c.session, s.iteration == c.iteration, s.id == c.id))
+    asked = sa.select(*columns).select_from(placed).where(c.session == session)
+    if iteration is not None:
+        asked = asked.where(c.iteration == iteration)
+    if test is not None:
+        asked = asked.where(c.id == codec.clean(test))
+    unplaced = s.position.is_(None)
+    start = sa.case((unplaced, c.started_at), else_="")
+    rows = connection.execute(asked.order_by(c.iteration, unplaced, s.position, start, c.attempt, c.id)).mappings()
+    return _decoded(session, "results", rows, codec.result_from_row)
+
+
+def count(connection: sa.Connection, session: str, iteration: int) -> int:
+    """Results and entries of the iteration."""
+    return sum(
+        connection.execute(
+            sa.select(sa.func.count()).where(table.c.session == session, table.c.iteration == iteration)
+        ).scalar_one()
+        for table in (t.results, t.entries)
+    )
+
+
+def entries(connection: sa.Connection, session: str, iteration: int | None, limit: int | None) -> list[LogEntry]:
+    """The entries by time; the newest `limit` of them."""
+    c = t.entries.c
+    asked = sa.select(t.entries).where(c.session == session)
+    if iteration is not None:
+        asked = asked.where(c.iteration == iteration)
+    newest_first = asked.order_by(c.timestamp.desc(), c.log.desc(), c.insert_id.desc()).limit(limit)
+    rows = list(connection.execute(newest_first).mappings())
+    return _decoded(session, "entries", reversed(rows), codec.entry_from_row)
+
+
+def findings(connection: sa.Connection, session: str, iteration: int | None) -> list[Finding]:
+    """The iteration's findings, or the newest iteration's that has any."""
+    c = t.findings.c
+    newest = sa.select(sa.func.max(c.iteration)).where(c.session == session).scalar_subquery()
+    asked = sa.select(t.findings).where(
+        c.session == session, c.iteration == (newest if iteration is None else iteration)
+    )
+    rows = connection.execute(asked.order_by(c.position, c.id)).mappings()
+    return _decoded(session, "findings", rows, codec.finding_from_row)
+
+
+def durations(connection: sa.Connection, loop: str) -> dict[str, float]:
+    """The last known duration of each test of the loop."""
+    c = t.durations.c
+    return {
+        row.id: row.duration_s for row in connection.execute(sa.select(t.durations).where(c.loop == codec.clean(loop)))
+    }
+
+
+def _decoded(
+    session: str, table: str, rows: Iterable[Mapping[str, Any]], decode: Callable[[Mapping[str, Any]], T]
+) -> list[T]:
+    try:
+        return [decode(row) for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreDamaged(
+            f"a row of {table!r} of session {session!r} is not what was written: {error}; the store is left untouched",
+            hint="keep a copy of the store and put a backup in its place",
+        ) from error

@@ -1,0 +1,330 @@
+"""One SQLite file as the journal's ground: found, checked, made, opened; and what its errors mean.
+
+A file is looked at before SQLite is let near it, so that a damaged or foreign one stays untouched. A new one is made
+complete under another name and then linked into place: there never is a half-made store, and two processes that make
+it at once end with one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from netra_loop.errors import Defect, StoreDamaged, StoreError, UsageError
+from netra_loop.journal import ownership
+from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, metadata
+
+BUSY_TIMEOUT_S = 10.0
+_MAGIC = b"SQLite format 3\0"
+_HEADER = 100  # bytes; offsets below are SQLite's file format, "The Database Header"
+_ROOM = 16 * 1024 * 1024  # bytes that a batch of any size we make fits in, with its copy in the -wal
+_WAL_WRITE_LOCK = 120  # the byte of the -shm file that a writer has locked
+_ASIDE = "move it away, or name another store with --store"
+
+
+def path_of(url: str) -> Path:
+    """The absolute path that a store URL means: `sqlite:///abs/path` (or SQLAlchemy's four slashes), or a plain path.
+
+    UsageError for any other scheme.
+    """
+    scheme, colon, rest = url.partition("://")
+    if colon and scheme != "sqlite":
+        raise UsageError(
+            f"store {scheme + '://…'!r} is not available in this version, expected sqlite:///PATH or a path",
+            hint="netra-loop --store .netra-loop/journal.db list",
+        )
+    plain = "/" + rest.lstrip("/") if colon else url
+    if not rest.strip("/") if colon else not url:
+        raise UsageError(f"store {url!r} names no file, expected sqlite:///PATH or a path")
+    return Path(os.path.abspath(plain))  # noqa: PTH100 - resolve() would follow the very links that are refused
+
+
+class SqliteFile:
+    """The file at `path`, checked and, where it is missing, made. StoreError or StoreDamaged where it cannot be used.
+
+    `close` it after the last engine made from it.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.path = path
+        self.folder = path.parent
+        self._busy_timeout_s = busy_timeout_s
+        with _file_errors(path):
+            _check_folder(self.folder)
+            if not _exists(path):
+                _make(path)
+            _check_kind(path)
+            self._peek = _Peek.at(path)
+            try:
+                _check_header(path, self._peek.header())
+            except BaseException:
+                self._peek.release()
+                raise
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._peek.release()
+
+    def engine(self, *, writer: bool) -> sa.Engine:
+        """An engine of one connection, to be used by one thread alone. A reader cannot write, not even by mistake."""
+        engine = sa.create_engine("sqlite://", creator=lambda: self._connect(writer=writer), poolclass=StaticPool)
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+        return engine
+
+    def _connect(self, *, writer: bool) -> sqlite3.Connection:
+        mode = "rw" if writer else "ro"
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self._busy_timeout_s, isolation_level=None
+        )
+        # a flipped byte must reach the check of hashes, which can say where it is
+        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            _check_schema(self.path, connection.execute("PRAGMA user_version").fetchone()[0])
+            _check_mode(self.path, connection.execute("PRAGMA journal_mode").fetchone()[0])
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def meaning(self, error: sqlite3.Error) -> StoreError | Defect:
+        """What an error of SQLite means for a person."""
+        where = f"store {str(self.path)!r}"
+        code = getattr(error, "sqlite_errorcode", None)
+        match code & 0xFF if isinstance(code, int) else None:
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StoreError(
+                    f"{where} is locked by {self._locker()}, waited {self._busy_timeout_s:g} s",
+                    hint="end that program, then try again",
+                )
+            case sqlite3.SQLITE_FULL:
+                free = shutil.disk_usage(self.folder).free
+                return StoreError(
+                    f"{where}: the disk is full ({free // 1024} KiB free), expected {_ROOM // 2**20} MiB at least",
+                    hint=f"make room on the disk of {self.folder}, then resume",
+                )
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+                return StoreError(f"{where} cannot be written: {error}", hint=f"ls -ld {self.folder} {self.path}*")
+            case sqlite3.SQLITE_IOERR:
+                name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
+                return StoreError(
+                    f"{where}: the system refused to read or write ({name}); nothing was half-written",
+                    hint=f"check limits, quota and disk of {self.folder}, then resume",
+                )
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_SCHEMA | None:
+                return _damaged(self.path, f"cannot be read: {error}")
+        return Defect(f"{where}: {error}")
+
+    def _locker(self) -> str:
+        """The process that has the write lock, as far as the kernel says."""
+        try:
+            inode = Path(f"{self.path}-shm").stat().st_ino
+            locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        except OSError:  # no Linux, or the lock went meanwhile
+            return "another program"
+        for line in locks:
+            # 12: POSIX  ADVISORY  WRITE 4711 fd:00:1234 120 120
+            words = line.split()
+            if words[1] == "POSIX" and words[3] == "WRITE" and words[5].endswith(f":{inode}"):
+                first, last = int(words[6]), words[7]
+                if first <= _WAL_WRITE_LOCK and (last == "EOF" or int(last) >= _WAL_WRITE_LOCK):
+                    return f"process {words[4]}"
+        return "another program"
+
+
+# ---------------------------------------------------------------------------------------------------- checks
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def _check_folder(folder: Path) -> None:
+    if not _exists(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process makes it at the same moment
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o700)  # whatever the umask
+    found = folder.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise StoreError(f"{str(folder)!r} is no folder, expected one for the store", hint=_ASIDE)
+    if found.st_mode & stat.S_IWOTH:
+        raise StoreError(
+            f"folder {str(folder)!r} may be written by everybody (mode {found.st_mode & 0o7777:04o}), expected 0700",
+            hint=f"chmod 700 {folder}, or name another store with --store",
+        )
+    _check_ours(folder, found)
+
+
+def _check_ours(path: Path, found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid():
+        raise StoreError(
+            f"{str(path)!r} belongs to user {found.st_uid}, expected {os.geteuid()}, who runs netra-loop",
+            hint="run as its owner, or name another store with --store",
+        )
+    # the owner's bit is looked at too: root may write anything, but a file made read-only is not meant to be written
+    if not found.st_mode & stat.S_IWUSR or not os.access(path, os.W_OK):
+        raise StoreError(f"{str(path)!r} is read-only, expected to write there", hint=f"chmod u+w {path}")
+
+
+def _check_kind(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        part = Path(f"{path}{suffix}")
+        if not _exists(part):
+            continue
+        found = part.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise StoreError(f"{str(part)!r} is a symbolic link, expected the file itself", hint=_ASIDE)
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{str(part)!r} is no plain file, expected a store", hint=f"--store {path}/journal.db")
+        _check_ours(part, found)
+
+
+class _Peek:
+    """A descriptor to look at a store file with, one for each file in this process, however many stores it opens.
+
+    To close any descriptor of a file lets go of all POSIX locks that the process has on it, SQLite's own among them; so
+    this one stays open until the last store on that file is closed.
+    """
+
+    _open: ClassVar[dict[tuple[int, int], _Peek]] = {}
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, key: tuple[int, int], descriptor: int) -> None:
+        self._key = key
+        self._descriptor = descriptor
+        self._users = 0
+
+    @classmethod
+    def at(cls, path: Path) -> _Peek:
+        with cls._guard:
+            found = path.lstat()
+            key = (found.st_dev, found.st_ino)
+            if key not in cls._open:
+                cls._open[key] = cls(key, os.open(path, os.O_RDONLY | os.O_NOFOLLOW))
+            cls._open[key]._users += 1
+            return cls._open[key]
+
+    def header(self) -> bytes:
+        return os.pread(self._descriptor, _HEADER, 0)
+
+    def release(self) -> None:
+        with self._guard:
+            self._users -= 1
+            if not self._users:
+                del self._open[self._key]
+                os.close(self._descriptor)
+
+
+def _check_header(path: Path, header: bytes) -> None:
+    size = path.stat().st_size
+    if size < _HEADER:
+        raise _damaged(path, f"is cut off: {size} bytes are left")
+    if not header.startswith(_MAGIC):
+        raise _damaged(path, f"is no netra-loop store: it begins with {header[:16]!r}")
+    mark = int.from_bytes(header[68:72], "big")
+    if mark != APPLICATION_ID:
+        raise _damaged(path, f"is another program's database (mark {mark:#010x}, expected {APPLICATION_ID:#010x})")
+    _check_schema(path, int.from_bytes(header[60:64], "big"))
+    page = int.from_bytes(header[16:18], "big")
+    expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+    wal = Path(f"{path}-wal")
+    # with a -wal the file's own length may rightly lag behind, and SQLite knows better
+    if size < expected and not (_exists(wal) and wal.stat().st_size):
+        raise _damaged(path, f"is cut off: {size} of {expected} bytes are left")
+
+
+def _check_schema(path: Path, found: int) -> None:
+    if found > SCHEMA:
+        raise StoreError(
+            f"store {str(path)!r} has schema {found}, this version knows {SCHEMA}: a newer netra-loop made it",
+            hint="use the newer version, or name another store with --store",
+        )
+    if found < SCHEMA:
+        raise _damaged(path, f"has schema {found}, expected {SCHEMA}")
+
+
+def _check_mode(path: Path, found: str) -> None:
+    if found != "wal":
+        raise StoreError(
+            f"store {str(path)!r} is in journal mode {found!r}, expected 'wal': another program changed it",
+            hint=f"sqlite3 {path} 'PRAGMA journal_mode=WAL'",
+        )
+
+
+def _damaged(path: Path, what: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"store {str(path)!r} {what}; it is left untouched", hint=f"put a backup in its place, {_ASIDE}"
+    )
+
+
+@contextlib.contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"store {str(path)!r} cannot be opened: {error.strerror or error}", hint=f"ls -ld {path.parent} {path}"
+        ) from error
+
+
+# ---------------------------------------------------------------------------------------------------- making
+
+
+def _make(path: Path) -> None:
+    """Makes an empty store at `path`, whole or not at all; one that somebody else made meanwhile is left alone."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)  # left by a process of the same number that was killed right here
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+        _fill(draft)
+        os.fsync(descriptor)
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"store {str(path)!r} cannot be made: {error}", hint=f"make room on the disk of {path.parent}"
+        ) from error
+    finally:
+        os.close(descriptor)
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+        ownership.forget_unheld(path.parent)
+    draft.unlink()
+    _sync_folder(path.parent)
+
+
+def _fill(draft: Path) -> None:
+    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(draft), poolclass=StaticPool)
+    try:
+        with engine.begin() as connection:
+            metadata.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    except sa.exc.DBAPIError as error:
+        raise (error.orig if isinstance(error.orig, sqlite3.Error) else error) from error
+    finally:
+        engine.dispose()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

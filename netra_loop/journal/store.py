@@ -1,0 +1,271 @@
+"""The journal in a database: one writer connection in a thread of its own, one reader connection in another.
+
+Each append is one `BEGIN IMMEDIATE` transaction of the writer, synced to disk before it returns. The reader sees what is
+committed and never waits for the writer, so that `status` in another process works while a run writes. `statements` holds
+all SQL; what is SQLite's alone is in `sqlite`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from netra_loop.clock import Clock, SystemClock
+from netra_loop.core.events import Recorded
+from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreDamaged, StoreError
+from netra_loop.journal import chain, ownership, reading, writing
+from netra_loop.journal.base import Holder, Journal, SessionHead, choose
+from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
+
+T = TypeVar("T")
+Work = Callable[[sa.Connection], T]
+
+
+def open_store(url: str, *, clock: Clock | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Journal:
+    """The journal that `url` names (`sqlite:///PATH` or a plain path), made where there is none yet.
+
+    Checks the folder and the file before it touches either: StoreError or StoreDamaged (exit 5) where they cannot be
+    used, UsageError for a URL of another kind. `clock` stamps events; `busy_timeout_s` is how long a write waits for
+    another program's lock. Close the journal when done.
+    """
+    return StoredJournal(SqliteFile(path_of(url), busy_timeout_s=busy_timeout_s), clock or SystemClock())
+
+
+class _Lane:
+    """A connection and the only thread that may use it. The connection is made by the first call."""
+
+    def __init__(self, file: SqliteFile, *, writer: bool) -> None:
+        self._file = file
+        self._writer = writer
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-writer" if writer else "journal-reader")
+        self._engine: sa.Engine | None = None
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        return self._thread.submit(work)
+
+    def transaction(self, work: Work[T]) -> T:
+        """Runs `work` in one transaction. Only in this lane's own thread."""
+        if self._engine is None:
+            self._engine = self._file.engine(writer=self._writer)
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except sa.exc.DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise self._file.meaning(error.orig) from error
+            raise
+
+    async def close(self) -> None:
+        await _settled(self.submit(self._dispose))
+        self._thread.shutdown()
+
+    def _dispose(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+
+
+async def _settled(future: Future[T]) -> T:
+    """The result of `future`, not returning before it has one or was taken back unstarted, cancelled or not."""
+    waiting = asyncio.wrap_future(future)
+    cancelled: asyncio.CancelledError | None = None
+    while not waiting.done():
+        try:
+            await asyncio.wait([waiting])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            future.cancel()  # works only as long as the thread has not begun it
+    if cancelled is None:
+        return waiting.result()
+    failure = None if waiting.cancelled() else waiting.exception()
+    raise cancelled from failure
+
+
+@dataclass
+class _Owned:
+    lock: ownership.SessionLock
+    epoch: int = 0
+
+
+class StoredJournal:
+    """`Journal` in a database; see there for every promise. Made by `open_store`."""
+
+    def __init__(self, file: SqliteFile, clock: Clock) -> None:
+        self._file = file
+        self._clock = clock
+        self._writer = _Lane(file, writer=True)
+        self._reader = _Lane(file, writer=False)
+        self._owned: dict[str, _Owned] = {}  # touched by the writer's thread alone
+        self._closed = False
+
+    # ------------------------------------------------------------------------------------------------ writing
+
+    async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
+        """See `Journal.create`."""
+        ownership.lock_path(self._file.folder, head.id)  # refuses an id that is no file name
+        return await self._write(partial(self._create, head, first))
+
+    async def append(self, session: str, batch: Batch, head: SessionHead | None = None) -> tuple[Recorded, ...]:
+        """See `Journal.append`."""
+        if head is not None and head.id != session:
+            raise Defect(f"the head of session {head.id!r} was given for {session!r}")
+        return await self._write(partial(self._append, session, batch, head))
+
+    def _create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
+        owned = self._owned.get(head.id)
+
+        def work(connection: sa.Connection) -> writing.Written:
+            writing.insert_session(connection, head, owned.epoch if owned else 0)
+            place = writing.Place(epoch=0, seq=0, hash=chain.GENESIS, loop=head.loop)
+            return writing.write_batch(connection, head.id, place, first, None, self._clock.now())
+
+        return self._told(owned, self._writer.transaction(work))
+
+    def _append(self, session: str, batch: Batch, head: SessionHead | None) -> tuple[Recorded, ...]:
+        owned = self._owned.get(session)
+        if owned is None:
+            raise Defect(f"an append to session {session!r} by a process that does not own it")
+
+        def work(connection: sa.Connection) -> writing.Written:
+            place = writing.place_of(connection, session)
+            if place.epoch != owned.epoch:
+                raise StaleEpoch(session, owned.epoch, place.epoch)
+            return writing.write_batch(connection, session, place, batch, head, self._clock.now())
+
+        return self._told(owned, self._writer.transaction(work))
+
+    def _told(self, owned: _Owned | None, written: writing.Written) -> tuple[Recorded, ...]:
+        if owned is not None and written.recorded:
+            owned.lock.acknowledge(written.seq, written.hash)
+        return written.recorded
+
+    # ------------------------------------------------------------------------------------------------ ownership
+
+    def own(self, session: str) -> AbstractAsyncContextManager[int]:
+        """See `Journal.own`."""
+        return self._own(session)
+
+    @asynccontextmanager
+    async def _own(self, session: str) -> AsyncIterator[int]:
+        owned = _Owned(ownership.SessionLock(self._file.folder, session, self._clock))
+        try:
+            yield await self._write(partial(self._take, session, owned))
+        finally:
+            if not self._closed:
+                await _settled(self._writer.submit(partial(self._release, session, owned)))
+
+    def _take(self, session: str, owned: _Owned) -> int:
+        if session in self._owned:
+            raise SessionHeld(session, "this very process")
+        owned.lock.take()
+        known = ownership.acknowledged(owned.lock.path)
+
+        def work(connection: sa.Connection) -> int:
+            reading.check_acknowledged(connection, session, known)
+            return writing.raise_epoch(connection, session)
+
+        owned.epoch = self._writer.transaction(work)
+        self._owned[session] = owned
+        return owned.epoch
+
+    def _release(self, session: str, owned: _Owned) -> None:
+        if self._owned.get(session) is owned:
+            del self._owned[session]
+        owned.lock.release()
+
+    async def holder(self, session: str) -> Holder | None:
+        """See `Journal.holder`."""
+        return ownership.holder(ownership.lock_path(self._file.folder, session))
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    async def events(self, session: str, after: int = 0) -> list[Recorded]:
+        """See `Journal.events`."""
+        path = ownership.lock_path(self._file.folder, session)
+
+        def work(connection: sa.Connection) -> list[Recorded]:
+            return reading.events(connection, session, after, known)
+
+        known = ownership.acknowledged(path)  # before the snapshot is taken: the store may only be ahead of it
+        return await self._read(work)
+
+    async def verify(self, session: str) -> int:
+        """See `Journal.verify`."""
+        return len(await self.events(session))
+
+    async def sessions(self) -> list[SessionHead]:
+        """See `Journal.sessions`."""
+        known = ownership.all_acknowledged(self._file.folder)
+        return await self._read(partial(reading.sessions, known=known))
+
+    async def find(self, name: str) -> SessionHead:
+        """See `Journal.find`."""
+        return choose(name, await self.sessions())
+
+    async def selection(self, session: str, iteration: int) -> list[Selected]:
+        """See `Journal.selection`."""
+        return await self._read(partial(reading.selection, session=session, iteration=iteration))
+
+    async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
+        """See `Journal.attempts`."""
+        return await self._read(partial(reading.attempts, session=session, iteration=iteration))
+
+    async def results(
+        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+    ) -> list[Result]:
+        """See `Journal.results`."""
+        return await self._read(
+            partial(reading.results, session=session, iteration=iteration, test=test, bodies=bodies)
+        )
+
+    async def count(self, session: str, iteration: int) -> int:
+        """See `Journal.count`."""
+        return await self._read(partial(reading.count, session=session, iteration=iteration))
+
+    async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
+        """See `Journal.entries`."""
+        return await self._read(partial(reading.entries, session=session, iteration=iteration, limit=limit))
+
+    async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
+        """See `Journal.findings`."""
+        return await self._read(partial(reading.findings, session=session, iteration=iteration))
+
+    async def durations(self, loop: str) -> dict[str, float]:
+        """See `Journal.durations`."""
+        return await self._read(partial(reading.durations, loop=loop))
+
+    # ------------------------------------------------------------------------------------------------ lanes
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        self._check_open()
+        return await _settled(self._writer.submit(work))
+
+    async def _read(self, work: Work[T]) -> T:
+        self._check_open()
+        return await asyncio.wrap_future(self._reader.submit(partial(self._reader.transaction, work)))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Defect("the journal was used after it was closed")
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._reader.close()  # first: the last one to close moves the -wal into the file, which a reader cannot
+        await _settled(self._writer.submit(self._release_all))
+        await self._writer.close()
+        self._file.close()
+
+    def _release_all(self) -> None:
+        for session, owned in list(self._owned.items()):
+            self._release(session, owned)

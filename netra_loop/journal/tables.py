@@ -1,0 +1,144 @@
+"""The journal's tables, for every database alike. Types are the plainest that keep what `codec` writes.
+
+`SCHEMA` goes up by one with each change here; a store of a newer schema is refused. Columns that are read rarely and
+are large stand last, so that counting an iteration does not touch them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+
+SCHEMA = 1
+APPLICATION_ID = 0x6E4C6F70  # "nLop", SQLite's own mark of whose file it is
+
+metadata = MetaData()
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ordinal", Integer, nullable=False, unique=True),  # order of making, whatever the clocks said
+    Column("loop", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("phase", Text),
+    Column("started_at", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    Column("exit_code", Integer),
+    Column("epoch", Integer, nullable=False),  # rises with each owner
+    Column("last_seq", Integer, nullable=False),  # where the chain of events ends
+    Column("last_hash", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+    Column("iteration", Integer, nullable=False),
+    Column("phase", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("outcome", Text),
+    Column("hash", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+selection = Table(
+    "selection",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("iteration", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, primary_key=True),
+    Column("tier", Text),
+    Column("position", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("path", Text),
+    Column("line", Integer),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("iteration", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("worker", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("iteration", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("tier", Text),
+    Column("outcome", Text, nullable=False),
+    Column("duration_s", Float, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("revision", Text),
+    Column("trace_id", Text, nullable=False),
+    Column("flaky", Boolean, nullable=False),
+    Column("authenticity", Text, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("stage", Text),
+    Column("symptom", Text),
+    Column("message", Text),
+    Column("body", LargeBinary),  # output, traceback and evidence: see codec
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("timestamp", Text, primary_key=True),
+    Column("log", Text, primary_key=True),
+    Column("insert_id", Text, primary_key=True),
+    Column("iteration", Integer, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("trace_id", Text),
+    Column("tests", Text, nullable=False),
+    Column("request", Text),
+    Column("message", Text, nullable=False),
+    Column("payload", Text),
+    Index("entries_of_iteration", "session", "iteration", "timestamp"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("iteration", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("symptom", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("impact", Text),
+    Column("tests", Text, nullable=False),
+    Column("first_iteration", Integer, nullable=False),
+    Column("last_iteration", Integer, nullable=False),
+    Column("root_cause", Text),
+    Column("stage", Text),
+    Column("whys", Text, nullable=False),
+    Column("claims", Text, nullable=False),
+)
+
+durations = Table(
+    "durations",
+    metadata,
+    Column("loop", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("duration_s", Float, nullable=False),
+)

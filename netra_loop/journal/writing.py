@@ -1,0 +1,127 @@
+"""What an append says to the database, inside a transaction that the caller opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from netra_loop.core.events import Recorded
+from netra_loop.core.records import Batch, LogEntry
+from netra_loop.errors import StoreError
+from netra_loop.journal import chain, codec
+from netra_loop.journal import tables as t
+from netra_loop.journal.base import SessionHead
+from netra_loop.journal.codec import Row
+
+_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a session's chain ends, whose epoch it is in, and its loop's name."""
+
+    epoch: int
+    seq: int
+    hash: str
+    loop: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a batch came to: its events in their places, and the new end of the chain."""
+
+    recorded: tuple[Recorded, ...]
+    seq: int
+    hash: str
+
+
+def insert_session(connection: sa.Connection, head: SessionHead, epoch: int) -> None:
+    """A new row in `sessions`, its chain empty. StoreError where the id exists."""
+    if connection.execute(sa.select(t.sessions.c.id).where(t.sessions.c.id == head.id)).first():
+        raise StoreError(f"session {head.id!r} exists already", hint=f"netra-loop resume {head.id}")
+    ordinal = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.sessions.c.ordinal), 0))).scalar_one() + 1
+    row = codec.head_to_row(head) | {"ordinal": ordinal, "epoch": epoch, "last_seq": 0, "last_hash": chain.GENESIS}
+    connection.execute(sa.insert(t.sessions), [row])
+
+
+def place_of(connection: sa.Connection, session: str) -> Place:
+    """The session's place, its row locked until the transaction ends. StoreError where there is no such session."""
+    c = t.sessions.c
+    found = connection.execute(
+        sa.select(c.epoch, c.last_seq, c.last_hash, c.loop).where(c.id == session).with_for_update()
+    ).first()
+    if found is None:
+        raise StoreError(f"session {session!r} is not in the store", hint="netra-loop list")
+    return Place(epoch=found.epoch, seq=found.last_seq, hash=found.last_hash, loop=found.loop)
+
+
+def raise_epoch(connection: sa.Connection, session: str) -> int:
+    """The next epoch, already the session's own where it exists; 1 for one that is still to be made."""
+    c = t.sessions.c
+    connection.execute(sa.update(t.sessions).where(c.id == session).values(epoch=c.epoch + 1))
+    return connection.execute(sa.select(c.epoch).where(c.id == session)).scalar() or 1
+
+
+def write_batch(
+    connection: sa.Connection, session: str, place: Place, batch: Batch, head: SessionHead | None, at: datetime
+) -> Written:
+    """Everything in `batch`, and the head, after `place`."""
+    rows = chain.rows_for(session, place.seq, place.hash, at, batch.events)
+    if rows:
+        connection.execute(sa.insert(t.events), rows)
+    _write_rows(connection, session, place.loop, batch)
+    seq, digest = (rows[-1]["seq"], rows[-1]["hash"]) if rows else (place.seq, place.hash)
+    changed: Row = codec.head_to_row(head) if head is not None else {}
+    connection.execute(
+        sa.update(t.sessions).where(t.sessions.c.id == session).values(changed | {"last_seq": seq, "last_hash": digest})
+    )
+    return Written(tuple(chain.recorded(session, row) for row in rows), seq, digest)
+
+
+def _write_rows(connection: sa.Connection, session: str, loop: str, batch: Batch) -> None:
+    if batch.selected:
+        iteration = chain.iteration_of(batch, batch.selected_iteration)
+        _upsert(connection, t.selection, [codec.selected_to_row(session, iteration, item) for item in batch.selected])
+    if batch.findings:
+        iteration = chain.iteration_of(batch, batch.findings_iteration)
+        found = [codec.finding_to_row(session, iteration, place, item) for place, item in enumerate(batch.findings)]
+        _upsert(connection, t.findings, found)
+    _upsert(connection, t.attempts, [codec.attempt_to_row(session, item) for item in batch.started])
+    results = [codec.result_to_row(session, item) for item in batch.results]
+    _upsert(connection, t.results, results)
+    _upsert(connection, t.durations, [{"loop": loop, "id": r["id"], "duration_s": r["duration_s"]} for r in results])
+    _upsert(connection, t.entries, _joined(connection, session, batch.entries))
+
+
+def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]) -> list[Row]:
+    """The rows of `entries`, one for each, having taken over what earlier copies of them know."""
+    if not entries:
+        return []
+    rows = [codec.entry_to_row(session, entry) for entry in entries]
+    first, last = min(row["timestamp"] for row in rows), max(row["timestamp"] for row in rows)
+    c = t.entries.c
+    earlier = connection.execute(
+        sa.select(c.log, c.timestamp, c.insert_id, c.tests, c.iteration).where(
+            c.session == session, c.timestamp.between(first, last)
+        )
+    ).mappings()
+    known: dict[tuple[str, str, str], Any] = {codec.entry_key(row): row for row in earlier}
+    merged: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        key = codec.entry_key(row)
+        merged[key] = known[key] = codec.joined(known[key], row) if key in known else row
+    return list(merged.values())
+
+
+def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    statement = _INSERTS[connection.dialect.name](table)
+    keys = [column.name for column in table.primary_key]
+    changed = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
