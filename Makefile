@@ -2,31 +2,38 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+RUNS := .venv/.runs
+TESTS := .venv/.tests
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 .PHONY: golden-path test check bench clean
 .DEFAULT_GOAL := golden-path
 
-golden-path: $(READY)  ## the main job, on the embedded cloud
+golden-path: $(RUNS)  ## the main job, on the embedded cloud
 	$(BIN)/netra-loop run golden-path
 
-test: $(READY)  ## all tests
+test: $(TESTS)  ## all tests
 	$(BIN)/python -m pytest
 
-check: $(READY)  ## lint, types, import layers
+check: $(TESTS)  ## lint, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## what measures speed, each against its peer
+bench: $(TESTS)  ## what measures speed, each against its peer
 	$(BIN)/python benchmarks/execution.py
 
-# Made anew whenever what the project needs has changed, and not otherwise.
-$(READY): pyproject.toml
+# Made anew whenever what the project needs has changed, and not otherwise. Running needs less than testing.
+$(RUNS): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	$(PIP) .
 	touch $@
+
+$(TESTS): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) '.[dev]'
+	touch $(RUNS) $@
 
 clean:  ## forget the environment and all sessions
 	rm -rf .venv .netra-loop
