@@ -80,7 +80,9 @@ def find_loop(settings: Settings, name: str) -> Path:
             candidate = folder / "loops" / (name + suffix)
             if candidate.is_file():
                 return candidate
-    known = sorted(path.stem for folder in (settings.cwd, *settings.cwd.parents) for path in (folder / "loops").glob("*.y*ml"))
+    known = sorted(
+        path.stem for folder in (settings.cwd, *settings.cwd.parents) for path in (folder / "loops").glob("*.y*ml")
+    )
     raise UsageError(
         f"there is no loop {name!r}: no loops/{name}.yaml from {settings.cwd} upwards",
         hint=f"loops here: {', '.join(known)}" if known else "netra-loop run PATH/TO/LOOP.yaml",
@@ -167,9 +169,7 @@ class Session:
                 await driver.start(new, self._clock.now())
             else:
                 await driver.load()
-                await driver.resume(
-                    max_iterations=options.max_iterations, given=options.vars, only=options.only
-                )
+                await driver.resume(max_iterations=options.max_iterations, given=options.vars, only=options.only)
             state = await driver.drive()
         if state.status is Status.PAUSED:
             raise Paused(session, state.reason or "asked to")
@@ -200,9 +200,7 @@ def _environment(spec: LoopSpec, asked: str | None) -> str:
     if asked is None:
         return names[0]
     if asked not in names:
-        raise UsageError(
-            f"--env {asked!r} is no environment of {spec.path.name}", hint=f"it has: {', '.join(names)}"
-        )
+        raise UsageError(f"--env {asked!r} is no environment of {spec.path.name}", hint=f"it has: {', '.join(names)}")
     return asked
 
 
@@ -225,9 +223,7 @@ def _contexts(
 ) -> MakeContext:
     def make(driver: Driver, phase: PhaseSpec, iteration: int, attempt: int) -> PhaseContext:
         def scope() -> Scope:
-            return Scope(
-                spec, environment, driver.session, iteration, tools.environ, driver.state.revisions, None, git
-            )
+            return Scope(spec, environment, driver.session, iteration, tools.environ, driver.state.revisions, None, git)
 
         return PhaseContext(
             session=driver.session,

@@ -156,9 +156,7 @@ def _known_secrets(spec: LoopSpec, environ: Mapping[str, str]) -> list[str]:
 
 def _plain(text: str, environ: Mapping[str, str]) -> str:
     """A template's value as far as the environment alone tells it: `${env.X}` and its default."""
-    return re.sub(
-        r"\$\{env\.(\w+)(?::-([^}]*))?\}", lambda match: environ.get(match[1], match[2] or ""), text
-    )
+    return re.sub(r"\$\{env\.(\w+)(?::-([^}]*))?\}", lambda match: environ.get(match[1], match[2] or ""), text)
 
 
 async def git_facts(folder: Path) -> Mapping[str, str]:

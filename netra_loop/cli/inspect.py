@@ -14,12 +14,12 @@ from netra_loop.errors import UsageError
 if TYPE_CHECKING:
     from netra_loop.journal.base import Journal, SessionHead
 
-_Json = Annotated[bool, typer.Option("--json", help="Machine output: one JSON object a line, or one document for status.")]
+_Json = Annotated[
+    bool, typer.Option("--json", help="Machine output: one JSON object a line, or one document for status.")
+]
 _Session = Annotated[str, typer.Argument(metavar="SESSION", help="An id, its unambiguous beginning, or latest.")]
 _MaybeSession = Annotated[str, typer.Argument(metavar="[SESSION]", help="An id, its beginning, or latest.")]
-_Iteration = Annotated[
-    str | None, typer.Option(metavar="N|all", help="Which iteration. Default: the newest.")
-]
+_Iteration = Annotated[str | None, typer.Option(metavar="N|all", help="Which iteration. Default: the newest.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -90,9 +90,7 @@ def results(
     _look(context, work)
 
 
-def findings(
-    context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False
-) -> None:
+def findings(context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False) -> None:
     """Show the findings: what is wrong, since when, where, and which tests it explains."""
     from netra_loop.report import render, rows
 

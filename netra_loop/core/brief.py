@@ -58,7 +58,9 @@ def brief_markdown(brief: dict[str, Any]) -> str:
         place = finding["root_cause"]
         if place is not None:
             lines += [f"Root cause, in {place['entries']} log entries:", ""]
-            lines += _fenced(f"{place['file']}:{place['line']} {place['function']} {place['exception']}: {place['message']}")
+            lines += _fenced(
+                f"{place['file']}:{place['line']} {place['function']} {place['exception']}: {place['message']}"
+            )
         for number, why in enumerate(finding["whys"], 1):
             lines += [f"Why {number}:", "", *_fenced(why)]
         lines += [f"{len(finding['tests'])} failing tests:", ""]

@@ -212,9 +212,7 @@ def _phase_recovered(state: State, recorded: ev.Recorded) -> State:
     assert isinstance(event, ev.PhaseRecovered)
     moved = state.progress is None or event.progress != state.progress
     first = state.progress is None
-    return replace(
-        state, progress=event.progress, recoveries=state.recoveries + 1 if first or not moved else 1
-    )
+    return replace(state, progress=event.progress, recoveries=state.recoveries + 1 if first or not moved else 1)
 
 
 def _phase_finished(state: State, recorded: ev.Recorded) -> State:

@@ -98,7 +98,9 @@ class CollectLogs:
             fresh = [entry for entry in page.entries if _key(entry) not in seen]
             if page.entries:
                 newest = page.entries[-1].timestamp
-            waiting.difference_update(entry.trace_id for entry in page.entries if entry.log == "requests" and entry.trace_id)
+            waiting.difference_update(
+                entry.trace_id for entry in page.entries if entry.log == "requests" and entry.trace_id
+            )
             if not fresh:
                 continue
             stored = _redacted(context, fresh)

@@ -40,9 +40,7 @@ class Deploy:
         """See `Phase.reconcile`."""
         return await self.run(context)
 
-    async def _deploy(
-        self, context: PhaseContext, cloud: Cloud, service: str, spec: ServiceSpec
-    ) -> Deployed | Failed:
+    async def _deploy(self, context: PhaseContext, cloud: Cloud, service: str, spec: ServiceSpec) -> Deployed | Failed:
         scope = context.scope()
         command = spec.command if isinstance(spec.command, tuple) else ("/bin/sh", "-c", spec.command)
         probe = spec.startup_probe
@@ -54,7 +52,11 @@ class Deploy:
             command=tuple(scope.text(word) for word in command),
             port=spec.port,
             env={name: scope.text(value) for name, value in spec.env.items()},
-            **({"probe_path": probe.path, "probe_timeout_s": probe.timeout_s, "probe_period_s": probe.period_s} if probe else {}),
+            **(
+                {"probe_path": probe.path, "probe_timeout_s": probe.timeout_s, "probe_period_s": probe.period_s}
+                if probe
+                else {}
+            ),
         )
         context.observer.progress(f"deploying {service}: {shlex.join(request.command)}")
         return await cloud.deploy(request, context.observer.progress)

@@ -32,6 +32,4 @@ async def ensure_serving(context: PhaseContext) -> Mapping[str, Revision]:
 
 def revision_ready(revision: Revision) -> RevisionReady:
     """The fact that `revision` serves."""
-    return RevisionReady(
-        service=revision.service, revision=revision.name, url=revision.url, ws_url=revision.ws_url
-    )
+    return RevisionReady(service=revision.service, revision=revision.name, url=revision.url, ws_url=revision.ws_url)
