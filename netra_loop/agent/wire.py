@@ -85,6 +85,10 @@ class Line:
                 return None
             self._buffer += data
 
+    def buffered(self) -> bool:
+        """Whether a whole message was read already, so that no selector will tell of it."""
+        return len(self._buffer) >= _HEAD.size and len(self._buffer) >= _HEAD.size + _HEAD.unpack_from(self._buffer)[0]
+
     def close(self) -> None:
         """Lets go of the connection; the other side reads its end."""
         self._socket.close()

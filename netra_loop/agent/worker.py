@@ -87,6 +87,8 @@ class Worker:
                     self._run(message)
         except KeyboardInterrupt:
             return
+        finally:
+            self._silence()
 
     def ask(self, key: int) -> Any:
         """The item that comes after test `key`, None where nothing does."""
@@ -100,6 +102,12 @@ class Worker:
         self._reports.append(report)
         if report.when == "call" and not hasattr(report, "context"):
             self._tell("called")
+
+    def _silence(self) -> None:
+        # a worker prints no summary: nobody reads it, and what plugins do for one can cost seconds
+        plugins = self._session.config.pluginmanager
+        if plugins.hasplugin("terminalreporter"):
+            plugins.unregister(name="terminalreporter")
 
     def _item(self, message: Optional[Message]) -> Any:  # noqa: UP045
         return self._session.items[message["index"]] if message and message["is"] == "run" else None

@@ -7,6 +7,7 @@ its end is told.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -33,6 +34,7 @@ class Zygote:
         system.adopt_orphans()
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a group's SIGINT is for tests
         self._basetemp()
+        gc.freeze()  # a fork's collector leaves alone what it inherits: no page is copied, none looked through again
         try:
             while True:
                 if self._ready():
@@ -48,6 +50,8 @@ class Zygote:
             signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
     def _ready(self) -> bool:
+        if self._line.buffered():
+            return True
         poll = select.poll()
         poll.register(self._line.fileno(), select.POLLIN)
         blind = False

@@ -101,7 +101,11 @@ class Worker:
         """Has the zygote fork it. Raises StartFailed or ConnectionError (the zygote is gone)."""
         self.zygote = zygote
         self._prepare(board, options, count)
-        pid = await zygote.fork(self.token, {**self._order, "is": "fork", "token": self.token, "socket": board.path})
+        asked = zygote.fork(self.token, {**self._order, "is": "fork", "token": self.token, "socket": board.path})
+        try:
+            pid = await asyncio.wait_for(asked, _FORK_LIMIT_S)
+        except TimeoutError:
+            raise StartFailed(f"worker {self.name} was not forked within {_FORK_LIMIT_S:g} s") from None
         ended = zygote.ended(pid)
         if not await self._until_ready(_FORK_LIMIT_S, ended):
             raise StartFailed(f"worker {self.name} {self._how(ended)} before it was ready\n{self.words()}".rstrip())
