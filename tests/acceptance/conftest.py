@@ -1,0 +1,135 @@
+"""Real processes, sockets and signals: the command line, as a user calls it, in a project of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Project:
+    """A user's project: a folder with `loops/`, and the command line in it."""
+
+    folder: Path
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "netra_loop.cli.main", *arguments]
+
+    def environ(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith(("NETRA_LOOP", "PYTEST"))}
+
+    def call(self, *arguments: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end."""
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environ(), text=True, capture_output=True,
+            timeout=timeout_s, check=False,
+        )  # fmt: skip
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Starts a command in a session of its own; it is ended with the test."""
+        process = subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, env=self.environ(), text=True, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.running.append(process)
+        return process
+
+    def json(self, *arguments: str) -> list[dict[str, Any]]:
+        """The JSON lines a listing prints."""
+        done = self.call(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def status(self, session: str = "latest") -> dict[str, Any]:
+        return self.json("status", session)[0]
+
+    def stored(self, question: str) -> int:
+        """A count asked of the store while another process writes it; 0 before there is one."""
+        store = self.folder / ".netra-loop" / "journal.db"
+        if not store.exists():
+            return 0
+        connection = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=5)
+        try:
+            return int(connection.execute(question).fetchone()[0] or 0)
+        except sqlite3.OperationalError:
+            return 0  # the tables are being made
+        finally:
+            connection.close()
+
+    def wait_until(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+        """Polls until `condition`; False where the process ended first."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            if condition():
+                return True
+            if process.poll() is not None:
+                return False
+            time.sleep(0.01)
+        pytest.fail("the condition never came true")
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs because of this project, told by its environment or command line naming the folder."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                told = " ".join(process.cmdline()) + process.cwd()
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+            if str(self.folder) in told:
+                found.append(process)
+        return found
+
+    def kill_group(self, process: subprocess.Popen[str]) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE_S)
+        process.stderr.close()
+
+    def wait_for_nobody(self, within_s: float = 5.0) -> list[psutil.Process]:
+        """What of this project still runs after `within_s`; empty as soon as nothing does."""
+        end = time.monotonic() + within_s
+        while (left := self.processes()) and time.monotonic() < end:
+            time.sleep(0.05)
+        return left
+
+    def close(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(PATIENCE_S)
+            if process.stderr and not process.stderr.closed:
+                process.stderr.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """An empty project."""
+    made = Project(tmp_path / "project")
+    made.folder.mkdir()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def demo(project: Project) -> Project:
+    """A project with the shipped demo in it."""
+    shutil.copytree(
+        REPOSITORY / "loops", project.folder / "loops", ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache")
+    )
+    return project

@@ -1,0 +1,76 @@
+"""The main job, on the embedded default: from nothing to a true verdict."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_the_golden_path_is_met_by_real_tests(demo):
+    done = demo.call("run", "golden-path", "--plain")
+    assert done.returncode == 0, done.stderr
+    status = demo.status()
+    assert (status["state"], status["exit_code"], status["phase"]) == ("met", 0, "record")
+    assert all(tier["met"] for tier in status["tiers"])
+    assert status["logs"]["complete"]
+    results = demo.json("results", "latest")
+    assert {result["outcome"] for result in results} == {"passed"}
+    assert {result["authenticity"] for result in results} <= {"real", "suspect"}
+    assert {result["revision"] for result in results} == {status["revisions"]["backend"]}
+    tests = {result["id"] for result in results}
+    assert "journey::agent-progression" in tests
+    assert len(tests - {"journey::agent-progression"}) >= 25
+    assert demo.json("findings", "latest") == []
+    assert demo.wait_for_nobody() == []
+
+
+def test_every_request_of_a_test_is_in_the_log_under_its_trace(demo):
+    assert demo.call("run", "golden-path", "--plain").returncode == 0
+    traces = {result["trace_id"]: result["id"] for result in demo.json("results", "latest")}
+    requests = [entry for entry in demo.json("logs", "latest") if entry["log"] == "requests"]
+    seen = {entry["trace_id"] for entry in requests}
+    assert set(traces) <= seen
+    for entry in requests:
+        if entry["trace_id"] in traces:
+            assert entry["tests"] == [traces[entry["trace_id"]]]
+
+
+@pytest.mark.parametrize("plain", ["--plain", "-v"])
+def test_what_a_ci_log_shows_is_plain_text(demo, plain):
+    done = demo.call("run", "golden-path", plain)
+    assert "\x1b" not in done.stderr
+    assert "met" in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+
+
+def test_the_seeds_defect_ends_unmet_and_names_file_line_and_exception(demo):
+    done = demo.call("run", "golden-path", "--plain", "--var", "defect=orchestrator")
+    assert done.returncode == 1, done.stderr
+    assert demo.status()["state"] == "unmet"
+    causes = [finding["root_cause"] for finding in demo.json("findings", "latest") if finding["root_cause"]]
+    cause = next(cause for cause in causes if cause["file"].endswith("agent_service_core.py"))
+    assert cause["exception"] == "AttributeError"
+    assert "'NoneType' object has no attribute" in cause["message"]
+    source = (demo.folder / "loops/golden-path/service" / cause["file"]).read_text().splitlines()
+    assert "orchestrator" in source[cause["line"] - 1]
+    results = demo.json("results", "latest")
+    assert "timeout" in {result["outcome"] for result in results}
+    assert "websocket-close" in {result["symptom"] for result in results}
+    assert "passed" in {result["outcome"] for result in results}
+
+
+def test_a_blocked_pipeline_ends_unmet_at_the_stage_it_blocks(demo):
+    done = demo.call("run", "golden-path", "--plain", "--var", "defect=blocked")
+    assert done.returncode == 1, done.stderr
+    findings = demo.json("findings", "latest")
+    assert any(finding["stage"] == "agent_started" for finding in findings)
+    assert {finding["symptom"] for finding in findings} & {"timeout", "missing-event"}
+
+
+def test_a_revision_that_never_gets_ready_is_a_finding(demo):
+    loop = demo.folder / "loops" / "golden-path.yaml"
+    loop.write_text(loop.read_text().replace("agent_backend]", "no_such_module]"))
+    done = demo.call("run", "golden-path", "--plain")
+    assert done.returncode == 1, done.stderr
+    (finding,) = demo.json("findings", "latest")
+    assert (finding["symptom"], finding["cause"]) == ("deploy", "deploy")
+    assert any("no_such_module" in entry["message"] for entry in demo.json("logs", "latest"))
