@@ -83,9 +83,10 @@ async def end_tree(
     """Ends `pid` and all it started, those in sessions of their own included; returns who would not die: nobody.
 
     Everyone found gets `first_signal` once; after `term_grace_s` seconds (0: at once, and no first signal) whoever is
-    left or has come meanwhile gets SIGKILL, sweep after sweep. Descendants that were orphaned before the call are found
-    only by the session that `pid` led; that works when `pid` itself is gone, too. Cancelling leaves what is not dead yet alive. The caller reaps `pid` itself; adopted orphans
-    (see `set_subreaper`) are reaped here. Raises ValueError for our own pid, and for init's.
+    left or has come meanwhile gets SIGKILL, sweep after sweep. Descendants orphaned before the call are found only by
+    the session that `pid` led; that works when `pid` itself is gone, too. Cancelling leaves what is not dead yet alive.
+    The caller reaps `pid` itself; adopted orphans (see `set_subreaper`) are reaped here. Raises ValueError for our own
+    pid, and for init's.
     """
     return await _end(_Tree(_checked(pid)), term_grace_s, first_signal)
 
@@ -93,10 +94,31 @@ async def end_tree(
 async def end_known(
     identity: ProcessIdentity, *, term_grace_s: float, first_signal: int = signals.SIGTERM
 ) -> tuple[ProcessIdentity, ...]:
-    """`end_tree` for a process remembered from an earlier life of ours; does nothing where it is no longer that one."""
-    if not same(identity):
+    """`end_tree` for a process remembered from an earlier life of ours, also where it is gone and its session is not.
+
+    Does nothing where its pid now names another process, or the machine was restarted since.
+    """
+    row = _row(identity.pid)
+    if identity.boot_id != _boot_id() or (row is not None and row.started != identity.started):
         return ()
     return await _end(_Tree(_checked(identity.pid)), term_grace_s, first_signal)
+
+
+def carrying(variable: str, value: str) -> list[ProcessIdentity]:
+    """Our own user's processes that were started with that environment variable, we ourselves left out.
+
+    Finds what neither parent nor session tells: a daemon that a child of a dead child left behind. Empty without /proc.
+    """
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for row in _rows() if _has_proc() else ():
+        try:
+            environment = Path(f"/proc/{row.pid}/environ").read_bytes().split(b"\0")
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+        if wanted in environment and row.pid != os.getpid():
+            found.append(ProcessIdentity(row.pid, row.started, _boot_id()))
+    return found
 
 
 def set_subreaper() -> bool:

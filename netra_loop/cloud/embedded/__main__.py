@@ -1,0 +1,41 @@
+"""`python -m netra_loop.cloud.embedded --state DIR [--seed FILE] [--lifeline-fd N]`: runs the embedded cloud.
+
+Prints one line of JSON, `{"endpoint": …}`, once it serves. Exit code 5: another one runs on the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+
+from netra_loop.cloud.embedded.server import FolderHeld, serve
+
+
+def main() -> int:
+    """The process's exit code."""
+    parser = argparse.ArgumentParser(prog="python -m netra_loop.cloud.embedded", description="A small Cloud Run.")
+    parser.add_argument("--state", type=Path, required=True, help="folder for everything it keeps")
+    parser.add_argument("--seed", type=Path, help="resources.json of another state folder, to begin with")
+    parser.add_argument("--lifeline-fd", type=int, help="ends when this inherited pipe does")
+    given = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(_serve(given.state.absolute(), given.seed, given.lifeline_fd))
+    except FolderHeld as held:
+        logging.getLogger(__name__).error("%s", held)  # noqa: TRY400  # one sentence, no trace
+        return 5
+    return 0
+
+
+async def _serve(folder: Path, seed: Path | None, lifeline: int | None) -> None:
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    ready.add_done_callback(lambda done: print(json.dumps({"endpoint": done.result()}), flush=True))  # noqa: T201
+    await serve(folder, seed=seed, lifeline=lifeline, ready=ready)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The owner's side: starts the embedded cloud in a process of its own, and ends it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from pathlib import Path
+
+from netra_loop import processes
+from netra_loop.cloud.embedded.files import read_json
+from netra_loop.errors import EnvironmentFailed
+
+_START_LIMIT_S = 30.0
+_EARLIER_GRACE_S = 2.0
+_END_MARGIN_S = 1.5
+_SHOWN_BYTES = 2000
+
+
+class EmbeddedCloud:
+    """A running embedded cloud. It ends with this process, whatever happens, within two seconds.
+
+    `endpoint` is what `CloudRun` takes, such as `unix:/…/cloud.sock`; `pid` the server's.
+    """
+
+    def __init__(self, endpoint: str, process: Process, lifeline: int) -> None:
+        self.endpoint = endpoint
+        self.pid = process.pid
+        self._process = process
+        self._lifeline: int | None = lifeline
+
+    async def stop(self, *, grace_s: float = 10.0) -> None:
+        """Ends it and all its instances: SIGTERM to them, SIGKILL after `grace_s`. Safe to repeat.
+
+        What serves is remembered in the state folder and comes back with the next start on it.
+        """
+        if self._lifeline is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._lifeline, f"{grace_s:g}".encode())
+            os.close(self._lifeline)
+            self._lifeline = None
+        try:
+            async with asyncio.timeout(grace_s + _END_MARGIN_S):
+                await self._process.wait()
+        except TimeoutError:
+            await processes.end_tree(self.pid, term_grace_s=0)
+            await self._process.wait()
+
+
+async def start_embedded(state_dir: Path, seed: Path | None = None) -> EmbeddedCloud:
+    """The embedded cloud on `state_dir`; what it served there serves again, under its name and, if it can, its URL.
+
+    A server that a dead owner left on the folder is ended first. `seed` is another folder's `resources.json`, used where
+    this one is new. Raises EnvironmentFailed where a living process holds the folder, or the server does not start.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    await _end_earlier(state_dir)
+    reading, writing = os.pipe()
+    command = ["-m", "netra_loop.cloud.embedded", "--state", str(state_dir), "--lifeline-fd", str(reading)]
+    if seed is not None:
+        command += ["--seed", str(seed)]
+    log = os.open(state_dir / "cloud.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=log,
+            pass_fds=[reading],
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(writing)
+        raise
+    finally:
+        os.close(reading)
+        os.close(log)
+    try:
+        return EmbeddedCloud(await _endpoint_of(process, state_dir), process, writing)
+    except BaseException:
+        os.close(writing)
+        await processes.end_tree(process.pid, term_grace_s=0)
+        await process.wait()
+        raise
+
+
+async def _endpoint_of(process: Process, state_dir: Path) -> str:
+    line = b""
+    if process.stdout is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START_LIMIT_S):
+                line = await process.stdout.readline()
+    if not line:
+        said = (state_dir / "cloud.log").read_bytes()[-_SHOWN_BYTES:].decode("utf-8", "replace").strip()
+        raise EnvironmentFailed(
+            f"the embedded cloud did not start on {state_dir}: {said.splitlines()[-1] if said else 'it said nothing'}",
+            hint=f"read {state_dir / 'cloud.log'}, then resume the session",
+        )
+    endpoint: str = json.loads(line)["endpoint"]
+    return endpoint
+
+
+async def _end_earlier(state_dir: Path) -> None:
+    """Ends a server whose owner is gone; it is about to end by itself, but we need not wait for it."""
+    found = read_json(state_dir / "cloud.json")
+    if not found or not found.get("server"):
+        return
+    server = processes.ProcessIdentity(**found["server"])
+    owner = processes.ProcessIdentity(**found["owner"]) if found.get("owner") else None
+    if not processes.same(server):
+        return
+    if owner is not None and owner.pid not in {1, os.getpid()} and processes.same(owner):
+        raise EnvironmentFailed(
+            f"the embedded cloud on {state_dir} belongs to process {owner.pid}, which lives",
+            hint=f"wait for process {owner.pid} or end it, then resume the session",
+        )
+    await processes.end_known(server, term_grace_s=_EARLIER_GRACE_S)

@@ -1,0 +1,78 @@
+"""Makes log entries in Cloud Run's shape: of what a container prints, of what the platform says, of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from netra_loop.cloud.embedded.log_lines import entry_of
+from netra_loop.cloud.embedded.log_store import LogStore
+from netra_loop.cloud.embedded.times import rfc3339_ns
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an entry comes from. Short names; `labels` are the user's labels of service and revision."""
+
+    project: str
+    location: str
+    service: str
+    revision: str
+    labels: Mapping[str, str]
+    instance: str = ""
+
+
+class Recorder:
+    """Writes entries into the store."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+
+    def line(self, origin: Origin, stream: str, line: bytes) -> None:
+        """One line of `stream` (stdout, stderr); an empty one gives no entry."""
+        if line.strip():
+            entry = entry_of(line)
+            entry["labels"] = {**entry.get("labels", {}), **_labels(origin)}
+            self._store.append(_entry(origin, stream) | entry)
+
+    def system(self, origin: Origin, severity: str, text: str) -> None:
+        """A sentence of the platform about an instance."""
+        self._store.append(_entry(origin, "varlog/system") | {"severity": severity, "textPayload": text})
+
+    def request(
+        self, origin: Origin, *, started_ns: int, trace: str, span: str, request: Mapping[str, Any], note: str | None
+    ) -> None:
+        """One request, when it has ended. `note` says why the platform itself answered, None where it did not."""
+        status = request["status"]
+        entry = _entry(origin, "requests") | {
+            "timestamp": rfc3339_ns(started_ns),
+            "severity": "ERROR" if status >= 500 else "WARNING" if status >= 400 else "INFO",
+            "trace": f"projects/{origin.project}/traces/{trace}",
+            "spanId": span,
+            "traceSampled": True,
+            "httpRequest": dict(request),
+        }
+        self._store.append(entry if note is None else entry | {"textPayload": note})
+
+
+def _entry(origin: Origin, log: str) -> dict[str, Any]:
+    return {
+        "logName": f"projects/{origin.project}/logs/{quote(f'run.googleapis.com/{log}', safe='')}",
+        "resource": {
+            "type": "cloud_run_revision",
+            "labels": {
+                "project_id": origin.project,
+                "location": origin.location,
+                "service_name": origin.service,
+                "configuration_name": origin.service,
+                "revision_name": origin.revision,
+            },
+        },
+        "labels": _labels(origin),
+    }
+
+
+def _labels(origin: Origin) -> dict[str, str]:
+    return {**origin.labels, **({"instanceId": origin.instance} if origin.instance else {})}
