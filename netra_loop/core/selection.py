@@ -118,8 +118,8 @@ def _substring_in(names: Sequence[str]) -> Callable[[str], bool]:
 
 def path_matches(glob: str, path: str, test_id: str = "") -> bool:
     """Whether `glob` names `path` (relative, posix). As `PurePath.match` does, a glob may match from any folder on;
-    `**` spans folders; a glob without wildcards also names everything in that folder. One with `::` is a node id, or the
-    beginning of one (a class, a function without its parameters)."""
+    `**` spans folders; a glob without wildcards also names everything in that folder. One with `::` is a node id, or
+    the beginning of one (a class, a function without its parameters)."""
     wanted = glob.removeprefix("./").rstrip("/")
     if "::" in wanted:
         return test_id == wanted or test_id.startswith((wanted + "::", wanted + "["))

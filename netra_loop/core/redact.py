@@ -1,0 +1,187 @@
+r"""Secrets out of anything that is stored or shown: those we were told of, and those that look like one.
+
+A literal secret is found plain, URL-escaped, JSON-escaped and inside base64 at any alignment. Shapes are bearer and
+cookie headers, JWTs, private keys, well-known API keys, passwords in URLs, and values of names that speak of secrets.
+
+One compiled expression does all of it. Text without any literal and without any anchor of a shape, which is nearly all
+text, never meets that expression: the plain searches before it are many times faster.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+MARK = "[redacted]"
+MIN_LENGTH = 6  # shorter values occur in innocent text far too often
+MAX_DEPTH = 100
+
+_CHUNK = 2048  # a text is cut into pieces of about this size to find the few that need a closer look
+
+# Every run is bounded or possessive, and an alternative begins at its keyword instead of scanning towards it: a hostile
+# text costs no more than its length.
+_WORDS = "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials"
+_VALUE = r"""(?:\[redacted\]|[^\s"'\\,;&<>)\]}])++"""
+_QUOTE = r"""\\{0,8}["']"""
+_SHAPES = (
+    (
+        "-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)"
+        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
+    ),
+    (
+        r"eyJ(?:(?<![A-Za-z0-9_-]eyJ)|(?<=\\[nrt]eyJ)|(?<=%[0-9A-Fa-f]{2}eyJ))"
+        r"[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?"
+    ),
+    "AIza[A-Za-z0-9_-]{30,}+",
+    "ya29[.][A-Za-z0-9_.-]{10,}+",
+    "GOCSPX-[A-Za-z0-9_-]{10,}+",
+    "A(?:KIA|SIA)[A-Z0-9]{16}",
+    "gh[pousr]_[A-Za-z0-9]{20,}+",
+    "github_pat_[A-Za-z0-9_]{20,}+",
+    "glpat-[A-Za-z0-9_-]{15,}+",
+    "xox[abeprs]-[A-Za-z0-9-]{10,}+",
+    "sk-(?<![A-Za-z0-9_-]sk-)[A-Za-z0-9_-]{20,}+",
+)
+_KEPT = {  # name: (what stays, what is hidden after it)
+    "user": ("://", r"[^\s/@\"'<>]{1,1000}(?=@)"),
+    "header": (
+        (
+            f"(?i:authorization)(?:{_QUOTE})?[ \\t]{{0,4}}[:=,][ \\t]{{0,4}}(?:{_QUOTE})?"
+            r"(?:(?i:bearer|basic|token|digest|negotiate)[ \t]{1,4})?"
+        ),
+        _VALUE,
+    ),
+    "bearer": (r"(?i:bearer)(?:[ \t]{1,4}|%20)", r"(?=[^\s\"'\\,;]{20}|[^\s\"'\\,;]{0,19}[0-9])" + _VALUE),
+    "cookie": (f"(?i:cookie)(?:{_QUOTE})?[ \\t]{{0,4}}:[ \\t]{{0,4}}(?:{_QUOTE})?", r"[^\r\n\"'\\]++"),
+    "named": (
+        (
+            r"(?:(?:_KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)[ \t]{0,4}[=:][ \t]{0,4}"
+            f"|(?i:{_WORDS})=)(?:{_QUOTE})?"
+        ),
+        _VALUE,
+    ),
+    "json": (f"(?i:{_WORDS}){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
+}
+_FIRST = r"\[:_\-AaBbCcEeGgPpSsTtXxYy"  # what any of the above can begin with
+# a text that holds none of these, the second lot lower-cased, holds no shape
+_ANCHORS: tuple[str, ...] = (
+    *("eyJ", "AIza", "GOCSPX-", "AKIA", "ASIA", "PRIVATE KEY-", "ya29."),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-"),
+)
+_ANCHORS_LOWER: tuple[str, ...] = (
+    *("authorization", "bearer", "cookie", "secret", "token", "passw", "passphrase", "credentials"),
+    *("_key", "-key", "apikey", "accesskey", "privatekey"),
+)
+_SECRET_KEY = re.compile(f"[A-Za-z0-9_.-]*(?:{_WORDS})|(?:proxy-)?authorization|(?:set-)?cookie", re.IGNORECASE)
+
+
+class Redactor:
+    """Hides secrets. `secrets` are literal values; those shorter than `MIN_LENGTH` are not looked for. Redacting what
+    was redacted changes nothing."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        literals = {variant for secret in secrets if len(secret) >= MIN_LENGTH for variant in _variants(secret)}
+        self._literals = tuple(sorted(literals, key=lambda literal: (-len(literal), literal)))
+        kept = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in _KEPT.items()]
+        self._many_lines = tuple(literal for literal in self._literals if "\n" in literal)
+        first = _FIRST + "".join(re.escape(char) for char in sorted({literal[0] for literal in self._literals}))
+        either = "|".join([f"(?P<mark>{re.escape(MARK)})", *map(re.escape, self._literals), *_SHAPES, *kept])
+        self._pattern = re.compile(f"(?=[{first}])(?:{either})")
+
+    def __repr__(self) -> str:
+        return f"Redactor({len(self._literals)} literals)"
+
+    def text(self, text: str) -> str:
+        """`text` with each secret replaced by `MARK`; the very same object where there is none."""
+        if not self._may_hold_secrets(text):
+            return text
+        if len(text) > _CHUNK and "PRIVATE KEY-" not in text and not any(one in text for one in self._many_lines):
+            cut = text.find("\n", len(text) // 2) + 1  # nothing else that is looked for goes over the end of a line
+            if 0 < cut < len(text):
+                return self.text(text[:cut]) + self.text(text[cut:])
+        return self._hidden(text)
+
+    def _hidden(self, text: str) -> str:
+        """What stands beside a mark may have a shape that it had not before, so: until nothing changes. Each round but
+        the last hides at least one more character, so there is a last."""
+        while (hidden := self._pattern.sub(_hide, text)) != text:
+            text = hidden
+        return text
+
+    def deep(self, value: Any) -> Any:
+        """`value` with every text in it redacted: in mappings (keys too), lists, tuples, sets and dataclasses.
+
+        A text whose key speaks of a secret is hidden whole. Enums, numbers, instants and other objects are returned as
+        they are; what is nested deeper than `MAX_DEPTH` is hidden.
+        """
+        return self._deep(value, 0)
+
+    def _deep(self, value: Any, depth: int) -> Any:
+        if type(value) is str:
+            return self.text(value)
+        if depth > MAX_DEPTH:
+            return MARK
+        if isinstance(value, Mapping):
+            return {self._deep(key, depth + 1): self._item(key, item, depth) for key, item in value.items()}
+        if isinstance(value, list | set | frozenset) or type(value) is tuple:
+            return type(value)(self._deep(item, depth + 1) for item in value)
+        if isinstance(value, bytes):
+            return self.text(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        if is_dataclass(value) and not isinstance(value, type):
+            old = {one.name: getattr(value, one.name) for one in fields(value) if one.init}
+            new = {name: self._deep(item, depth + 1) for name, item in old.items()}
+            changed = {name: item for name, item in new.items() if item is not old[name] and item != old[name]}
+            return replace(value, **changed) if changed else value
+        return value
+
+    def _item(self, key: Any, item: Any, depth: int) -> Any:
+        if type(key) is str and type(item) is str and item and _SECRET_KEY.fullmatch(key):
+            return MARK
+        return self._deep(item, depth + 1)
+
+    def _may_hold_secrets(self, text: str) -> bool:
+        if any(literal in text for literal in self._literals):
+            return True
+        if any(anchor in text for anchor in _ANCHORS) or ("://" in text and "@" in text):
+            return True
+        lowered = text.lower()
+        return any(anchor in lowered for anchor in _ANCHORS_LOWER)
+
+
+def _hide(found: re.Match[str]) -> str:
+    kept = found.lastgroup
+    if kept is None:
+        return MARK
+    return found[0] if kept == "mark" else found[kept] + MARK
+
+
+def _variants(secret: str) -> Iterator[str]:
+    """The secret and what it becomes in URLs, JSON, Python source and base64. A secret of several lines also line by
+    line."""
+    yield secret
+    for escaped in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield escaped
+        yield re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), escaped)
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield json.dumps(secret)[1:-1].replace("/", "\\/")
+    yield repr(secret)[1:-1]
+    yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= 16)
+    yield from _base64(secret.encode("utf-8", "surrogatepass"))
+
+
+def _base64(raw: bytes) -> Iterator[str]:
+    """The part of base64 that only these bytes decide, for each of the three places they can stand at."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + raw).decode("ascii").rstrip("=")
+        first = (0, 2, 3)[offset]
+        last = (offset + len(raw)) * 8 // 6
+        inner = encoded[first:last]
+        if len(inner) >= MIN_LENGTH:
+            yield inner
+            yield inner.replace("+", "-").replace("/", "_")
