@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 
+def make_folder(path: Path) -> None:
+    """A folder that only we may look into, with its parents."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+
+
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Replaces the file. `durable` waits for the disk; without it a power loss may leave the earlier content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -11,7 +11,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 
 from netra_loop import processes
-from netra_loop.cloud.embedded.files import read_json
+from netra_loop.cloud.embedded.files import make_folder, read_json
 from netra_loop.errors import EnvironmentFailed
 
 _START_LIMIT_S = 30.0
@@ -53,10 +53,11 @@ class EmbeddedCloud:
 async def start_embedded(state_dir: Path, seed: Path | None = None) -> EmbeddedCloud:
     """The embedded cloud on `state_dir`; what it served there serves again, under its name and, if it can, its URL.
 
-    A server that a dead owner left on the folder is ended first. `seed` is another folder's `resources.json`, used where
-    this one is new. Raises EnvironmentFailed where a living process holds the folder, or the server does not start.
+    A server that a dead owner left on the folder is ended first. `seed` is another folder's `resources.json`, used
+    where this one is new. Raises EnvironmentFailed where a living process holds the folder, or the server does not
+    start.
     """
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(state_dir)
     await _end_earlier(state_dir)
     reading, writing = os.pipe()
     command = ["-m", "netra_loop.cloud.embedded", "--state", str(state_dir), "--lifeline-fd", str(reading)]

@@ -178,8 +178,6 @@ def _upstream_request(client: Peer, request: h11.Request, trace: Trace) -> h11.R
         kept.append((b"Transfer-Encoding", b"chunked"))
     if wants_upgrade(request):
         kept += [(b"Connection", b"Upgrade"), (b"Upgrade", plain[b"upgrade"])]
-    else:
-        kept.append((b"Connection", b"close"))
     address = remote_ip(client).encode()
     before = plain.get(b"x-forwarded-for")
     kept += [

@@ -27,7 +27,7 @@ from pathlib import Path
 import grpc.aio
 
 from netra_loop import processes
-from netra_loop.cloud.embedded.files import read_json, write_json
+from netra_loop.cloud.embedded.files import make_folder, read_json, write_json
 from netra_loop.cloud.embedded.instance import TERM_GRACE_S
 from netra_loop.cloud.embedded.instances import end_leftovers
 from netra_loop.cloud.embedded.lifeline import Ending, watch_lifeline
@@ -41,6 +41,7 @@ from netra_loop.cloud.embedded.state import Resources
 
 _FLUSH_S = 0.05
 _LONGEST_SOCKET_PATH = 100  # the system's limit is 107 bytes
+_SHORT_PREFIX = "netra-loop-cloud-"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 OPTIONS = [
     ("grpc.so_reuseport", 0),
@@ -62,8 +63,7 @@ async def serve(folder: Path, *, seed: Path | None, lifeline: int | None, ready:
         loop.add_signal_handler(number, ending.ask, TERM_GRACE_S)
     if lifeline is not None:
         watch_lifeline(lifeline, ending)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    make_folder(folder)
     with _lock(folder / "cloud.lock"), _socket_path(folder) as path:
         await end_leftovers(folder / "instances.json")
         async with _running(folder, seed, f"unix:{path}", ending):
@@ -122,7 +122,7 @@ def _lock(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _socket_path(folder: Path) -> Iterator[Path]:
-    """A place for the socket: in the folder, or in a short one of our own where the folder's path is too long for it."""
+    """A place for the socket: in the folder, or in a short one of our own where the folder's path will not do."""
     earlier = (read_json(folder / "cloud.json") or {}).get("socket_folder")
     if earlier is not None:
         shutil.rmtree(earlier, ignore_errors=True)
@@ -132,8 +132,9 @@ def _socket_path(folder: Path) -> Iterator[Path]:
         yield path
         path.unlink(missing_ok=True)
     else:
-        with tempfile.TemporaryDirectory(prefix="netra-loop-", dir="/tmp", ignore_cleanup_errors=True) as short:  # made anew, 0700
-            yield Path(short) / "cloud.sock"
+        short = tempfile.mkdtemp(prefix=_SHORT_PREFIX)  # made anew, mode 0700
+        yield Path(short) / "cloud.sock"
+        shutil.rmtree(short, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         (folder / "cloud.json").unlink()
 
@@ -142,7 +143,7 @@ def _whereabouts(path: Path) -> dict[str, object]:
     own, owner = processes.identify(os.getpid()), processes.identify(os.getppid())
     return {
         "endpoint": f"unix:{path}",
-        "socket_folder": str(path.parent) if path.parent.name.startswith("netra-loop-") else None,
+        "socket_folder": str(path.parent) if path.parent.name.startswith(_SHORT_PREFIX) else None,
         "server": asdict(own) if own is not None else None,
         "owner": asdict(owner) if owner is not None else None,
     }
