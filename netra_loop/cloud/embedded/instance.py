@@ -20,6 +20,7 @@ from netra_loop.cloud.embedded.probe import ProbePlan, wait_until_up
 from netra_loop.cloud.embedded.recorder import Origin, Recorder
 
 TERM_GRACE_S = 10.0
+SERVER_ONLY = {"GRPC_ENABLE_FORK_SUPPORT": "0"}  # its children only ever exec; not meant for what they run
 MARK = "NETRA_LOOP_CLOUD"  # carried by every process of an instance, so that no orphan is overlooked
 _PIPE_BYTES = 65536
 _PIPE_PATIENCE_S = 1.0  # for pipes that a survivor holds open
@@ -180,7 +181,7 @@ class Instance:
 
 def _environment(launch: Launch, port: int) -> dict[str, str]:
     origin = launch.origin
-    environment = {"PYTHONUNBUFFERED": "1", **os.environ, **launch.env}
+    environment = {"PYTHONUNBUFFERED": "1", **_inherited(), **launch.env}
     # `python` in a command means the interpreter that netra-loop itself runs in
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     return environment | {
@@ -190,6 +191,10 @@ def _environment(launch: Launch, port: int) -> dict[str, str]:
         "K_CONFIGURATION": origin.service,
         MARK: launch.mark,
     }
+
+
+def _inherited() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in SERVER_ONLY}
 
 
 def _free_port() -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from netra_loop import processes
 from netra_loop.cloud.embedded.files import make_folder, read_json
+from netra_loop.cloud.embedded.instance import SERVER_ONLY
 from netra_loop.errors import EnvironmentFailed
 
 _START_LIMIT_S = 30.0
@@ -72,6 +73,7 @@ async def start_embedded(state_dir: Path, seed: Path | None = None) -> EmbeddedC
             stdout=PIPE,
             stderr=log,
             pass_fds=[reading],
+            env=os.environ | SERVER_ONLY,
             start_new_session=True,
         )
     except BaseException:
