@@ -1,0 +1,155 @@
+"""The auth chain: ways to a token, tried in the loop file's order until one works."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from netra_loop.clock import Clock
+from netra_loop.cloud.auth_ways import Refused, Token, ask_bypass, run_command, shell_argv
+from netra_loop.core.events import AuthTried
+from netra_loop.core.spec import AuthSpec, BypassAuth, Command, JwtAuth
+from netra_loop.errors import EnvironmentFailed, NetraLoopError, UsageError
+
+RENEW_BEFORE_S = 60.0
+UNKNOWN_TTL_S = 600.0
+ANSWER_MAX = 200
+
+OnTry = Callable[[AuthTried], None]
+
+
+@dataclass(frozen=True)
+class _Cached:
+    text: str
+    renew_at: float  # on the monotonic clock
+
+
+class TokenSource:
+    """A token that is always good for a while: kept, and renewed 60 s before it expires (a short one at half its life;
+    one that does not say, after 10 minutes).
+
+    `render` fills the `${…}` of any value; what it raises makes that way fail and the next be tried. `cwd` and `env`
+    are those of a command. Safe to use from several tasks: one of them asks, the others get its answer.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[AuthSpec],
+        render: Callable[[Any], Any],
+        clock: Clock,
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._specs = tuple(specs)
+        self._render = render
+        self._clock = clock
+        self._cwd = cwd
+        self._env = env
+        self._cached: _Cached | None = None
+        self._lock = asyncio.Lock()
+
+    async def token(self, on_try: OnTry | None = None) -> str:
+        """The token. Each way tried is told to `on_try`, never with a secret in it; a kept token tries nothing.
+
+        Raises EnvironmentFailed with each way and its answer where none works, UsageError where there is none to try.
+        """
+        async with self._lock:
+            cached = self._cached
+            if cached is None or self._clock.monotonic() >= cached.renew_at:
+                cached = self._cached = await self._renew(on_try)
+            return cached.text
+
+    def forget(self) -> None:
+        """Drops the kept token: somebody refused it, so the next call asks for another."""
+        self._cached = None
+
+    async def _renew(self, on_try: OnTry | None) -> _Cached:
+        if not self._specs:
+            raise UsageError(
+                "a token is asked for, but the loop file has no auth",
+                hint="give the loop an auth section: a list of jwt, bypass or command",
+            )
+        answers = []
+        for spec in self._specs:
+            method = next(name for name in ("jwt", "bypass", "command") if getattr(spec, name) is not None)
+            secrets: list[str] = []
+            began = self._clock.monotonic()
+            try:
+                token = await self._try(spec, secrets)
+            except Refused as refused:
+                answer = _safe(refused.answer, secrets)
+                _tell(on_try, AuthTried(method=method, ok=False, status=refused.status, answer=answer))
+                status = f"{refused.status} " if refused.status is not None else ""
+                answers.append(f"{method}: {status}{answer}")
+            else:
+                life = self._life(token)
+                _tell(on_try, AuthTried(method=method, ok=True, status=token.status, answer=f"good for {life:.0f} s"))
+                return _Cached(token.text, began + life - min(RENEW_BEFORE_S, life / 2))
+        raise EnvironmentFailed(
+            "no way to a token worked: " + "; ".join(answers),
+            hint="set the keys and secrets that the loop's auth names, then resume the session",
+        )
+
+    async def _try(self, spec: AuthSpec, secrets: list[str]) -> Token:
+        """Asks in one way. `secrets` collects what no answer may repeat, however it ends."""
+        try:
+            if spec.jwt is not None:
+                return self._sign(spec.jwt, secrets)
+            if spec.bypass is not None:
+                filled = BypassAuth(url=self._filled(spec.bypass.url, "url"), key=self._filled(spec.bypass.key, "key"))
+                secrets.append(filled.key)
+                return await ask_bypass(filled.url, filled.key, self._clock)
+            assert spec.command is not None  # noqa: S101 - exactly one is set
+            return await run_command(self._argv(spec.command), self._clock, cwd=self._cwd, env=self._env)
+        except (NetraLoopError, jwt.PyJWTError, LookupError, TypeError, ValueError) as error:
+            raise Refused(None, str(error.args[0] if error.args else error)) from error
+
+    def _sign(self, spec: JwtAuth, secrets: list[str]) -> Token:
+        secret = self._filled(spec.secret, "secret")
+        secrets.append(secret)
+        now = int(self._clock.now().timestamp())
+        claims = {"iat": now, "exp": now + int(spec.ttl_s), "sub": self._filled(spec.subject, "subject")}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a secret is short is the environment's choice, not ours
+            return Token(jwt.encode({**claims, **self._render(dict(spec.claims))}, secret, algorithm="HS256"))
+
+    def _filled(self, value: str, name: str) -> str:
+        text = str(self._render(value))
+        if not text.strip():
+            raise Refused(None, f"its {name} is empty, expected the value of {value}")
+        return text
+
+    def _argv(self, command: Command) -> Sequence[str]:
+        if isinstance(command, str):
+            return shell_argv(command, self._render)
+        return [str(self._render(word)) for word in command]
+
+    def _life(self, token: Token) -> float:
+        """Seconds from now that a token is good for: as it was told, else by the `exp` it carries, else 10 minutes."""
+        if token.ttl_s is not None:
+            return max(0.0, token.ttl_s)
+        try:
+            claims = jwt.decode(token.text, options={"verify_signature": False})
+            return max(0.0, float(claims["exp"]) - self._clock.now().timestamp())
+        except (jwt.PyJWTError, LookupError, TypeError, ValueError):
+            return UNKNOWN_TTL_S
+
+
+def _tell(on_try: OnTry | None, tried: AuthTried) -> None:
+    if on_try is not None:
+        on_try(tried)
+
+
+def _safe(answer: str, secrets: Sequence[str]) -> str:
+    """An answer on one line, at most 200 characters, without the secrets."""
+    for secret in secrets:
+        answer = answer.replace(secret, "***") if secret else answer
+    line = " ".join(answer.split())
+    return line if len(line) <= ANSWER_MAX else line[: ANSWER_MAX - 1] + "…"
