@@ -24,7 +24,7 @@ def describe(item: Any, folder: str) -> Message:
 
 
 def text_of(report: Any) -> str:
-    """pytest's own words on a report that failed."""
+    """The words of pytest itself on a report that failed."""
     return clean(getattr(report, "longreprtext", None) or str(report.longrepr))
 
 
@@ -34,14 +34,14 @@ def skip_reason(report: Any) -> str:
     if isinstance(longrepr, tuple):
         longrepr = longrepr[2]
     text = clean(str(longrepr))
-    return text[len("Skipped: ") :] if text.startswith("Skipped: ") else text
+    return text.removeprefix("Skipped: ")
 
 
 def _keywords(item: Any) -> set[str]:
     try:
         from _pytest.mark import KeywordMatcher
 
-        return {str(name) for name in KeywordMatcher.from_item(item)._names}
+        return {str(name) for name in KeywordMatcher.from_item(item)._names}  # noqa: SLF001
     except Exception:  # another pytest keeps them elsewhere; its documented mapping holds nearly the same names
         return {str(name) for name in item.keywords}
 

@@ -1,21 +1,22 @@
 """Counts bytes per peer, at the sockets themselves: whatever client, thread or event loop uses them goes through here.
 
-Only sockets that connected from this process count; those that a test's own server accepted do not. A peer keeps the name
-it was looked up by. TLS counts what was said, not the bytes on the wire; under asyncio, which does its TLS in memory,
-the bytes on the wire.
+Only sockets that connected from this process count; those that a test's own server accepted do not. A peer keeps the
+name it was looked up by. TLS counts what was said, not the bytes on the wire; under asyncio, which
+does its TLS in memory, the bytes on the wire.
 """
 
 from __future__ import annotations
 
 import socket
 import weakref
-from typing import Any, Callable, Dict, Optional, Tuple
+from collections.abc import Callable
+from typing import Any
 
 from . import evidence
 
-Peer = Tuple[str, int]
+Peer = tuple[str, int]
 
-_names: Dict[str, str] = {}  # noqa: UP006 - address to the name that was last resolved to it
+_names: dict[str, str] = {}
 _peers: weakref.WeakKeyDictionary[Any, Peer] = weakref.WeakKeyDictionary()
 
 
@@ -41,9 +42,9 @@ def install() -> None:
 def install_tls(ssl: Any) -> None:
     """Wraps `ssl.SSLSocket`, which reads and writes past `socket.socket`."""
     kind = ssl.SSLSocket
-    kind.send = _when_tls(kind.send, lambda args, result: (result, 0))
-    kind.write = _when_tls(kind.write, lambda args, result: (result, 0))
-    kind.read = _when_tls(kind.read, lambda args, result: (0, result if isinstance(result, int) else len(result)))
+    kind.send = _when_tls(kind.send, lambda result: (result, 0))
+    kind.write = _when_tls(kind.write, lambda result: (result, 0))
+    kind.read = _when_tls(kind.read, lambda result: (0, result if isinstance(result, int) else len(result)))
     wrap = ssl.SSLContext.wrap_socket
 
     def wrap_socket(self: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
@@ -60,13 +61,13 @@ def _first_or_itself(result: Any) -> int:
     return int(result[0] if isinstance(result, tuple) else result)
 
 
-def _named(address: Any) -> Optional[Peer]:  # noqa: UP045
+def _named(address: Any) -> Peer | None:
     if isinstance(address, tuple) and len(address) >= 2 and isinstance(address[0], str):
         return _names.get(address[0], address[0]), int(address[1])
     return None
 
 
-def _note(sock: Any, sent: int, received: int, peer: Optional[Peer] = None) -> None:  # noqa: UP045
+def _note(sock: Any, sent: int, received: int, peer: Peer | None = None) -> None:
     try:
         peer = peer or _peers.get(sock)
         if peer is not None:
@@ -134,12 +135,12 @@ def _receiving_from(method: Callable[..., Any], size: Callable[[Any], int]) -> C
     return receive
 
 
-def _when_tls(method: Callable[..., Any], count: Callable[[Any, Any], Tuple[int, int]]) -> Callable[..., Any]:  # noqa: UP006
+def _when_tls(method: Callable[..., Any], count: Callable[[Any], tuple[int, int]]) -> Callable[..., Any]:
     def observed(self: Any, *args: Any, **kwargs: Any) -> Any:
         tls = self._sslobj is not None  # without, it goes through socket.socket and is counted there
         result = method(self, *args, **kwargs)
         if tls:
-            _note(self, *count(args, result))
+            _note(self, *count(result))
         return result
 
     return observed

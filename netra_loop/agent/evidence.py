@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from .wire import Message, clean, wall
 
@@ -16,14 +16,14 @@ class Record:
     def __init__(self, trace: str) -> None:
         self.trace = trace
         self.spans = 0
-        self.contacts: Dict[Tuple[str, int], List[float]] = {}  # noqa: UP006
-        self.exchanges: List[Message] = []  # noqa: UP006
-        self.frames: List[Message] = []  # noqa: UP006
-        self.mocked: Dict[str, None] = {}  # noqa: UP006
+        self.contacts: dict[tuple[str, int], list[float]] = {}
+        self.exchanges: list[Message] = []
+        self.frames: list[Message] = []
+        self.mocked: dict[str, None] = {}
 
 
-_current: Optional[Record] = None  # noqa: UP045
-_active_mocks: Dict[str, int] = {}  # noqa: UP006 - what is patched now, and how often
+_current: Record | None = None
+_active_mocks: dict[str, int] = {}
 
 
 def install() -> None:
@@ -64,13 +64,13 @@ def end() -> Message:
     }
 
 
-def traceparent() -> Optional[str]:  # noqa: UP045
+def traceparent() -> str | None:
     """The W3C header for the next request, None while no test runs."""
     record = _current
     if record is None:
         return None
     record.spans += 1
-    return "00-{}-{:016x}-01".format(record.trace, record.spans)
+    return f"00-{record.trace}-{record.spans:016x}-01"
 
 
 def contact(host: str, port: int, sent: int, received: int) -> None:
@@ -105,7 +105,7 @@ def answered(entry: Message, status: int) -> None:
 
 def failed(entry: Message, error: BaseException) -> None:
     """No answer came."""
-    entry["error"] = clean("{}: {}".format(type(error).__name__, error))[:500]
+    entry["error"] = clean(f"{type(error).__name__}: {error}")[:500]
     entry["duration"] = wall() - entry["at"]
 
 

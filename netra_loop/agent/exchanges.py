@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from typing import Any, Optional
+from typing import Any
 
 from . import evidence
 from .wire import Message
@@ -66,7 +67,7 @@ def install_http_client(module: Any) -> None:
 def install_httpx(module: Any) -> None:
     """Wraps the one method of each httpx client that every single request goes through, redirects included."""
     sync, asynchronous = module.Client, module.AsyncClient
-    send, asend = sync._send_single_request, asynchronous._send_single_request
+    send, asend = sync._send_single_request, asynchronous._send_single_request  # noqa: SLF001
     read, aread = module.Response.read, module.Response.aread
 
     def observed_send(self: Any, request: Any) -> Any:
@@ -97,7 +98,7 @@ def install_httpx(module: Any) -> None:
         _quietly(_body_of, self, content)
         return content
 
-    sync._send_single_request, asynchronous._send_single_request = observed_send, observed_asend
+    sync._send_single_request, asynchronous._send_single_request = observed_send, observed_asend  # noqa: SLF001
     module.Response.read, module.Response.aread = observed_read, observed_aread
 
 
@@ -106,7 +107,7 @@ def install_aiohttp(module: Any) -> None:
     from . import frames
 
     session = module.ClientSession
-    request = session._request
+    request = session._request  # noqa: SLF001
 
     async def observed_request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
         entry = evidence.exchange(method, str(url))
@@ -119,23 +120,21 @@ def install_aiohttp(module: Any) -> None:
         evidence.answered(entry, answer.status)
         return answer
 
-    session._request = observed_request
+    session._request = observed_request  # noqa: SLF001
     frames.install_aiohttp(module)
 
 
 def _quietly(function: Any, *args: Any) -> None:
-    try:
+    with contextlib.suppress(Exception):
         function(*args)
-    except Exception:
-        pass
 
 
 def _http_started(connection: Any, method: str, url: str) -> None:
     _own_header.discard(connection)
     if "://" not in url:
-        scheme = "https" if connection.default_port == 443 else "http"  # noqa: PLR2004
-        port = "" if connection.port == connection.default_port else ":{}".format(connection.port)
-        url = "{}://{}{}{}".format(scheme, connection.host, port, url)
+        scheme = "https" if connection.default_port == 443 else "http"
+        port = "" if connection.port == connection.default_port else f":{connection.port}"
+        url = f"{scheme}://{connection.host}{port}{url}"
     _open[connection] = evidence.exchange(method, url)
 
 
@@ -153,7 +152,7 @@ def _httpx_answered(entry: Message, answer: Any) -> Any:
 
 
 def _body_of(answer: Any, content: Any) -> None:
-    entry: Optional[Message] = _answers.get(answer)  # noqa: UP045
+    entry: Message | None = _answers.get(answer)
     if entry is not None and isinstance(content, bytes):
         evidence.body(entry, content)
 

@@ -18,5 +18,5 @@ def unsafe() -> str | None:
     except OSError:
         return None
     if native > 1:
-        return "{} native threads alive after collection".format(native - 1)
+        return f"{native - 1} native threads alive after collection"
     return None

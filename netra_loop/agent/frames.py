@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from typing import Any, Optional
+from typing import Any
 
 from . import evidence
 from .exchanges import HEADER
@@ -32,7 +32,7 @@ def message(url: str, direction: str, data: Any) -> None:
         evidence.frame(url, "binary", direction, size=memoryview(data).nbytes)
 
 
-def _read(data: str) -> tuple[Optional[str], Optional[str]]:  # noqa: UP045
+def _read(data: str) -> tuple[str | None, str | None]:
     try:
         value = _decode(data)
     except ValueError:
@@ -52,7 +52,7 @@ def install_websockets_client(module: Any) -> None:
         try:
             uri = getattr(self, "uri", None) or self.wsuri
             scheme = "wss" if uri.secure else "ws"
-            _urls[self] = "{}://{}:{}{}".format(scheme, uri.host, uri.port, request.path)
+            _urls[self] = f"{scheme}://{uri.host}:{uri.port}{request.path}"
             value = None if HEADER in request.headers else evidence.traceparent()
             if value is not None:
                 request.headers[HEADER] = value
@@ -107,7 +107,7 @@ def _frame(protocol: Any, direction: str, frame: Any) -> None:
             message(url, direction, data)
         elif frame.opcode == _CLOSE and protocol not in _closed:
             _closed.add(protocol)  # the first one tells who closed; the answer to it tells nothing new
-            code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005  # noqa: PLR2004
+            code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
             evidence.frame(url, "close", direction, code=code, reason=data[2:].decode("utf-8", "replace"))
     except Exception:
         pass

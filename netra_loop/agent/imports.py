@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import Any, Callable, Dict
+from collections.abc import Callable
+from typing import Any
 
-_waiting: Dict[str, Callable[[Any], None]] = {}  # noqa: UP006
+_waiting: dict[str, Callable[[Any], None]] = {}
 
 
 def when_imported(name: str, install: Callable[[Any], None]) -> None:
@@ -15,15 +17,13 @@ def when_imported(name: str, install: Callable[[Any], None]) -> None:
         _call(install, module)
         return
     if not _waiting:
-        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder())
     _waiting[name] = install
 
 
 def _call(install: Callable[[Any], None], module: Any) -> None:
-    try:
+    with contextlib.suppress(Exception):  # a library of a kind we do not know goes unobserved
         install(module)
-    except Exception:  # the library is of a kind we do not know: it goes unobserved
-        pass
 
 
 class _Finder:

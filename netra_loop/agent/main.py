@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import traceback
@@ -36,17 +37,15 @@ def main(socket_path: str, token: str) -> None:
 
 
 def _end(plugin: Any, code: int) -> None:
-    # In a fork the way back out of pytest.main is its own: session fixtures were torn down on it. Exit handlers that the
-    # zygote registered were forgotten at the fork; what the worker registered itself is due.
+    # A fork comes back out of pytest.main by itself: its session fixtures were torn down on the way. Exit handlers that
+    # the zygote registered were forgotten at the fork; what the worker registered itself is due.
     goodbye: Message = {"is": "over", "code": code, "text": ""}
     try:
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # noqa: SLF001
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     except Exception:
         goodbye["text"] = traceback.format_exc()
-    try:
+    with contextlib.suppress(OSError):
         plugin.line.send(goodbye)
-    except OSError:
-        pass
     os._exit(0 if plugin.ran else code)

@@ -36,13 +36,13 @@ def network_client(target: Any, attribute: str) -> str | None:
         known = any(name == library or name.startswith(library + ".") for library in _LIBRARIES)
         if known and (callable(original) or isinstance(original, types.ModuleType)):
             where = getattr(target, "__name__", type(target).__name__)
-            return "{}.{}".format(where, attribute)
+            return f"{where}.{attribute}"
     return None
 
 
 def install_unittest(module: Any) -> None:
     """Wraps entering and leaving of patches."""
-    kind = module._patch
+    kind = module._patch  # noqa: SLF001
     enter, leave = kind.__enter__, kind.__exit__
 
     def observed_enter(self: Any) -> Any:
@@ -52,14 +52,14 @@ def install_unittest(module: Any) -> None:
             name = None
         result = enter(self)
         if name is not None:
-            evidence.mock_entered("{} (unittest.mock)".format(name))
+            evidence.mock_entered(f"{name} (unittest.mock)")
             self._netra_loop_name = name
         return result
 
     def observed_leave(self: Any, *args: Any) -> Any:
         name = getattr(self, "_netra_loop_name", None)
         if name is not None:
-            evidence.mock_left("{} (unittest.mock)".format(name))
+            evidence.mock_left(f"{name} (unittest.mock)")
             self._netra_loop_name = None
         return leave(self, *args)
 
@@ -84,7 +84,7 @@ def install_monkeypatch(module: Any) -> None:
             pass
         result = replace(self, target, name, *args, **kwargs)
         if found is not None:
-            label = "{} (monkeypatch)".format(found)
+            label = f"{found} (monkeypatch)"
             evidence.mock_entered(label)
             entered.setdefault(id(self), []).append(label)
         return result

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from .collection import skip_reason, text_of
 from .wire import Message, clean
 
 SIDE = 64 * 1024  # characters kept of the head, and as many of the tail
+_SLACK = 1000  # what was cut before, with a heading and the note of the cut, is not cut again
 
 
 def capped(text: str, side: int = SIDE) -> str:
     """`text`, its middle left out and counted where it is longer than two sides."""
-    if len(text) <= 2 * side:
+    if len(text) <= 2 * side + _SLACK:
         return text
     left = len(text) - 2 * side
-    return "{}\n[... {} of {} characters left out ...]\n{}".format(text[:side], left, len(text), text[-side:])
+    return f"{text[:side]}\n[... {left} of {len(text)} characters left out ...]\n{text[-side:]}"
 
 
 def judge(reports: Iterable[Any], config: Any) -> Message:
@@ -64,7 +66,7 @@ def _message(outcome: str, report: Any) -> str | None:
         crash = getattr(report.longrepr, "reprcrash", None)
         text = crash.message if crash is not None else _last_line(text_of(report))
         if outcome == "error":
-            text = "{}: {}".format(report.when, text)
+            text = f"{report.when}: {text}"
     lines = clean(str(text)).strip().splitlines()
     return lines[0][:2000] if lines else None
 
@@ -79,7 +81,7 @@ def _traceback(known: list[tuple[Any, str]]) -> str:
     texts = [text_of(report) for report in failed]
     if len(texts) < 2:
         return "".join(texts)
-    return "\n".join("---- {} ----\n{}".format(report.when, text_of(report)) for report in failed)
+    return "\n".join(f"---- {report.when} ----\n{text_of(report)}" for report in failed)
 
 
 def _output(reports: list[Any]) -> str:
@@ -88,7 +90,7 @@ def _output(reports: list[Any]) -> str:
     for report in reports:
         for name, text in getattr(report, "sections", ()):
             seen[(name, text)] = None
-    return "".join("---- {} ----\n{}".format(name, _ended(clean(text))) for name, text in seen)
+    return "".join(f"---- {name} ----\n{_ended(clean(text))}" for name, text in seen)
 
 
 def _ended(text: str) -> str:

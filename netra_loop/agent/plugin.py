@@ -1,20 +1,34 @@
 """The pytest plugin of every process of the pool: settles options, reports the collection, then hands over.
 
-In the zygote `pytest_runtestloop` serves fork commands; in a fork, and in a spawned worker, it runs tests. Both ways lead
-back out through pytest's own `pytest_sessionfinish`.
+In the zygote `pytest_runtestloop` serves fork commands; in a fork, and in a spawned worker, it runs tests. Both ways
+lead back out through pytest's own `pytest_sessionfinish`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Dict, Iterator, List
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from . import collection, fork_safety, worker, zygote
 from .wire import Line, Message
 
+# options that would run tests elsewhere, stop early, wait for a person, or have every worker write the same file
+_INERT: dict[str, Any] = {
+    "numprocesses": None,
+    "dist": "no",
+    "tx": [],
+    "distload": False,
+    "looponfail": False,
+    "usepdb": False,
+    "trace": False,
+    "xmlpath": None,
+    "stepwise": False,
+    "collectonly": False,
+}
 _CHUNK = 500  # tests in one message: keeps both sides' buffers small
 
 
@@ -25,8 +39,8 @@ class Plugin:
         self.line = line
         self.order = order
         self.ran = False
-        self.notes: List[str] = []  # noqa: UP006
-        self.errors: List[Dict[str, str]] = []  # noqa: UP006
+        self.notes: list[str] = []
+        self.errors: list[dict[str, str]] = []
         self.deselected = 0
 
     @pytest.hookimpl(hookwrapper=True)
@@ -48,7 +62,7 @@ class Plugin:
         if report.failed:
             self.errors.append({"id": report.nodeid, "text": collection.text_of(report)})
         elif report.skipped:
-            self.notes.append("{} was skipped at collection: {}".format(report.nodeid, collection.skip_reason(report)))
+            self.notes.append(f"{report.nodeid} was skipped at collection: {collection.skip_reason(report)}")
 
     def pytest_deselected(self, items: Any) -> None:
         """Counts what pytest's own options left out."""
@@ -72,9 +86,7 @@ class Plugin:
         if getattr(option, "maxfail", 0):
             option.maxfail = 0
             self.notes.append("--maxfail (or -x) is ignored: every selected test gets its result")
-        inert = {"numprocesses": None, "dist": "no", "tx": [], "distload": False, "looponfail": False, "usepdb": False,
-                 "trace": False, "xmlpath": None, "stepwise": False, "collectonly": False}  # fmt: skip
-        for name, value in inert.items():
+        for name, value in _INERT.items():
             if hasattr(option, name):
                 setattr(option, name, value)
 
@@ -102,9 +114,9 @@ class XdistFixtures:
     @pytest.fixture(scope="session")
     def worker_id(self, request: Any) -> str:
         """`gw0` and so on."""
-        return getattr(request.config, "workerinput", {}).get("workerid", "master")
+        return str(getattr(request.config, "workerinput", {}).get("workerid", "master"))
 
     @pytest.fixture(scope="session")
     def testrun_uid(self, request: Any) -> str:
         """The same in all workers of one run."""
-        return getattr(request.config, "workerinput", {}).get("testrunuid", "")
+        return str(getattr(request.config, "workerinput", {}).get("testrunuid", ""))

@@ -28,7 +28,7 @@ def separate(config: Any, order: Message, *, forked: bool) -> None:
     """`order["files"]` is the common beginning of the names of this worker's files: `.log .out .err .stacks`."""
     files = order["files"]
     if forked:
-        atexit._clear()  # the zygote's exit handlers are the zygote's
+        atexit._clear()  # noqa: SLF001 - the zygote's exit handlers are the zygote's
         _own_output(files)
         _own_folder(config, files)
         random.seed()
@@ -60,10 +60,10 @@ def _own_capture(config: Any, files: str) -> None:
     manager = config.pluginmanager.getplugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
     for name, stream in (("out", ".out"), ("err", ".err")):
-        capture = getattr(capturing, name, None)
+        capture: Any = getattr(capturing, name, None)
         try:
             number = capture.tmpfile.fileno()
-        except Exception:  # captured in memory, or not at all: nothing is shared
+        except Exception:  # noqa: S112 - captured in memory, or not at all: nothing is shared
             continue
         saved = getattr(capture, "targetfd_save", None)
         if saved is not None:
@@ -84,16 +84,16 @@ def _bounded_snap(capture: Any, number: int) -> Any:
         tail = os.pread(number, SIDE, size - SIDE).decode("utf-8", "replace")
         os.ftruncate(number, 0)
         os.lseek(number, 0, os.SEEK_SET)
-        return "{}\n[... {} of {} bytes left out ...]\n{}".format(head, size - 2 * SIDE, size, tail)
+        return f"{head}\n[... {size - 2 * SIDE} of {size} bytes left out ...]\n{tail}"
 
     return snap
 
 
 def _own_folder(config: Any, files: str) -> None:
-    factory = getattr(config, "_tmp_path_factory", None)
+    factory: Any = getattr(config, "_tmp_path_factory", None)
     try:
         base = factory.getbasetemp()
-        factory._given_basetemp = base / ("popen-" + os.path.basename(files))
-        factory._basetemp = None
+        factory._given_basetemp = base / ("popen-" + os.path.basename(files))  # noqa: SLF001
+        factory._basetemp = None  # noqa: SLF001
     except Exception:
         pass

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any, Optional
+from typing import Any
 
 _PDEATHSIG = 1
 _SUBREAPER = 36
 
 
-def _find() -> Optional[Any]:  # noqa: UP045
+def _find() -> Any | None:
     # looked up in the zygote, so that a fork only makes system calls
     try:
         import ctypes

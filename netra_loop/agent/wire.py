@@ -1,7 +1,7 @@
 """Messages between a tests' process and the orchestrator: JSON objects, each after its length in four bytes.
 
-Blocking, for one thread. What the tests may replace at run time (time, json, socket functions) was taken hold of here at
-import, before any of them could.
+Blocking, for one thread. What the tests may replace at run time (time, json, socket functions) was taken hold of here
+at import, before any of them could.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import select
 import socket
 import struct
 import time
-from typing import Any, Dict, Optional
+from typing import Any
 
-Message = Dict[str, Any]  # noqa: UP006 - evaluated at run time, where Python may be 3.9
+Message = dict[str, Any]
 
 _HEAD = struct.Struct("!I")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -59,7 +59,7 @@ class Line:
         body = _encode(message).encode("utf-8")
         self._socket.sendall(_HEAD.pack(len(body)) + body)
 
-    def receive(self) -> Optional[Message]:  # noqa: UP045
+    def receive(self) -> Message | None:
         """Waits for the next message; None once the orchestrator has closed."""
         while True:
             message = self._take()
@@ -70,7 +70,7 @@ class Line:
                 return None
             self._buffer += data
 
-    def peek(self) -> Optional[Message]:  # noqa: UP045
+    def peek(self) -> Message | None:
         """The next message where one is there already, else None; does not wait."""
         while True:
             message = self._take()
@@ -93,7 +93,7 @@ class Line:
         """Lets go of the connection; the other side reads its end."""
         self._socket.close()
 
-    def _take(self) -> Optional[Message]:  # noqa: UP045
+    def _take(self) -> Message | None:
         if len(self._buffer) < _HEAD.size:
             return None
         (length,) = _HEAD.unpack_from(self._buffer)

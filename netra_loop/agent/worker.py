@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Any, List, Optional
+from typing import Any
 
 import pytest
 
@@ -42,10 +42,10 @@ class Upcoming:
         self._worker = worker
         self._key = key
 
-    def listchain(self) -> List[Any]:  # noqa: UP006
+    def listchain(self) -> list[Any]:
         """The next test's chain of collectors; empty where there is no next test."""
         item = self._worker.ask(self._key)
-        return [] if item is None else item.listchain()  # type: ignore[no-any-return]
+        return [] if item is None else list(item.listchain())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._worker.ask(self._key), name)
@@ -58,9 +58,9 @@ class Worker:
         self.line = line
         self._session = session
         self._order = order
-        self._token: Optional[Message] = None  # noqa: UP045 - read ahead: what comes after the current test
+        self._token: Message | None = None
         self._quit = False
-        self._reports: List[Any] = []  # noqa: UP006
+        self._reports: list[Any] = []
         self._key = -1
         private.separate(session.config, order, forked=not fresh)
 
@@ -109,7 +109,7 @@ class Worker:
         if plugins.hasplugin("terminalreporter"):
             plugins.unregister(name="terminalreporter")
 
-    def _item(self, message: Optional[Message]) -> Any:  # noqa: UP045
+    def _item(self, message: Message | None) -> Any:
         return self._session.items[message["index"]] if message and message["is"] == "run" else None
 
     def _run(self, message: Message) -> None:
@@ -131,10 +131,10 @@ class Worker:
         self._tell("ended", evidence=evidence.end())
         self._reports = []
 
-    def _stopped(self, stop: Optional[BaseException], text: str = "") -> None:  # noqa: UP045
+    def _stopped(self, stop: BaseException | None, text: str = "") -> None:
         # pytest would end the session here; for us only this worker ends, and another takes its place
         kind = "pytest.exit" if isinstance(stop, pytest.exit.Exception) else type(stop).__name__
-        why = "pytest broke inside the test" if stop is None else "{}: {}".format(kind, stop).rstrip(": ")
+        why = "pytest broke inside the test" if stop is None else f"{kind}: {stop}".rstrip(": ")
         self._tell("ended", stopped=why, traceback=text or traceback.format_exc(), evidence=evidence.end())
         self._quit = True
 

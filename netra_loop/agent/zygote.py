@@ -1,8 +1,8 @@
 """The process that collected once: forks a worker for each command, tells how each ended, keeps no orphan alive.
 
 A fork takes milliseconds and shares all that was imported. The zygote and every worker are subreapers: while a worker
-lives, nothing it started can leave it; once it is dead, what it left becomes the zygote's child and is killed here before
-its end is told.
+lives, nothing it started can leave it; once it is dead, what it left becomes the zygote's child and is killed here
+before its end is told.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gc
 import os
 import select
 import signal
-from typing import Any, Dict, Optional
+from typing import Any
 
 from . import system
 from .wire import Line, Message, monotonic
@@ -26,10 +26,10 @@ class Zygote:
     def __init__(self, line: Line, session: Any) -> None:
         self._line = line
         self._session = session
-        self._workers: Dict[int, int] = {}  # noqa: UP006 - pid to pidfd, -1 where there is none
+        self._workers: dict[int, int] = {}
         self._kept = system.children()  # what conftest files started stays
 
-    def serve(self) -> Optional[Worker]:  # noqa: UP045
+    def serve(self) -> Worker | None:
         """None when told to quit; in each fork, the worker it is to be."""
         system.adopt_orphans()
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a group's SIGINT is for tests
@@ -63,7 +63,7 @@ class Zygote:
         events = poll.poll(50 if blind else None)
         return any(handle == self._line.fileno() for handle, _ in events)
 
-    def _fork(self, order: Message) -> Optional[Worker]:  # noqa: UP045
+    def _fork(self, order: Message) -> Worker | None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:

@@ -14,7 +14,7 @@ from pathlib import Path
 from netra_loop.clock import Clock
 from netra_loop.errors import Defect
 from netra_loop.execution.base import Collection, Planned, PoolOptions, RunEvent
-from netra_loop.execution.pool_run import Run, Unusable
+from netra_loop.execution.pool_run import Run, UnusableError
 from netra_loop.execution.pool_wire import Switchboard
 from netra_loop.execution.pool_zygote import Zygote
 
@@ -72,12 +72,12 @@ class PytestPool:
             if self._zygote is not None and not self._zygote.lost.is_set():
                 return self._zygote
             if self._restarted:
-                raise Unusable("the process that collected died twice")
+                raise UnusableError("the process that collected died twice")
             self._restarted = True
             if self._zygote is not None:
                 await self._zygote.end()
             zygote = self._zygote = Zygote(self._options, self._board, self._scratch)
             collection = await zygote.collect()
             if collection.fatal is not None:
-                raise Unusable(f"the process that collected died, and collecting again failed: {collection.fatal}")
+                raise UnusableError(f"the process that collected died, and collecting again failed: {collection.fatal}")
             return zygote

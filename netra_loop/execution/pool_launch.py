@@ -50,7 +50,7 @@ async def start(options: PoolOptions, socket: str, token: str, log: Path) -> asy
             cwd=options.root,
             env=dict(options.env),
             start_new_session=True,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - makes system calls only
+            preexec_fn=die_with_parent(),
         )
 
 

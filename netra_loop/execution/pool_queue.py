@@ -1,7 +1,7 @@
 """What is still to be run, in order: decides who runs what next. No I/O.
 
-Work is pulled: a worker gets its next test when it needs to know it, which is when it tears the current one down. Ahead of
-that it gets tests only where they have been fast and plenty are left, so that the wire is never what it waits for.
+Work is pulled: a worker gets its next test when it needs to know it, which is when it tears the current one down. Ahead
+of that it gets tests only where they have been fast and plenty are left, so that the wire is never what it waits for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PLENTY = 4  # tests left for each worker
 
 @dataclass(frozen=True)
 class Assignment:
-    """One attempt in its place. `occurrence` tells tests of one id apart (0 for the first); `key` is unique in a run."""
+    """One attempt in its place. `occurrence` tells tests of one id apart, from 0; `key` is unique in a run."""
 
     key: int
     planned: Planned

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from netra_loop.clock import Clock
 from netra_loop.core.records import Outcome
@@ -21,7 +22,7 @@ from netra_loop.execution.pool_deadlines import TICK_S, Deadlines
 from netra_loop.execution.pool_queue import Assignment, Queue, units
 from netra_loop.execution.pool_result import finished, instant
 from netra_loop.execution.pool_wire import Message, Switchboard
-from netra_loop.execution.pool_worker import Index, StartFailed, Worker, index_of
+from netra_loop.execution.pool_worker import Index, StartError, Worker, index_of
 from netra_loop.execution.pool_zygote import Gathered, Zygote, dump_stacks
 
 _BARREN = 3  # workers that die in a row before any test began: more would die too
@@ -29,7 +30,7 @@ _INTERRUPT_S = 3.5
 _MEMORY = 0.3  # weight of the newest duration in a worker's running mean
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """No worker can be had any more; the text says why."""
 
 
@@ -37,7 +38,7 @@ Provider = Callable[[], Awaitable[Zygote]]
 
 
 class Run:
-    """`zygote` brings the living zygote, a new one where the old one died (Unusable when that fails, too)."""
+    """`zygote` brings the living zygote, a new one where the old one died (UnusableError when that fails, too)."""
 
     def __init__(
         self, plan: Sequence[Planned], gathered: Gathered, options: PoolOptions, clock: Clock, zygote: Provider
@@ -59,7 +60,7 @@ class Run:
         self._workers: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Semaphore(max(4, 2 * (os.cpu_count() or 1)))
-        self.events: asyncio.Queue[RunEvent | None | BaseException] = asyncio.Queue()
+        self.events: asyncio.Queue[RunEvent | BaseException | None] = asyncio.Queue()
 
     # ---------------------------------------------------------------------------------------------------- from outside
 
@@ -109,7 +110,7 @@ class Run:
             worker = self._new(name)
             try:
                 await self._bring_up(worker)
-            except StartFailed as failure:
+            except StartError as failure:
                 await worker.end()
                 await worker.exit_code()
                 self._forget(worker)
@@ -119,14 +120,17 @@ class Run:
                 self._forget(worker)
                 self._fruitless("the process that collected is gone")
                 continue
-            except Unusable as failure:
+            except UnusableError as failure:
                 self._forget(worker)
                 self._give_up(str(failure))
                 return
             if not self._give(worker):
-                worker.send(**{"is": "quit"})
+                self._quit(worker)
             await worker.lost.wait()
-            self._settle(worker, await worker.exit_code())
+            code = await worker.exit_code()
+            if worker.ending is not None:
+                await worker.ending
+            self._settle(worker, code)
 
     def _new(self, name: str) -> Worker:
         number = self._numbers[name]
@@ -195,7 +199,11 @@ class Run:
         if message.get("stopped") or worker.held:
             return  # it ends by itself, or goes on with what it has
         if self._options.isolation == "test" or not self._give(worker):
-            worker.send(**{"is": "quit"})
+            self._quit(worker)
+
+    def _quit(self, worker: Worker) -> None:
+        worker.send(**{"is": "quit"})
+        self._deadlines.set(worker, self._clock.monotonic() + self._options.timeout_s)
 
     def _give(self, worker: Worker) -> bool:
         """Hands out the next unit, or the word that nothing follows; False where there was no unit."""
@@ -217,6 +225,8 @@ class Run:
             return False
         worker.rested = False
         worker.held.append(assignment)
+        if worker.current is None:
+            self._deadlines.set(worker, self._clock.monotonic() + self._options.timeout_s)
         worker.send(**{"is": "run", "key": assignment.key, "index": index, "trace": planned.trace_id})
         return True
 
@@ -224,11 +234,12 @@ class Run:
 
     def _settle(self, worker: Worker, code: int | None) -> None:
         """After a worker's end: what it had begun is crashed, what it held goes back in line."""
-        if worker.current is not None and not worker.condemned:
-            how = pool_launch.ending(code)
-            self._finish(worker.current, self._cut(worker, Outcome.CRASHED, how, worker.stacks()))
-        elif worker.over is None and code and worker.held and not worker.condemned:
-            self._fruitless(f"worker {worker.name} {pool_launch.ending(code)} before its test began")
+        how = pool_launch.ending(code)
+        if worker.current is not None:
+            cut = self._cut(worker, worker.current.planned, Outcome.CRASHED, how, worker.stacks())
+            self._finish(worker.current, cut)
+        elif worker.held and worker.started_at is None:
+            self._fruitless(f"worker {worker.name} {how} before its test began")
         elif worker.over is not None and worker.over["text"]:
             self._say(f"worker {worker.name} did not end well: {worker.over['text'].strip().splitlines()[-1]}")
         self._queue.put_back(list(worker.held))
@@ -248,27 +259,27 @@ class Run:
             await self._clock.sleep(TICK_S)
             for worker in self._deadlines.expired(self._clock.monotonic()):
                 worker.condemned = True
-                self._do(self._time_out(worker))
+                worker.ending = self._do(self._time_out(worker))
 
     async def _time_out(self, worker: Worker) -> None:
         stacks = "" if worker.who is None else await dump_stacks(worker.who, Path(worker.files + ".stacks"))
         limit = f"{self._options.timeout_s:g} s"
         if worker.current is not None:
-            self._finish(worker.current, self._overdue(worker, limit, stacks))
+            self._finish(worker.current, self._overdue(worker, worker.current.planned, limit, stacks))
             worker.current = None
+        else:
+            self._say(f"worker {worker.name} did not go on within {limit} and was killed")
         await worker.end()
 
-    def _overdue(self, worker: Worker, limit: str, stacks: str) -> Finished:
-        if worker.called is None or worker.current is None or worker.started_at is None:
-            return self._cut(worker, Outcome.TIMEOUT, f"timed out after {limit}", stacks)
+    def _overdue(self, worker: Worker, planned: Planned, limit: str, stacks: str) -> Finished:
+        if worker.called is None or worker.started_at is None:
+            return self._cut(worker, planned, Outcome.TIMEOUT, f"timed out after {limit}", stacks)
         note = f"---- teardown ----\nkilled: teardown did not end within the test's {limit}\n{stacks}\n"
         said = {**worker.called, "output": worker.called["output"] + note}
-        return finished(worker.current.planned, worker.name, worker.started_at, said)
+        return finished(planned, worker.name, worker.started_at, said)
 
-    def _cut(self, worker: Worker, outcome: Outcome, message: str, stacks: str) -> Finished:
+    def _cut(self, worker: Worker, planned: Planned, outcome: Outcome, message: str, stacks: str) -> Finished:
         """The result of a test that its own process could not tell."""
-        assert worker.current is not None  # noqa: S101 - callers look
-        planned = worker.current.planned
         started_at = worker.started_at or self._clock.now()
         took = self._clock.monotonic() - worker.began
         words = worker.words()
@@ -308,8 +319,8 @@ class Run:
     def _put(self, event: RunEvent) -> None:
         self.events.put_nowait(event)
 
-    def _do(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        assert isinstance(task, asyncio.Task)  # noqa: S101 - made from a coroutine
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

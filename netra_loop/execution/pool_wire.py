@@ -1,7 +1,8 @@
 """The orchestrator's end of the wire: one unix socket that all tests' processes of a pool call in on.
 
-A message is a JSON object after its length in four bytes (`agent.wire`). The first one of a connection is `hello` with the
-token its process was given; the guest that expects that token gets all that follows. Who brings no known token is hung up on.
+A message is a JSON object after its length in four bytes (`agent.wire`). The first one of a connection is `hello` with
+the token its process was given; the guest that expects that token gets all that follows. Who brings no known token is
+hung up on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import shutil
 import struct
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 _HEAD = struct.Struct("!I")
 _LONGEST = 256 * 1024 * 1024  # a length beyond this is no message of ours
@@ -47,8 +48,7 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a stream server makes no other
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # a stream server makes no other
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -67,7 +67,7 @@ class Channel(asyncio.Protocol):
             self._dispatch(message)
         del self._buffer[:start]
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """See `asyncio.Protocol`."""
         if self._guest is not None:
             self._guest.left()

@@ -1,6 +1,6 @@
 """One worker seen from outside: what it holds, how it is started, how it ended.
 
-A forked worker is a child of the zygote, a spawned one is our own; beyond `bring_up` and `exit_code` nobody needs to know.
+A forked worker is a child of the zygote, a spawned one is our own; once it is up, only `exit_code` tells them apart.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FILES = (".log", ".out", ".err", ".stacks")
 Index = dict[tuple[str, int], int]
 
 
-class StartFailed(Exception):
+class StartError(Exception):
     """A worker did not come up; the text says what is known."""
 
 
@@ -66,6 +66,7 @@ class Worker:
     condemned: bool = False
     mean_s: float | None = None
     over: Message | None = None
+    ending: asyncio.Task[None] | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     gathered: Gathered = field(default_factory=Gathered)
@@ -98,33 +99,33 @@ class Worker:
     # --------------------------------------------------------------------------------------------------- its life
 
     async def fork(self, zygote: Zygote, board: Switchboard, options: PoolOptions, count: int) -> None:
-        """Has the zygote fork it. Raises StartFailed or ConnectionError (the zygote is gone)."""
+        """Has the zygote fork it. Raises StartError or ConnectionError (the zygote is gone)."""
         self.zygote = zygote
         self._prepare(board, options, count)
         asked = zygote.fork(self.token, {**self._order, "is": "fork", "token": self.token, "socket": board.path})
         try:
             pid = await asyncio.wait_for(asked, _FORK_LIMIT_S)
         except TimeoutError:
-            raise StartFailed(f"worker {self.name} was not forked within {_FORK_LIMIT_S:g} s") from None
+            raise StartError(f"worker {self.name} was not forked within {_FORK_LIMIT_S:g} s") from None
         ended = zygote.ended(pid)
         if not await self._until_ready(_FORK_LIMIT_S, ended):
-            raise StartFailed(f"worker {self.name} {self._how(ended)} before it was ready\n{self.words()}".rstrip())
+            raise StartError(f"worker {self.name} {self._how(ended)} before it was ready\n{self.words()}".rstrip())
         self.who = self.who or identify(pid)
 
     async def spawn(self, board: Switchboard, options: PoolOptions, count: int, known: list[CollectedTest]) -> None:
-        """Starts an interpreter of its own, which collects for itself. Raises StartFailed."""
+        """Starts an interpreter of its own, which collects for itself. Raises StartError."""
         self._prepare(board, options, count)
         try:
             self.process = await pool_launch.start(options, board.path, self.token, Path(self.files + ".log"))
         except OSError as error:
-            raise StartFailed(f"{options.python} could not be started: {error}") from error
+            raise StartError(f"{options.python} could not be started: {error}") from error
         ended = asyncio.ensure_future(self.process.wait())
         try:
             ready = await self._until_ready(options.collect_timeout_s, ended)
         finally:
             ended.cancel()
         if not ready:
-            raise StartFailed(f"worker {self.name} {self._how(ended)} before it was ready\n{self.words()}".rstrip())
+            raise StartError(f"worker {self.name} {self._how(ended)} before it was ready\n{self.words()}".rstrip())
         if self.gathered.tests != known:
             self.index = index_of(self.gathered.tests)
         self.gathered = Gathered()

@@ -90,7 +90,7 @@ class Zygote:
         finally:
             ended.cancel()
             complete.cancel()
-        await self.end()
+        await self.end(quit_s=0)
         return Collection((), self.gathered.errors, fatal=fatal)
 
     def fork(self, token: str, order: Message) -> asyncio.Future[int]:
@@ -112,24 +112,24 @@ class Zygote:
                 future.set_result(None)
         return future
 
-    async def end(self) -> None:
-        """Lets it finish its session for a few seconds, then ends it and all it started. Safe to repeat."""
+    async def end(self, quit_s: float = _QUIT_S) -> None:
+        """Lets it finish its session within `quit_s` seconds, then ends it and all it started. Safe to repeat."""
         process, self._process = self._process, None
         if process is None:
             return
-        if self._channel is not None and process.returncode is None:
+        if quit_s and self._channel is not None and process.returncode is None:
             self._channel.send(**{"is": "quit"})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), _QUIT_S)
+                await asyncio.wait_for(process.wait(), quit_s)
         await end_tree(process.pid, term_grace_s=0)
         await process.wait()
         self._board.forget(self._token)
         for ending in (".log", ".stacks"):
-            Path(self._files + ending).unlink(missing_ok=True)
+            Path(self._files + ending).unlink(missing_ok=True)  # noqa: ASYNC240 - a local file of ours
 
     # --------------------------------------------------------------------------------------------- what it tells us
 
-    def joined(self, channel: Channel, pid: int) -> None:
+    def joined(self, channel: Channel, pid: int) -> None:  # noqa: ARG002 - a guest's signature
         """See `Guest`."""
         self._channel = channel
         channel.send(**order(self._options, "zygote", self._files))
@@ -182,7 +182,7 @@ def order(options: PoolOptions, role: str, files: str, **more: Any) -> Message:
 
 
 async def dump_stacks(who: ProcessIdentity, file: Path) -> str:
-    """The stacks of all threads of a process of ours, written by itself; empty where it does not within half a second."""
+    """All threads' stacks of a process of ours, written by itself; empty where it does not within half a second."""
     if not send(who, pool_launch.DUMP_SIGNAL):
         return ""
     loop = asyncio.get_running_loop()
@@ -190,8 +190,12 @@ async def dump_stacks(who: ProcessIdentity, file: Path) -> str:
     size = 0
     while loop.time() < end:
         await asyncio.sleep(0.03)
-        now = file.stat().st_size if file.exists() else 0
+        now = _size(file)
         if now and now == size:
             break
         size = now
     return pool_launch.excerpt(file)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
