@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def sessions(connection: sa.Connection, known: Mapping[str, Acknowledged]) -> list[SessionHead]:
     """Every head, newest first. StoreDamaged where one of `known`, the acknowledged ones, is not there."""
-    rows = connection.execute(sa.select(t.sessions).order_by(t.sessions.c.ordinal.desc())).mappings()
+    rows = t.fetch(connection, sa.select(t.sessions).order_by(t.sessions.c.ordinal.desc()))
     heads = _decoded("*", "sessions", rows, codec.head_from_row)
     for session in known.keys() - {head.id for head in heads}:
         raise _lost(session, known[session], 0)
@@ -44,10 +44,9 @@ def events(connection: sa.Connection, session: str, after: int, known: Acknowled
         if found is None and after <= head.last_seq:
             raise chain.damaged(session, after, "is missing")
         before = found or head.last_hash
-    rows = connection.execute(sa.select(t.events).where(c.session == session, c.seq > after).order_by(c.seq))
-    kept = list(rows.mappings())
-    chain.verified(session, kept, after=after, before=before, last_seq=head.last_seq, last_hash=head.last_hash)
-    return [chain.recorded(session, row) for row in kept]
+    rows = t.fetch(connection, sa.select(t.events).where(c.session == session, c.seq > after).order_by(c.seq))
+    chain.verified(session, rows, after=after, before=before, last_seq=head.last_seq, last_hash=head.last_hash)
+    return [chain.recorded(session, row) for row in rows]
 
 
 def check_acknowledged(connection: sa.Connection, session: str, known: Acknowledged | None) -> None:
@@ -75,14 +74,14 @@ def selection(connection: sa.Connection, session: str, iteration: int) -> list[S
     """The selection in its order."""
     c = t.selection.c
     asked = sa.select(t.selection).where(c.session == session, c.iteration == iteration).order_by(c.position, c.id)
-    return _decoded(session, "selection", connection.execute(asked).mappings(), codec.selected_from_row)
+    return _decoded(session, "selection", t.fetch(connection, asked), codec.selected_from_row)
 
 
 def attempts(connection: sa.Connection, session: str, iteration: int) -> list[AttemptStarted]:
     """The attempts by start."""
     c = t.attempts.c
     asked = sa.select(t.attempts).where(c.session == session, c.iteration == iteration)
-    rows = connection.execute(asked.order_by(c.started_at, c.attempt, c.id)).mappings()
+    rows = t.fetch(connection, asked.order_by(c.started_at, c.attempt, c.id))
     return _decoded(session, "attempts", rows, codec.attempt_from_row)
 
 
@@ -100,7 +99,7 @@ def results(
         asked = asked.where(c.id == codec.clean(test))
     unplaced = s.position.is_(None)
     start = sa.case((unplaced, c.started_at), else_="")
-    rows = connection.execute(asked.order_by(c.iteration, unplaced, s.position, start, c.attempt, c.id)).mappings()
+    rows = t.fetch(connection, asked.order_by(c.iteration, unplaced, s.position, start, c.attempt, c.id))
     return _decoded(session, "results", rows, codec.result_from_row)
 
 
@@ -121,7 +120,7 @@ def entries(connection: sa.Connection, session: str, iteration: int | None, limi
     if iteration is not None:
         asked = asked.where(c.iteration == iteration)
     newest_first = asked.order_by(c.timestamp.desc(), c.log.desc(), c.insert_id.desc()).limit(limit)
-    rows = list(connection.execute(newest_first).mappings())
+    rows = t.fetch(connection, newest_first)
     return _decoded(session, "entries", reversed(rows), codec.entry_from_row)
 
 
@@ -132,7 +131,7 @@ def findings(connection: sa.Connection, session: str, iteration: int | None) -> 
     asked = sa.select(t.findings).where(
         c.session == session, c.iteration == (newest if iteration is None else iteration)
     )
-    rows = connection.execute(asked.order_by(c.position, c.id)).mappings()
+    rows = t.fetch(connection, asked.order_by(c.position, c.id))
     return _decoded(session, "findings", rows, codec.finding_from_row)
 
 

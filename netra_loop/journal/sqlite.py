@@ -207,7 +207,7 @@ class _Peek:
     def __init__(self, key: tuple[int, int], descriptor: int) -> None:
         self._key = key
         self._descriptor = descriptor
-        self._users = 0
+        self.users = 0
 
     @classmethod
     def at(cls, path: Path) -> _Peek:
@@ -216,16 +216,17 @@ class _Peek:
             key = (found.st_dev, found.st_ino)
             if key not in cls._open:
                 cls._open[key] = cls(key, os.open(path, os.O_RDONLY | os.O_NOFOLLOW))
-            cls._open[key]._users += 1
-            return cls._open[key]
+            peek = cls._open[key]
+            peek.users += 1
+            return peek
 
     def header(self) -> bytes:
         return os.pread(self._descriptor, _HEADER, 0)
 
     def release(self) -> None:
         with self._guard:
-            self._users -= 1
-            if not self._users:
+            self.users -= 1
+            if not self.users:
                 del self._open[self._key]
                 os.close(self._descriptor)
 

@@ -1,17 +1,17 @@
 """The journal in a database: one writer connection in a thread of its own, one reader connection in another.
 
-Each append is one `BEGIN IMMEDIATE` transaction of the writer, synced to disk before it returns. The reader sees what is
-committed and never waits for the writer, so that `status` in another process works while a run writes. `statements` holds
-all SQL; what is SQLite's alone is in `sqlite`.
+Each append is one `BEGIN IMMEDIATE` transaction of the writer, synced to disk before it returns. The reader sees what
+is committed and never waits for the writer, so that `status` in another process works while a run writes. `writing` and
+`reading` hold the statements, for every database alike; what is SQLite's alone is in `sqlite`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
-from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreDamaged, StoreError
+from netra_loop.errors import Defect, SessionHeld, StaleEpoch
 from netra_loop.journal import chain, ownership, reading, writing
 from netra_loop.journal.base import Holder, Journal, SessionHead, choose
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of

@@ -6,7 +6,9 @@ are large stand last, so that counting an iteration does not touch them.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Select, Table, Text
 
 SCHEMA = 1
 APPLICATION_ID = 0x6E4C6F70  # "nLop", SQLite's own mark of whose file it is
@@ -142,3 +144,10 @@ durations = Table(
     Column("id", Text, primary_key=True),
     Column("duration_s", Float, nullable=False),
 )
+
+
+def fetch(connection: Connection, asked: Select[Any]) -> list[dict[str, Any]]:
+    """The rows of an answer as `codec` reads them."""
+    answer = connection.execute(asked)
+    names = tuple(answer.keys())
+    return [dict(zip(names, row, strict=True)) for row in answer]

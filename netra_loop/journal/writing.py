@@ -105,12 +105,10 @@ def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]
     rows = [codec.entry_to_row(session, entry) for entry in entries]
     first, last = min(row["timestamp"] for row in rows), max(row["timestamp"] for row in rows)
     c = t.entries.c
-    earlier = connection.execute(
-        sa.select(c.log, c.timestamp, c.insert_id, c.tests, c.iteration).where(
-            c.session == session, c.timestamp.between(first, last)
-        )
-    ).mappings()
-    known: dict[tuple[str, str, str], Any] = {codec.entry_key(row): row for row in earlier}
+    asked = sa.select(c.log, c.timestamp, c.insert_id, c.tests, c.iteration).where(
+        c.session == session, c.timestamp.between(first, last)
+    )
+    known = {codec.entry_key(row): row for row in t.fetch(connection, asked)}
     merged: dict[tuple[str, str, str], Row] = {}
     for row in rows:
         key = codec.entry_key(row)
@@ -121,7 +119,8 @@ def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     if not rows:
         return
-    statement = _INSERTS[connection.dialect.name](table)
+    # both dialects' inserts have the same two methods, though no common type says so
+    statement: Any = _INSERTS[connection.dialect.name](table)
     keys = [column.name for column in table.primary_key]
     changed = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)

@@ -1,0 +1,121 @@
+"""`CrashingJournal`: a journal whose user dies at a chosen append."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Never
+
+from netra_loop.core.events import Recorded
+from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.journal.base import Holder, Journal, SessionHead
+
+
+class Crash(BaseException):
+    """The process died here: what kill -9 looks like from inside. Nothing may catch it but the test that asked for it."""
+
+
+class CrashingJournal:
+    """A journal whose user dies `when` (before or after) the `at`-th append, `create` being the first of them.
+
+    From then on every call raises Crash again: the dead write nothing. Ownership ends as the stack unwinds, as the
+    kernel would see to. `at` None never crashes; `appends` counts, which tells how many crash points a run has.
+    """
+
+    def __init__(self, journal: Journal, at: int | None = None, when: Literal["before", "after"] = "before") -> None:
+        self._journal = journal
+        self._at = at
+        self._when = when
+        self.appends = 0
+        self.crashed = False
+
+    async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
+        """See `Journal.create`; counts as an append."""
+        dies = self._counted()
+        return self._told(await self._journal.create(head, first), dies=dies)
+
+    async def append(self, session: str, batch: Batch, head: SessionHead | None = None) -> tuple[Recorded, ...]:
+        """See `Journal.append`."""
+        dies = self._counted()
+        return self._told(await self._journal.append(session, batch, head), dies=dies)
+
+    def _counted(self) -> bool:
+        """Counts one more, dies before it if that is asked for, and says whether to die after it."""
+        self._living()
+        self.appends += 1
+        here = self.appends == self._at
+        if here and self._when == "before":
+            self._die()
+        return here
+
+    def _told(self, recorded: tuple[Recorded, ...], *, dies: bool) -> tuple[Recorded, ...]:
+        if dies:
+            self._die()
+        return recorded
+
+    def _living(self) -> Journal:
+        if self.crashed:
+            self._die()
+        return self._journal
+
+    def _die(self) -> Never:
+        self.crashed = True
+        raise Crash(f"{self._when} append {self._at}")
+
+    def own(self, session: str) -> AbstractAsyncContextManager[int]:
+        """See `Journal.own`."""
+        return self._living().own(session)
+
+    async def holder(self, session: str) -> Holder | None:
+        """See `Journal.holder`."""
+        return await self._living().holder(session)
+
+    async def events(self, session: str, after: int = 0) -> list[Recorded]:
+        """See `Journal.events`."""
+        return await self._living().events(session, after)
+
+    async def verify(self, session: str) -> int:
+        """See `Journal.verify`."""
+        return await self._living().verify(session)
+
+    async def sessions(self) -> list[SessionHead]:
+        """See `Journal.sessions`."""
+        return await self._living().sessions()
+
+    async def find(self, name: str) -> SessionHead:
+        """See `Journal.find`."""
+        return await self._living().find(name)
+
+    async def selection(self, session: str, iteration: int) -> list[Selected]:
+        """See `Journal.selection`."""
+        return await self._living().selection(session, iteration)
+
+    async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
+        """See `Journal.attempts`."""
+        return await self._living().attempts(session, iteration)
+
+    async def results(
+        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+    ) -> list[Result]:
+        """See `Journal.results`."""
+        return await self._living().results(session, iteration, test=test, bodies=bodies)
+
+    async def count(self, session: str, iteration: int) -> int:
+        """See `Journal.count`."""
+        return await self._living().count(session, iteration)
+
+    async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
+        """See `Journal.entries`."""
+        return await self._living().entries(session, iteration, limit=limit)
+
+    async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
+        """See `Journal.findings`."""
+        return await self._living().findings(session, iteration)
+
+    async def durations(self, loop: str) -> dict[str, float]:
+        """See `Journal.durations`."""
+        return await self._living().durations(loop)
+
+    async def close(self) -> None:
+        """See `Journal.close`; the dead close nothing, the wrapped journal lives on."""
+        if not self.crashed:
+            await self._journal.close()

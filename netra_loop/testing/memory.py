@@ -1,0 +1,199 @@
+"""`MemoryJournal`: the journal without a database."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+
+from netra_loop.clock import Clock, SystemClock
+from netra_loop.core.events import Recorded
+from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreError
+from netra_loop.journal import chain, codec
+from netra_loop.journal.base import Holder, SessionHead, choose
+from netra_loop.journal.codec import Row
+
+
+@dataclass
+class _Session:
+    head: Row
+    loop: str
+    epoch: int
+    events: list[Row] = field(default_factory=list)
+    selection: dict[tuple[int, str], Row] = field(default_factory=dict)
+    attempts: dict[tuple[int, str, int], Row] = field(default_factory=dict)
+    results: dict[tuple[int, str, int], Row] = field(default_factory=dict)
+    entries: dict[tuple[str, str, str], Row] = field(default_factory=dict)
+    findings: dict[tuple[int, str], Row] = field(default_factory=dict)
+
+
+class MemoryJournal:
+    """`Journal` in memory: the same rows, the same chain, the same refusals. The object stands for the disk: hand it to
+    a second owner to resume what a first one left."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._sessions: dict[str, _Session] = {}
+        self._owners: dict[str, tuple[int, Holder]] = {}
+        self._durations: dict[str, dict[str, float]] = {}
+
+    async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
+        """See `Journal.create`."""
+        if head.id in self._sessions:
+            raise StoreError(f"session {head.id!r} exists already", hint=f"netra-loop resume {head.id}")
+        epoch = self._owners[head.id][0] if head.id in self._owners else 0
+        made = _Session(codec.head_to_row(head), head.loop, epoch)
+        recorded = self._commit(head.id, made, first)
+        self._sessions[head.id] = made
+        return recorded
+
+    async def append(self, session: str, batch: Batch, head: SessionHead | None = None) -> tuple[Recorded, ...]:
+        """See `Journal.append`."""
+        if head is not None and head.id != session:
+            raise Defect(f"the head of session {head.id!r} was given for {session!r}")
+        if session not in self._owners:
+            raise Defect(f"an append to session {session!r} by a process that does not own it")
+        stored = self._session(session)
+        if stored.epoch != self._owners[session][0]:
+            raise StaleEpoch(session, self._owners[session][0], stored.epoch)
+        recorded = self._commit(session, stored, batch)
+        if head is not None:
+            stored.head = codec.head_to_row(head)
+        return recorded
+
+    def _commit(self, session: str, stored: _Session, batch: Batch) -> tuple[Recorded, ...]:
+        """All rows are made, and may be refused, before the first is kept."""
+        before = stored.events[-1]["hash"] if stored.events else chain.GENESIS
+        events = chain.rows_for(session, len(stored.events), before, self._clock.now(), batch.events)
+        recorded = tuple(chain.recorded(session, row) for row in events)
+        chosen = chain.iteration_of(batch, batch.selected_iteration) if batch.selected else 0
+        found = chain.iteration_of(batch, batch.findings_iteration) if batch.findings else 0
+        selection = [codec.selected_to_row(session, chosen, item) for item in batch.selected]
+        attempts = [codec.attempt_to_row(session, item) for item in batch.started]
+        results = [codec.result_to_row(session, item) for item in batch.results]
+        entries = [codec.entry_to_row(session, item) for item in batch.entries]
+        findings = [codec.finding_to_row(session, found, place, item) for place, item in enumerate(batch.findings)]
+        stored.events += events
+        stored.selection |= {(row["iteration"], row["id"]): row for row in selection}
+        stored.attempts |= {(row["iteration"], row["id"], row["attempt"]): row for row in attempts}
+        stored.results |= {(row["iteration"], row["id"], row["attempt"]): row for row in results}
+        stored.findings |= {(row["iteration"], row["id"]): row for row in findings}
+        self._durations.setdefault(stored.loop, {}).update({row["id"]: row["duration_s"] for row in results})
+        for row in entries:
+            key = codec.entry_key(row)
+            stored.entries[key] = codec.joined(stored.entries[key], row) if key in stored.entries else row
+        return recorded
+
+    def own(self, session: str) -> AbstractAsyncContextManager[int]:
+        """See `Journal.own`."""
+        return self._own(session)
+
+    @asynccontextmanager
+    async def _own(self, session: str) -> AsyncIterator[int]:
+        if session in self._owners:
+            raise SessionHeld(session, str(self._owners[session][1]))
+        stored = self._sessions.get(session)
+        if stored is not None:
+            stored.epoch += 1
+        epoch = stored.epoch if stored is not None else 1
+        self._owners[session] = (epoch, Holder(os.getpid(), socket.gethostname(), self._clock.now()))
+        try:
+            yield epoch
+        finally:
+            del self._owners[session]
+
+    def take_over(self, session: str) -> None:
+        """What another process's take-over does: its owner here gets StaleEpoch from now on."""
+        self._session(session).epoch += 1
+
+    async def holder(self, session: str) -> Holder | None:
+        """See `Journal.holder`."""
+        return self._owners[session][1] if session in self._owners else None
+
+    async def events(self, session: str, after: int = 0) -> list[Recorded]:
+        """See `Journal.events`."""
+        return [chain.recorded(session, row) for row in self._session(session).events[after:]]
+
+    async def verify(self, session: str) -> int:
+        """See `Journal.verify`."""
+        rows = self._session(session).events
+        last_hash = rows[-1]["hash"] if rows else chain.GENESIS
+        chain.verified(session, rows, after=0, before=chain.GENESIS, last_seq=len(rows), last_hash=last_hash)
+        return len(rows)
+
+    async def sessions(self) -> list[SessionHead]:
+        """See `Journal.sessions`."""
+        return [codec.head_from_row(stored.head) for stored in reversed(self._sessions.values())]
+
+    async def find(self, name: str) -> SessionHead:
+        """See `Journal.find`."""
+        return choose(name, await self.sessions())
+
+    async def selection(self, session: str, iteration: int) -> list[Selected]:
+        """See `Journal.selection`."""
+        rows = [row for row in self._rows(session, "selection") if row["iteration"] == iteration]
+        return [codec.selected_from_row(row) for row in sorted(rows, key=lambda row: (row["position"], row["id"]))]
+
+    async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
+        """See `Journal.attempts`."""
+        rows = [row for row in self._rows(session, "attempts") if row["iteration"] == iteration]
+        rows.sort(key=lambda row: (row["started_at"], row["attempt"], row["id"]))
+        return [codec.attempt_from_row(row) for row in rows]
+
+    async def results(
+        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+    ) -> list[Result]:
+        """See `Journal.results`."""
+        stored = self._sessions.get(session)
+        places = {key: row["position"] for key, row in stored.selection.items()} if stored else {}
+
+        def order(row: Row) -> tuple[int, bool, int, str, int, str]:
+            place = places.get((row["iteration"], row["id"]))
+            start = row["started_at"] if place is None else ""
+            return (row["iteration"], place is None, place or 0, start, row["attempt"], row["id"])
+
+        rows = [
+            row if bodies else row | {"body": None}
+            for row in self._rows(session, "results")
+            if iteration in {None, row["iteration"]} and (test is None or row["id"] == codec.clean(test))
+        ]
+        return [codec.result_from_row(row) for row in sorted(rows, key=order)]
+
+    async def count(self, session: str, iteration: int) -> int:
+        """See `Journal.count`."""
+        rows = (*self._rows(session, "results"), *self._rows(session, "entries"))
+        return sum(row["iteration"] == iteration for row in rows)
+
+    async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
+        """See `Journal.entries`."""
+        rows = [row for row in self._rows(session, "entries") if iteration in {None, row["iteration"]}]
+        rows.sort(key=lambda row: (row["timestamp"], row["log"], row["insert_id"]))
+        return [
+            codec.entry_from_row(row) for row in (rows if limit is None else rows[len(rows) - min(limit, len(rows)) :])
+        ]
+
+    async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
+        """See `Journal.findings`."""
+        kept = self._rows(session, "findings")
+        wanted = iteration if iteration is not None else max((row["iteration"] for row in kept), default=0)
+        rows = sorted((r for r in kept if r["iteration"] == wanted), key=lambda row: (row["position"], row["id"]))
+        return [codec.finding_from_row(row) for row in rows]
+
+    async def durations(self, loop: str) -> dict[str, float]:
+        """See `Journal.durations`."""
+        return dict(self._durations.get(loop, {}))
+
+    async def close(self) -> None:
+        """See `Journal.close`; what is remembered stays as long as the object."""
+
+    def _session(self, session: str) -> _Session:
+        if session not in self._sessions:
+            raise StoreError(f"session {session!r} is not in the store", hint="netra-loop list")
+        return self._sessions[session]
+
+    def _rows(self, session: str, table: str) -> list[Row]:
+        stored = self._sessions.get(session)
+        return list(getattr(stored, table).values()) if stored is not None else []
