@@ -118,7 +118,8 @@ class TokenSource:
         claims = {"iat": now, "exp": now + int(spec.ttl_s), "sub": self._filled(spec.subject, "subject")}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a secret is short is the environment's choice, not ours
-            return Token(jwt.encode({**claims, **self._render(dict(spec.claims))}, secret, algorithm="HS256"))
+            text = jwt.encode({**claims, **self._render(dict(spec.claims))}, secret, algorithm="HS256")
+        return Token(text, ttl_s=None if "exp" in spec.claims else spec.ttl_s)
 
     def _filled(self, value: str, name: str) -> str:
         text = str(self._render(value))

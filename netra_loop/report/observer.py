@@ -1,0 +1,67 @@
+"""What watches a session while it runs: a family of two consoles behind one Protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from netra_loop.core.events import Recorded
+from netra_loop.core.records import AttemptStarted, Finding, Result
+from netra_loop.report.view import SessionView
+
+
+class Observer(Protocol):
+    """Is told what happened, after it was stored. Never raises, never blocks for long, changes nothing."""
+
+    def event(self, recorded: Recorded) -> None:
+        """An event was committed."""
+        ...
+
+    def plan(self, total: int) -> None:
+        """So many tests are to run in this iteration; counting starts afresh."""
+        ...
+
+    def started(self, attempt: AttemptStarted) -> None:
+        """A test began."""
+        ...
+
+    def finished(self, result: Result) -> None:
+        """A test ended, or had ended before a resume; a test may end again (retries)."""
+        ...
+
+    def progress(self, text: str) -> None:
+        """A sentence for a person: what is waited for now."""
+        ...
+
+    def summary(self, view: SessionView, findings: Sequence[Finding]) -> None:
+        """Says for good how the session stands, as this process is done with it. Nothing but `close` follows."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of the screen. Safe to repeat."""
+        ...
+
+
+class Silence:
+    """An observer that shows nothing, for callers who read the journal instead."""
+
+    def event(self, recorded: Recorded) -> None:
+        """See `Observer.event`."""
+
+    def plan(self, total: int) -> None:
+        """See `Observer.plan`."""
+
+    def started(self, attempt: AttemptStarted) -> None:
+        """See `Observer.started`."""
+
+    def finished(self, result: Result) -> None:
+        """See `Observer.finished`."""
+
+    def progress(self, text: str) -> None:
+        """See `Observer.progress`."""
+
+    def summary(self, view: SessionView, findings: Sequence[Finding]) -> None:
+        """See `Observer.summary`."""
+
+    def close(self) -> None:
+        """See `Observer.close`."""

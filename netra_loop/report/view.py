@@ -1,0 +1,63 @@
+"""One model of a session, for people and for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, TierVerdict
+
+TEST_COUNTS = ("selected", *(outcome.value for outcome in Outcome), "flaky", "fake", "suspect")
+FINDING_COUNTS = tuple(state.value for state in FindingState)
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """How a session stands. `state` is the contract's; `phase` None before the first; `exit_code` None while it may go
+    on. `revisions` maps services to short names, `urls` to where they are tested. Counts that are left out are 0.
+    `reason` says in a sentence why it stands so, empty where that goes without saying.
+    """
+
+    session: str
+    loop: str
+    environment: str
+    state: str
+    iteration: int
+    phase: str | None
+    started_at: datetime
+    updated_at: datetime
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    tests: Mapping[str, int] = field(default_factory=dict)
+    tiers: tuple[TierVerdict, ...] = ()
+    findings: Mapping[str, int] = field(default_factory=dict)
+    log_entries: int = 0
+    logs_complete: bool = False
+    exit_code: int | None = None
+    reason: str = ""
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+
+def count_tests(selected: int, results: Iterable[Result]) -> dict[str, int]:
+    """The contract's `tests` of `status`: each test by its latest attempt among the results of one iteration."""
+    latest: dict[str, Result] = {}
+    for result in results:
+        before = latest.get(result.id)
+        if before is None or result.attempt >= before.attempt:
+            latest[result.id] = result
+    counts = dict.fromkeys(TEST_COUNTS, 0)
+    counts["selected"] = selected
+    for result in latest.values():
+        counts[result.outcome.value] += 1
+        counts["flaky"] += result.flaky
+        counts["fake"] += result.authenticity is Authenticity.FAKE
+        counts["suspect"] += result.authenticity is Authenticity.SUSPECT
+    return counts
+
+
+def count_findings(findings: Iterable[Finding]) -> dict[str, int]:
+    """The contract's `findings` of `status`."""
+    counts = dict.fromkeys(FINDING_COUNTS, 0)
+    for finding in findings:
+        counts[finding.state.value] += 1
+    return counts
