@@ -91,7 +91,7 @@ def plainly(root: object) -> dict[str, str]:
     for name, word in said:
         if found.get(name) != "failed":
             found[name] = {"XFAIL": "xfailed", "XPASS": "xpassed"}.get(word, word.lower())
-    found["Case::test_subtests"] = "failed"  # pytest counts the failing subtest beside a pass; one outcome is a failure
+    found["Case::test_subtests"] = "failed"  # pytest counts it beside a pass; one is a failure
     return found
 
 
@@ -214,7 +214,9 @@ async def test_a_group_runs_in_one_worker(suite):
 
 async def test_one_process_for_each_test_under_isolation_test(suite):
     suite.write(
-        test_pid="import os, pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_n(n): print('pid', os.getpid())\n"
+        suite.write(
+            test_pid="import os, pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_n(n): print('pid', os.getpid())\n"
+        )
     )
     ran = await suite.run(workers=2, isolation="test")
     assert len({event.output for event in ran.finished}) == 5

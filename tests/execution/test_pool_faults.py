@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -16,7 +15,7 @@ from netra_loop.execution.base import Finished, Planned, Started
 
 async def gone(pid: int, within_s: float = 5.0) -> bool:
     async with asyncio.timeout(within_s):
-        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - another process's doing
             await asyncio.sleep(0.02)
     return True
 
@@ -204,7 +203,7 @@ async def test_a_cancelled_run_interrupts_tests_and_leaves_no_process(suite):
     run = pool.run([Planned(test.id, 1, "0" * 32) for test in collection.tests])
     started = [await anext(run), await anext(run)]
     assert all(isinstance(event, Started) for event in started)
-    while not (suite.root / "deaf").exists():
+    while not (suite.root / "deaf").exists():  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(0.01)
     begun = time.monotonic()
     await run.aclose()
@@ -227,7 +226,6 @@ async def test_tests_do_not_outlive_a_killed_orchestrator(suite, tmp_path):
     )
     code = f"""
 import asyncio, os, sys
-from pathlib import Path
 from netra_loop.clock import SystemClock
 from netra_loop.execution.base import Planned, PoolOptions
 from netra_loop.execution.pool import PytestPool
@@ -244,7 +242,7 @@ asyncio.run(main())
     orchestrator = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=env)
     worker = suite.root / "worker"
     async with asyncio.timeout(20):
-        while not worker.exists() or not worker.read_text():
+        while not worker.exists() or not worker.read_text():  # noqa: ASYNC110 - another process's doing
             await asyncio.sleep(0.02)
     orchestrator.send_signal(signal.SIGKILL)
     await orchestrator.wait()

@@ -1,0 +1,270 @@
+"""What a test left behind, seen from outside: peers, exchanges, frames, trace ids, replaced clients."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from websockets.sync.server import Server, ServerConnection, serve
+
+from netra_loop.core.records import Evidence
+
+
+class Backend:
+    """A server of HTTP and of WebSockets that remembers the traceparent of each request."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, str | None] = {}
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                backend.seen[self.path] = self.headers["traceparent"]
+                status = 503 if "broken" in self.path else 200
+                body = b"out of order" if status == 503 else b"x" * 100
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.ws: Server = serve(self._talk, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.ws_url = f"ws://127.0.0.1:{self.ws.socket.getsockname()[1]}"
+        for server in (self.http, self.ws):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def _talk(self, connection: ServerConnection) -> None:
+        path = connection.request.path
+        self.seen[path] = connection.request.headers.get("traceparent")
+        connection.send(json.dumps({"type": "connection_established"}))
+        if "polite" in path:
+            connection.recv()
+            connection.send(b"12345")
+            connection.recv()
+        if "crash" in path:
+            connection.close(1011, "internal error")
+        if "cut" in path:
+            connection.socket.shutdown(2)
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.ws.shutdown()
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[Backend]:
+    made = Backend()
+    yield made
+    made.close()
+
+
+async def look(suite: Any, backend: Backend, body: str, **options: Any) -> dict[str, tuple[str, Evidence]]:
+    """Runs the tests of `body`, which finds URL and WS; the trace id and evidence of each."""
+    head = f"URL, WS = {backend.url!r}, {backend.ws_url!r}\n"
+    (suite.root / "test_talk.py").write_text(head + textwrap.dedent(body))
+    ran = await suite.run(**{"workers": 1, **options})
+    bad = {event.id: event.traceback for event in ran.finished if event.outcome != "passed"}
+    assert bad == {}
+    return {event.id.split("::")[1]: (event.trace_id, event.evidence) for event in ran.finished}
+
+
+CLIENTS = """
+    import http.client, threading, urllib.request
+    import pytest
+
+    def test_silent(): pass
+    def test_urllib():
+        urllib.request.urlopen(URL + "/urllib").read()
+    def test_httpx():
+        import httpx
+        httpx.get(URL + "/httpx")
+    def test_requests():
+        import requests
+        requests.get(URL + "/requests")
+    def test_thread():
+        thread = threading.Thread(target=lambda: urllib.request.urlopen(URL + "/thread").read())
+        thread.start()
+        thread.join()
+    def test_async_httpx():
+        import asyncio, httpx
+        async def go():
+            async with httpx.AsyncClient() as client:
+                await client.get(URL + "/async_httpx")
+        asyncio.run(go())
+    """
+
+
+@pytest.mark.parametrize("name", ["urllib", "httpx", "requests", "thread", "async_httpx"])
+async def test_clients(suite, backend, name):
+    only = f"test_{name}"
+    seen = await look(suite, backend, CLIENTS, only=lambda test: test.endswith("::" + only))
+    trace, evidence = seen[only]
+    (contact,) = evidence.contacts
+    assert (contact.host, contact.port) == ("127.0.0.1", backend.http.server_address[1])
+    assert contact.sent > 50
+    assert contact.received > 100
+    assert contact.first_at <= contact.last_at
+    (exchange,) = evidence.exchanges
+    assert (exchange.method, exchange.url, exchange.status) == ("GET", f"{backend.url}/{name}", 200)
+    assert 0 < exchange.duration_s < 5
+    assert backend.seen[f"/{name}"] == f"00-{trace}-{1:016x}-01"
+    assert evidence.mocked == ()
+
+
+async def test_a_silent_test_leaves_nothing(suite, backend):
+    seen = await look(suite, backend, CLIENTS, only=lambda test: test.endswith("test_silent"))
+    assert seen["test_silent"][1] == Evidence()
+
+
+async def test_errors_refusals_and_own_headers(suite, backend):
+    seen = await look(
+        suite,
+        backend,
+        """
+        import httpx, pytest, urllib.error, urllib.request
+        def test_broken_httpx(): assert httpx.get(URL + "/broken/httpx").status_code == 503
+        def test_broken_urllib():
+            with pytest.raises(urllib.error.HTTPError) as caught: urllib.request.urlopen(URL + "/broken/urllib")
+            caught.value.read()
+            caught.value.close()
+        def test_refused():
+            with pytest.raises(httpx.ConnectError): httpx.get("http://127.0.0.1:9/")
+        def test_own(): httpx.get(URL + "/own", headers={"Traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"})
+        """,
+    )
+    for client in ("httpx", "urllib"):
+        (exchange,) = seen[f"test_broken_{client}"][1].exchanges
+        assert (exchange.status, exchange.body) == (503, "out of order")
+    refused = seen["test_refused"][1]
+    assert refused.exchanges[0].status is None
+    assert "refused" in refused.exchanges[0].error
+    assert [(contact.port, contact.sent, contact.received) for contact in refused.contacts] == [(9, 0, 0)]
+    assert backend.seen["/own"] == "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+
+async def test_a_connection_kept_alive_by_a_session_fixture_counts_for_each_test_that_uses_it(suite, backend):
+    seen = await look(
+        suite,
+        backend,
+        """
+        import httpx, pytest
+        @pytest.fixture(scope="session")
+        def client():
+            with httpx.Client(base_url=URL) as client: yield client
+        def test_first(client): client.get("/kept/1")
+        def test_second(client): client.get("/kept/2")
+        def test_idle(client): pass
+        """,
+    )
+    assert [seen[name][1].contacts[0].received > 100 for name in ("test_first", "test_second")] == [True, True]
+    assert seen["test_idle"][1].contacts == ()
+    assert backend.seen["/kept/2"].startswith("00-" + seen["test_second"][0])
+
+
+async def test_a_name_is_remembered(suite, backend):
+    seen = await look(
+        suite, backend, "import httpx\ndef test_name(): httpx.get(URL.replace('127.0.0.1', 'localhost') + '/name')\n"
+    )
+    assert "localhost" in {contact.host for contact in seen["test_name"][1].contacts if contact.received}
+
+
+@pytest.mark.parametrize("client", ["sync", "asyncio"])
+async def test_websockets(suite, backend, client):
+    sync = """
+        from websockets.sync.client import connect
+        from websockets.exceptions import ConnectionClosed
+        import json, pytest
+        def test_polite():
+            with connect(WS + "/polite") as socket:
+                socket.recv()
+                socket.send(json.dumps({"type": "start_agent", "payload": 1}))
+                socket.recv()
+        def test_crash():
+            with connect(WS + "/crash") as socket:
+                socket.recv()
+                with pytest.raises(ConnectionClosed): socket.recv()
+        def test_cut():
+            with connect(WS + "/cut") as socket:
+                socket.recv()
+                with pytest.raises(ConnectionClosed): socket.recv()
+        """
+    asynchronous = """
+        from websockets.asyncio.client import connect
+        from websockets.exceptions import ConnectionClosed
+        import asyncio, json, pytest
+        def talk(path, send=None, fails=False):
+            async def go():
+                async with connect(WS + path) as socket:
+                    await socket.recv()
+                    if send: await socket.send(send)
+                    if fails:
+                        with pytest.raises(ConnectionClosed): await socket.recv()
+                    else:
+                        await socket.recv()
+            asyncio.run(go())
+        def test_polite(): talk("/polite", send=json.dumps({"type": "start_agent", "payload": 1}))
+        def test_crash(): talk("/crash", fails=True)
+        def test_cut(): talk("/cut", fails=True)
+        """
+    seen = await look(suite, backend, sync if client == "sync" else asynchronous)
+
+    def life(name: str) -> list[tuple[object, ...]]:
+        return [
+            (frame.kind, frame.direction, frame.event or frame.code or frame.size) for frame in seen[name][1].frames
+        ]
+
+    opened = [("open", "received", 0), ("text", "received", "connection_established")]
+    assert life("test_polite") == [
+        *opened,
+        ("text", "sent", "start_agent"),
+        ("binary", "received", 5),
+        ("close", "sent", 1000),
+    ]
+    assert life("test_crash") == [*opened, ("close", "received", 1011)]
+    assert life("test_cut") == [*opened, ("close", "received", 1006)]
+    trace, evidence = seen["test_polite"]
+    assert evidence.frames[0].url == f"{backend.ws_url}/polite"
+    assert [(exchange.url, exchange.status) for exchange in evidence.exchanges] == [(f"{backend.ws_url}/polite", 101)]
+    assert evidence.contacts[0].received > 0
+    assert backend.seen["/polite"].split("-")[1] == trace
+
+
+async def test_replaced_clients_are_seen_and_other_patches_are_not(suite, backend):
+    seen = await look(
+        suite,
+        backend,
+        """
+        import json, os, socket, unittest.mock
+        import httpx
+        def test_patched():
+            with unittest.mock.patch("httpx.Client.get", return_value=None): httpx.Client().get(URL)
+        def test_monkeypatched(monkeypatch): monkeypatch.setattr(httpx, "get", lambda url: None)
+        def test_by_name(monkeypatch): monkeypatch.setattr("socket.create_connection", lambda *args: None)
+        @unittest.mock.patch("httpx.HTTPTransport.handle_request")
+        def test_decorated(handle): handle.return_value = httpx.Response(200); httpx.get(URL)
+        def test_innocent(monkeypatch):
+            monkeypatch.setattr(os, "getcwd", lambda: "/")
+            monkeypatch.setenv("A", "b")
+            with unittest.mock.patch("json.dumps"): pass
+        """,
+    )
+    mocked = {name: evidence.mocked for name, (_, evidence) in seen.items()}
+    assert mocked == {
+        "test_patched": ("Client.get (unittest.mock)",),
+        "test_monkeypatched": ("httpx.get (monkeypatch)",),
+        "test_by_name": ("socket.create_connection (monkeypatch)",),
+        "test_decorated": ("HTTPTransport.handle_request (unittest.mock)",),
+        "test_innocent": (),
+    }
