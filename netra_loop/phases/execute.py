@@ -60,7 +60,7 @@ class _Bench:
             message=None if event.message is None else text(event.message),
             output=text(event.output),
             traceback=text(event.traceback),
-            evidence=context.redactor.evidence(event.evidence),
+            evidence=context.redactor.deep(event.evidence),
         )
         return replace(result, symptom=symptom_of(result))
 
