@@ -1,0 +1,274 @@
+"""Whether the goal is met: met, unmet, inconclusive or stuck, and why.
+
+Nothing reads as a pass that was not seen to pass: a missing result is a failure, a tier whose tests were all skipped is
+unmet, and where the environment itself was not there to be judged the verdict is inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from netra_loop.core.records import Authenticity, Outcome, Result, Selected, Symptom, TierVerdict, Verdict
+from netra_loop.core.spec import GoalSpec, LimitsSpec, TierSpec
+from netra_loop.core.symptoms import symptom_of
+
+WRONG_REVISION = "wrong-revision"
+_EPSILON = 1e-9  # thresholds are inclusive, and 1 of 10 is within 10 %
+_HELD = "the goal was held "  # begins the reason of an iteration that was good but not yet often enough in a row
+
+
+class Past(Protocol):
+    """An earlier iteration's verdict, oldest first in every history."""
+
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def signatures(self) -> frozenset[str]: ...
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iteration:
+    """What is to be judged.
+
+    `results` are all attempts. `collection_errors` are the ids of what could not be collected; `collection_fatal` is
+    set where nothing could be. `logs_complete` is None where the loop has no collect-logs phase. `revision` is the first
+    service's revision under test, None without a deploy; `deploy_failed` says why there is none. `signatures` are those
+    of this iteration's open findings. `full` is False with `--only`.
+    """
+
+    selected: Sequence[Selected]
+    results: Sequence[Result]
+    tiers: Sequence[TierSpec] = ()
+    collection_errors: Sequence[str] = ()
+    collection_fatal: str | None = None
+    full: bool = True
+    logs_complete: bool | None = None
+    revision: str | None = None
+    deploy_failed: str | None = None
+    signatures: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict with its reasons (never empty), the tiers in order, and the counts of `status`."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    tiers: tuple[TierVerdict, ...]
+    counts: Mapping[str, int]
+
+
+def final_results(results: Iterable[Result]) -> dict[str, Result]:
+    """The latest attempt of each test; `flaky` where it passed and an earlier attempt had failed."""
+    final: dict[str, Result] = {}
+    failed: set[str] = set()
+    for result in sorted(results, key=lambda one: one.attempt):
+        final[result.id] = result
+        if result.outcome.is_failure:
+            failed.add(result.id)
+    return {
+        test: replace(result, flaky=True) if result.outcome is Outcome.PASSED and test in failed else result
+        for test, result in final.items()
+    }
+
+
+def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[Past] = ()) -> Judgement:
+    """The verdict on an iteration, in the light of those before it (`history`, this one not among them)."""
+    final = final_results(now.results)
+    foreign = {test for test, result in final.items() if _is_foreign(result, now.revision)}
+    judged = {test: result for test, result in final.items() if not _of_another(result, now.revision)}
+    tiers = tuple(_tiers(now, judged, goal))
+    counts = count(now.selected, final)
+
+    def answer(verdict: Verdict, *reasons: str) -> Judgement:
+        return Judgement(verdict, reasons, tiers, counts)
+
+    if now.deploy_failed is not None:
+        return _or_stuck(answer(Verdict.UNMET, f"the deploy failed: {now.deploy_failed}"), now, limits, history)
+    nothing = _nothing_judged(now, final, foreign)
+    if nothing is not None:
+        return answer(Verdict.INCONCLUSIVE, nothing)
+    reasons = _shortcomings(now, tiers, final, foreign)
+    if reasons:
+        if now.logs_complete is False:
+            reasons.append("the logs never arrived completely")
+        return _or_stuck(answer(Verdict.UNMET, *reasons), now, limits, history)
+    doubts = _doubts(now, foreign)
+    if doubts:
+        return answer(Verdict.INCONCLUSIVE, *doubts)
+    held = 1 + _held_before(history)
+    if held < goal.consecutive:
+        return answer(Verdict.UNMET, f"{_HELD}{held} of {goal.consecutive} times in a row")
+    return answer(Verdict.MET, f"every tier is within its threshold: {counts['passed']} of {len(now.selected)} passed")
+
+
+def was_held(judgement: Judgement) -> bool:
+    """Whether the iteration was good, only not yet often enough in a row: nothing is to be mended, only shown again."""
+    return judgement.verdict is Verdict.UNMET and judgement.reasons[0].startswith(_HELD)
+
+
+def count(selected: Sequence[Selected], final: Mapping[str, Result]) -> dict[str, int]:
+    """The contract's counts of an iteration: `selected`, one for each outcome, `flaky`, `fake`, `suspect`."""
+    counts = {
+        "selected": len(selected),
+        **{outcome.value: 0 for outcome in Outcome},
+        "flaky": 0,
+        "fake": 0,
+        "suspect": 0,
+    }
+    for result in final.values():
+        counts[result.outcome.value] += 1
+        counts["flaky"] += result.flaky
+        counts["fake"] += result.authenticity is Authenticity.FAKE
+        counts["suspect"] += result.authenticity is Authenticity.SUSPECT
+    return counts
+
+
+# ------------------------------------------------------------------------------------------------------------ tiers
+
+
+def _tiers(now: Iteration, judged: Mapping[str, Result], goal: GoalSpec) -> Iterable[TierVerdict]:
+    """Each tier's verdict. Without tiers there is one, "all", that may not fail at all; with `--only` just that one."""
+    specs: list[tuple[str | None, str, float]] = [(tier.name, tier.name, tier.max_failures) for tier in now.tiers]
+    if not specs:
+        specs = [(None, "all", 0.0)]
+    for key, name, allowed in specs:
+        members = [one.id for one in now.selected if one.tier == key]
+        if not members and not now.full:
+            continue
+        failures = sum(1 for test in members if _counts_against(judged.get(test), goal))
+        seen = sum(1 for test in members if test in judged and judged[test].outcome is not Outcome.SKIPPED)
+        rate = failures / len(members) if members else 0.0
+        yield TierVerdict(name, len(members), failures, rate, allowed, seen > 0 and rate <= allowed + _EPSILON)
+
+
+def _counts_against(result: Result | None, goal: GoalSpec) -> bool:
+    if result is None:
+        return True
+    fake = result.authenticity is Authenticity.FAKE and goal.authenticity == "required"
+    return result.outcome.is_failure or fake
+
+
+def _of_another(result: Result, revision: str | None) -> bool:
+    """Whether the attempt ran against another revision than the one under test: it says nothing about this one."""
+    return revision is not None and result.revision is not None and result.revision != revision
+
+
+def _is_foreign(result: Result, revision: str | None) -> bool:
+    return _of_another(result, revision) or WRONG_REVISION in result.reasons
+
+
+# ------------------------------------------------------------------------------------------------------------ reasons
+
+
+def _nothing_judged(now: Iteration, final: Mapping[str, Result], foreign: set[str]) -> str | None:
+    """Why nothing could be judged at all; None where something was."""
+    if now.collection_fatal is not None:
+        return f"nothing could be collected: {_line(now.collection_fatal)}"
+    if not now.selected:
+        if now.collection_errors:
+            return f"nothing could be collected: {_some(now.collection_errors)}"
+        return "no test was selected"
+    ran = {test: result for test, result in final.items() if result.outcome is not Outcome.SKIPPED}
+    if not ran:
+        return "no test ran: every one was skipped" if final else "no test ran"
+    if all(test in foreign for test in ran):
+        return f"another revision answered than {now.revision or 'the one under test'}"
+    failures = [result for result in ran.values() if result.outcome.is_failure]
+    if len(failures) == len(ran) and all(_is_unanswered(result) for result in failures):
+        return "the environment answered nobody: no test could connect"
+    return None
+
+
+def _is_unanswered(result: Result) -> bool:
+    return (result.symptom or symptom_of(result)) is Symptom.CONNECTION
+
+
+def _shortcomings(
+    now: Iteration, tiers: Sequence[TierVerdict], final: Mapping[str, Result], foreign: set[str]
+) -> list[str]:
+    reasons = []
+    if now.collection_errors:
+        reasons.append(f"collection failed: {_some(now.collection_errors)}")
+    missing = [one.id for one in now.selected if one.id not in final]
+    if missing:
+        reasons.append(f"no result for {_some(missing)}")
+    if foreign and not all(tier.met for tier in tiers):
+        reasons.append(f"another revision answered {_some(sorted(foreign))}")
+    reasons.extend(_tier_reason(tier, now) for tier in tiers if not tier.met)
+    if not now.full:
+        reasons.append("only a part was selected: the goal takes every tier")
+    return reasons
+
+
+def _tier_reason(tier: TierVerdict, now: Iteration) -> str:
+    name = f"tier {tier.name}" if now.tiers else "the selection"
+    if tier.selected == 0:
+        return f"{name} has no test"
+    if tier.failure_rate <= tier.max_failures + _EPSILON:
+        return f"{name} was not judged: every test of it was skipped"
+    return (
+        f"{name}: {tier.failures} of {tier.selected} failed ({tier.failure_rate:.1%}, allowed {tier.max_failures:.1%})"
+    )
+
+
+def _doubts(now: Iteration, foreign: set[str]) -> list[str]:
+    """What keeps an iteration without shortcomings from counting."""
+    doubts = []
+    if now.logs_complete is False:
+        doubts.append("the logs never arrived completely, so nothing vouches for the passes")
+    if foreign:
+        doubts.append(f"another revision answered {_some(sorted(foreign))}")
+    return doubts
+
+
+def _some(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:3])
+    return shown if len(ids) <= 3 else f"{shown} and {len(ids) - 3} more"
+
+
+def _line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason was given")[:200]
+
+
+# ------------------------------------------------------------------------------------------------------------ history
+
+
+def _held_before(history: Sequence[Past]) -> int:
+    """How many iterations directly before this one were good. An inconclusive one neither counts nor breaks the row."""
+    held = 0
+    for past in reversed(history):
+        if past.verdict is Verdict.MET or _is_held(past):
+            held += 1
+        elif past.verdict is not Verdict.INCONCLUSIVE:
+            break
+    return held
+
+
+def _is_held(past: Past) -> bool:
+    return past.verdict is Verdict.UNMET and any(reason.startswith(_HELD) for reason in past.reasons)
+
+
+def _or_stuck(unmet: Judgement, now: Iteration, limits: LimitsSpec, history: Sequence[Past]) -> Judgement:
+    """`unmet`, or stuck where going on as before has shown to lead nowhere. Inconclusive iterations are passed over."""
+    if limits.no_progress <= 0:
+        return unmet
+    sets = [now.signatures]
+    for past in reversed(history):
+        if past.verdict in {Verdict.MET, Verdict.STUCK} or _is_held(past):
+            break
+        if past.verdict is Verdict.UNMET:
+            sets.append(past.signatures)
+    same = next((index for index, one in enumerate(sets) if one != now.signatures), len(sets))
+    if same >= max(2, limits.no_progress):  # one iteration alone cannot show that nothing moved
+        reason = f"stuck: the same findings in {same} iterations"
+    elif len(sets) > 2 and sets[2] and sets[2] <= sets[0] and not sets[2] <= sets[1]:
+        back = sorted(sets[2] - sets[1])
+        reason = f"stuck: what was gone an iteration ago is back: {back[0][:120]}"
+    else:
+        return unmet
+    return replace(unmet, verdict=Verdict.STUCK, reasons=(reason, *unmet.reasons))
