@@ -16,13 +16,13 @@ from pathlib import Path
 
 from netra_loop import processes
 from netra_loop.cloud.embedded.log_lines import LineSplitter
+from netra_loop.cloud.embedded.outlet import Outlet
 from netra_loop.cloud.embedded.probe import ProbePlan, wait_until_up
 from netra_loop.cloud.embedded.recorder import Origin, Recorder
 
 TERM_GRACE_S = 10.0
 SERVER_ONLY = {"GRPC_ENABLE_FORK_SUPPORT": "0"}  # its children only ever exec; not meant for what they run
 MARK = "NETRA_LOOP_CLOUD"  # carried by every process of an instance, so that no orphan is overlooked
-_PIPE_BYTES = 65536
 _PIPE_PATIENCE_S = 1.0  # for pipes that a survivor holds open
 
 
@@ -51,7 +51,14 @@ class StartFailed(Exception):  # noqa: N818  # an answer about a revision, not a
 class Instance:
     """A process, from its start to its end. Made by `start`."""
 
-    def __init__(self, launch: Launch, recorder: Recorder, process: asyncio.subprocess.Process, port: int) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        recorder: Recorder,
+        process: asyncio.subprocess.Process,
+        outlets: Mapping[str, Outlet],
+        port: int,
+    ) -> None:
         self.id = secrets.token_hex(32)
         self.port = port
         self.launch = launch
@@ -63,10 +70,7 @@ class Instance:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
-        self._pumps = [
-            asyncio.create_task(self._pump(process.stdout, "stdout")),
-            asyncio.create_task(self._pump(process.stderr, "stderr")),
-        ]
+        self._pumps = [asyncio.create_task(self._pump(outlet, name)) for name, outlet in outlets.items()]
         self._watch = asyncio.create_task(self._until_exit())
 
     @classmethod
@@ -78,23 +82,29 @@ class Instance:
                 "CONTAINER_MISSING", f"Image 'embedded://{launch.origin.service}' not found: no folder {launch.cwd}"
             )
         port = _free_port()
+        outlets = {name: await Outlet.open() for name in ("stdout", "stderr")}
         try:
             process = await asyncio.create_subprocess_exec(
                 *launch.command,
                 cwd=launch.cwd,
                 env=_environment(launch, port),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stdout=outlets["stdout"].inlet,
+                stderr=outlets["stderr"].inlet,
                 start_new_session=True,
                 preexec_fn=processes.die_with_parent(signal.SIGKILL),
             )
         except (OSError, ValueError) as error:
+            for outlet in outlets.values():
+                outlet.close()
             recorder.system(launch.origin, "ERROR", f"Application failed to start: {launch.command[0]!r}: {error}")
             raise StartFailed(
                 "HEALTH_CHECK_CONTAINER_ERROR", f"Application failed to start: {launch.command[0]!r}: {error}"
             ) from error
-        return cls(launch, recorder, process, port)
+        finally:
+            for outlet in outlets.values():
+                outlet.close_inlet()
+        return cls(launch, recorder, process, outlets, port)
 
     @property
     def alive(self) -> bool:
@@ -149,24 +159,28 @@ class Instance:
 
     async def _until_exit(self) -> None:
         code = await self._process.wait()
+        if not self._stopping:
+            await self._end(0)  # what it started goes with it, and lets go of the pipes
         _, hanging = await asyncio.wait(self._pumps, timeout=_PIPE_PATIENCE_S)
         for pump in hanging:
             pump.cancel()
         if not self._stopping:
             self._recorder.system(self.origin, "WARNING", f"Container {_called(code)}.")
-            await self._end(0)
 
     async def _end(self, grace_s: float) -> None:
         if self.identity is not None:  # by identity: once the process is reaped, its pid may be another's
             await processes.end_known(self.identity, term_grace_s=grace_s)
 
-    async def _pump(self, stream: asyncio.StreamReader | None, name: str) -> None:
+    async def _pump(self, outlet: Outlet, name: str) -> None:
         splitter = LineSplitter()
-        while stream is not None and (data := await stream.read(_PIPE_BYTES)):
-            for line in splitter.feed(data):
+        try:
+            while data := await outlet.read():
+                for line in splitter.feed(data):
+                    self._recorder.line(self.origin, name, line)
+        finally:
+            outlet.close()
+            for line in splitter.end():
                 self._recorder.line(self.origin, name, line)
-        for line in splitter.end():
-            self._recorder.line(self.origin, name, line)
 
     def _failed(self, how: str) -> StartFailed:
         if self.launch.probe.custom and not self._watch.done():

@@ -1,0 +1,163 @@
+"""The embedded cloud as a process: what a kill leaves, what comes back, what never stays."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from netra_loop import processes
+from netra_loop.clock import SystemClock
+from netra_loop.cloud.embedded.launch import start_embedded
+from netra_loop.cloud.google import CloudRun
+from netra_loop.errors import EnvironmentFailed
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from netra_loop.cloud.embedded.launch import start_embedded
+async def main():
+    cloud = await start_embedded(Path(sys.argv[1]))
+    print(cloud.endpoint, cloud.pid, flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+def client_of(embedded):
+    return CloudRun(embedded.endpoint, "demo", "local", SystemClock())
+
+
+async def answer(url):
+    async with httpx.AsyncClient(timeout=20) as http:
+        return (await http.get(url)).json()
+
+
+async def until_gone(*pids, within_s=4.0):
+    known = [identity for identity in map(processes.identify, pids) if identity is not None]
+    end = time.monotonic() + within_s
+    while any(processes.same(identity) for identity in known):
+        assert time.monotonic() < end, f"still there after {within_s} s"
+        await asyncio.sleep(0.02)
+
+
+async def test_after_a_kill_the_serving_revision_is_back_and_its_logs_are_there(
+    tmp_path, request_for, progress, read_logs
+):
+    embedded = await start_embedded(tmp_path / "cloud")
+    client = client_of(embedded)
+    revision = (await client.deploy(request_for(), progress)).revision
+    before = await answer(revision.url + "/say")
+    await read_logs(client, revision.name, lambda entry: entry.message == "on stderr")
+    await client.close()
+    os.kill(embedded.pid, signal.SIGKILL)
+    await until_gone(embedded.pid, before["pid"])
+
+    embedded = await start_embedded(tmp_path / "cloud")
+    client = client_of(embedded)
+    assert await client.serving("backend") == revision
+    after = await answer(revision.url)
+    assert after["revision"] == revision.name
+    assert processes.identify(before["child"]) is None
+    assert any(entry.message == "on stderr" for entry in await read_logs(client, revision.name))
+    assert (await client.deploy(request_for(), progress)).adopted
+    await client.close()
+    await embedded.stop(grace_s=2.0)
+    await until_gone(after["pid"], after["child"], within_s=0.5)
+
+
+async def test_a_deploy_goes_on_where_a_kill_cut_it_off(tmp_path, request_for, progress):
+    request = request_for(command=("sh", "-c", "sleep 0.5; exec python app.py"))
+    embedded = await start_embedded(tmp_path / "cloud")
+    client = client_of(embedded)
+    deploying = asyncio.create_task(client.deploy(request, progress))
+    while not (tmp_path / "cloud/instances.json").exists():
+        await asyncio.sleep(0.01)
+    while json.loads((tmp_path / "cloud/instances.json").read_text()) == []:
+        await asyncio.sleep(0.01)
+    os.kill(embedded.pid, signal.SIGKILL)
+    deploying.cancel()
+    await client.close()
+
+    embedded = await start_embedded(tmp_path / "cloud")
+    client = client_of(embedded)
+    deployed = await client.deploy(request, progress)
+    assert deployed.adopted
+    assert (await answer(deployed.revision.url))["revision"] == deployed.revision.name
+    await client.close()
+    await embedded.stop(grace_s=0)
+
+
+async def test_the_death_of_the_owner_ends_everything(tmp_path, request_for, progress):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "cloud")], stdout=subprocess.PIPE)
+    with owner.stdout:
+        endpoint, pid = owner.stdout.readline().decode().split()
+    client = CloudRun(endpoint, "demo", "local", SystemClock())
+    revision = (await client.deploy(request_for(), progress)).revision
+    instance = await answer(revision.url)
+    await client.close()
+    owner.kill()
+    owner.wait()
+    await until_gone(int(pid), instance["pid"], instance["child"], within_s=2.5)
+
+
+async def test_a_folder_that_a_living_owner_holds_is_refused(tmp_path):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "cloud")], stdout=subprocess.PIPE)
+    with owner.stdout:
+        owner.stdout.readline()
+    with pytest.raises(EnvironmentFailed, match=f"belongs to process {owner.pid}"):
+        await start_embedded(tmp_path / "cloud")
+    await processes.end_tree(owner.pid, term_grace_s=0)
+    owner.wait()
+
+
+async def test_a_seed_hands_on_revisions_and_numbers(tmp_path, request_for, progress):
+    embedded = await start_embedded(tmp_path / "one")
+    client = client_of(embedded)
+    old = (await client.deploy(request_for(), progress)).revision
+    await client.close()
+    await embedded.stop(grace_s=0)
+
+    embedded = await start_embedded(tmp_path / "two", seed=tmp_path / "one/resources.json")
+    client = client_of(embedded)
+    serving = await client.serving("backend")
+    assert serving.name == old.name
+    assert (await answer(serving.url))["revision"] == old.name
+    new = (await client.deploy(request_for(session="the-next-one"), progress)).revision
+    assert new.name.startswith("backend-00002-")
+    await client.close()
+    await embedded.stop(grace_s=0)
+
+
+async def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path):
+    embedded = await start_embedded(tmp_path / ("long" * 30))
+    path = embedded.endpoint.removeprefix("unix:")
+    assert len(path) < 107
+    assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+    await embedded.stop()
+    assert not os.path.exists(os.path.dirname(path))
+
+
+async def test_an_instance_that_ignores_sigterm_is_killed_in_the_time_given(tmp_path, request_for, progress, source):
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + (source / "app.py").read_text()
+    (source / "app.py").write_text(stubborn)
+    embedded = await start_embedded(tmp_path / "cloud")
+    client = client_of(embedded)
+    instance = await answer((await client.deploy(request_for(), progress)).revision.url)
+    await client.close()
+    before = time.monotonic()
+    await embedded.stop(grace_s=0.3)
+    assert time.monotonic() - before < 1.5
+    await until_gone(instance["pid"], within_s=0.1)
+
+
+async def test_a_folder_that_holds_something_else_is_said(tmp_path):
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud/resources.json").write_text('{"version": 99}')
+    with pytest.raises(EnvironmentFailed, match="holds no resources of version 1"):
+        await start_embedded(tmp_path / "cloud")
