@@ -23,8 +23,8 @@ def with_states(
 
     `previous` may hold one row for each finding or one for each iteration; the newest of an id counts. `flaky` are
     the signatures whose every test passed in the end. A finding is fixed only where each of its tests was run again and
-    passed (or, without tests, where any test ran), and one that only the log shows only where the log was read: what was
-    not looked at is not fixed, and its row stays as it was.
+    passed (or, without tests, where any test ran), and one that only the log shows only where the log was read: what
+    was not looked at is not fixed, and its row stays as it was.
     """
     newest = _newest(previous, iteration)
     open_before = [one for one in newest.values() if one.state not in _CLOSED]

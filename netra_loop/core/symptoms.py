@@ -27,11 +27,15 @@ _CLOSED = re.compile(
     r"closed (?:the socket )?with (?:code )?(?:1\d{3}|4\d{3})",
 )
 _CLOSE_CODE = re.compile(r"(?:received|closed? (?:the socket )?with(?: code)?|code[=:]?) ?([14]\d{3})\b")
-_REFUSED = re.compile(
-    r"ConnectionRefusedError|ConnectError\b|ConnectTimeout|ClientConnectorError|gaierror|NameResolutionError|"
-    r"Connection refused|Connect call failed|Name or service not known|nodename nor servname|Temporary failure in name|"
-    r"No route to host|Network is unreachable|getaddrinfo failed|SSLCertVerificationError|Max retries exceeded",
-)
+_UNREACHED = {
+    "DNS": r"gaierror|NameResolutionError|Name or service not known|nodename nor servname|Temporary failure in name|"
+    r"getaddrinfo failed|is not known \(DNS",
+    "TLS": r"SSLCertVerificationError|certificate verify failed|\bTLS to \S+ failed",
+    "refused": r"ConnectionRefusedError|connection refused|Connect call failed|ConnectError\b|ClientConnectorError|"
+    r"connection attempts failed|Max retries exceeded",
+    "unreachable": r"No route to host|Network is unreachable|cannot be reached|ConnectTimeout|network gave up waiting",
+}
+_REFUSED = re.compile("|".join(f"(?P<{kind}>{words})" for kind, words in _UNREACHED.items()), re.IGNORECASE)
 _STATUS = re.compile(
     r"(?:HTTP(?:/[\d.]+)?|status(?:[ _]code)?|[Ee]rror|Response|answered|returned|got|token:|assert)[\s:='\"\[(<]{1,4}"
     r"([45]\d\d)\b|[!=]= ?([45]\d\d)\b|\b([45]\d\d) (?:[A-Z][a-z]+|- )",
@@ -44,7 +48,8 @@ _TIMED_OUT = re.compile(
 )
 _MISSING = re.compile(
     r"\b(?:no|never|without|missing|wait(?:ing|ed) for|did not (?:receive|get|see))\b.{0,60}"
-    r"(?:event|frame|message|agent_\w+|tool_\w+)|\b(?:agent_\w+|tool_\w+|event)\b.{0,40}\b(?:never|not received|did not)",
+    r"(?:event|frame|message|agent_\w+|tool_\w+)|"
+    r"\b(?:agent_\w+|tool_\w+|event)\b.{0,40}\b(?:never|not received|did not)",
     re.IGNORECASE | re.DOTALL,
 )
 _ASSERTION = re.compile(r"^(?:E\s+)?(?:AssertionError\b|assert )", re.MULTILINE)
@@ -115,9 +120,10 @@ def _connection(result: Result) -> Look | None:
     found = _REFUSED.search(said)
     if found is None or (answered and not _REFUSED.search(first_line(result))):
         return None
-    target = _target(failed[-1]) if failed else ""
-    words = f"{found[0]} {target}".strip()
-    return Look(Symptom.CONNECTION, words, Cause.ENVIRONMENT, f"cannot connect: {found[0]}")
+    host = _host(failed[-1].url) if failed else ""
+    kind = found.lastgroup or "refused"
+    words = f"{kind} {f'by {host}' if host else ''}".strip()
+    return Look(Symptom.CONNECTION, words, Cause.ENVIRONMENT, f"cannot connect ({words})")
 
 
 def _closed(result: Result) -> Look | None:
@@ -243,6 +249,13 @@ def _target(exchange: Exchange) -> str:
         return f"{exchange.method} {urlsplit(exchange.url).path or '/'}"
     except ValueError:
         return f"{exchange.method} {exchange.url[:100]}"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def _detail(body: str | None) -> str:
