@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from netra_loop.clock import from_rfc3339
@@ -16,6 +16,15 @@ from netra_loop.report import phrases
 from netra_loop.report.grid import STYLES, Column, Grid
 from netra_loop.report.safe import safe_line, safe_text
 from netra_loop.report.view import SessionView
+
+
+def show(renderable: RenderableType, stream: TextIO) -> None:
+    """Prints on `stream`: drawn and folded for a terminal; elsewhere plain, no line ever cut or wrapped."""
+    console = Console(file=stream)
+    if console.is_terminal:
+        console.print(renderable)
+    else:
+        Console(file=stream, no_color=True, color_system=None).print(renderable, soft_wrap=True)
 
 
 def sessions(rows: Sequence[Mapping[str, Any]]) -> Grid:
@@ -198,7 +207,7 @@ def journal(recorded: Sequence[Recorded]) -> Grid:
 
 
 def _line(text: str, style: str = "") -> Text:
-    return Text(text, style=style, no_wrap=False, overflow="fold")
+    return Text(text, style=style)
 
 
 def _lines(text: str) -> Iterable[str]:

@@ -1,0 +1,134 @@
+"""A session as lines of a log: for CI and for pipes. No ANSI, nothing that a CI runner takes for a command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from netra_loop.clock import Clock
+from netra_loop.core.events import (
+    AuthTried,
+    GoalJudged,
+    LogsRead,
+    PhaseFinished,
+    PhaseStarted,
+    Recorded,
+    Waited,
+)
+from netra_loop.core.records import AttemptStarted, Authenticity, Finding, Result, TierVerdict
+from netra_loop.report import phrases, render
+from netra_loop.report.safe import safe_line
+from netra_loop.report.tally import Tally
+from netra_loop.report.view import SessionView
+
+PROGRESS_EVERY_S = 10.0
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class PlainConsole:
+    """An `Observer` that writes lines to `stream`. Once nobody reads them any more it goes on in silence.
+
+    `verbose` adds every test as it ends, every page of logs, every way to a token. Progress is told every 10 s at most;
+    a sentence for a person at once where it says something else than the one before.
+    """
+
+    def __init__(self, stream: TextIO, clock: Clock, *, verbose: bool = False) -> None:
+        self._stream: TextIO | None = stream
+        self._clock = clock
+        self._verbose = verbose
+        self._tally = Tally(clock)
+        self._told_at = clock.monotonic()
+        self._said = ""
+        self._said_at = 0.0
+
+    def event(self, recorded: Recorded) -> None:
+        """See `Observer.event`."""
+        item = recorded.event
+        if isinstance(item, LogsRead | AuthTried | Waited) and not (self._verbose or _matters(item)):
+            return
+        where = f"[{item.iteration}] {item.phase}: " if item.phase else ""
+        self._line(safe_line(where) + " " * bool(where) + phrases.event(item))
+        if isinstance(item, PhaseStarted | PhaseFinished):
+            self._said = ""
+            self._told_at = self._clock.monotonic()
+        if isinstance(item, GoalJudged):
+            for tier in item.tiers:
+                self._line(f"    {_tier(tier)}")
+
+    def plan(self, total: int) -> None:
+        """See `Observer.plan`."""
+        self._tally.plan(total)
+
+    def started(self, attempt: AttemptStarted) -> None:
+        """See `Observer.started`."""
+        self._tally.started(attempt)
+
+    def finished(self, result: Result) -> None:
+        """See `Observer.finished`."""
+        self._tally.finished(result)
+        if self._verbose or result.outcome.is_failure or result.authenticity is Authenticity.FAKE:
+            self._line(f"[{result.iteration}] {phrases.result(result)}")
+        self._progress()
+
+    def progress(self, text: str) -> None:
+        """See `Observer.progress`."""
+        said, now = _NUMBER.sub("0", text), self._clock.monotonic()
+        if said != self._said or now - self._said_at >= PROGRESS_EVERY_S:
+            self._said, self._said_at = said, now
+            self._line(safe_line(text, 2 * phrases.MESSAGE_MAX))
+
+    def summary(self, view: SessionView, findings: Sequence[Finding]) -> None:
+        """See `Observer.summary`."""
+        self._write("")
+        if view.tiers:
+            self._block(render.tiers(view.tiers).plain())
+        self._block([f"tests: {phrases.tests(view.tests)}"])
+        if findings:
+            self._block(["findings:", *(f"  {phrases.finding(item)}" for item in phrases.in_order(findings))])
+        self._write(phrases.verdict(view))
+
+    def close(self) -> None:
+        """See `Observer.close`."""
+        self._stream = None
+
+    def _progress(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_at < PROGRESS_EVERY_S:
+            return
+        self._told_at = now
+        tally = self._tally
+        left = tally.remaining_s()
+        guess = f", about {phrases.duration(left)} left" if left is not None else ""
+        self._line(f"{tally.done} of {tally.total} done, {tally.failed} failed, {tally.running} running{guess}")
+
+    def _line(self, text: str) -> None:
+        self._write(f"{self._clock.now():%H:%M:%S} {text}")
+
+    def _block(self, lines: Sequence[str]) -> None:
+        for line in (*lines, ""):
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self._stream is None:
+            return
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # the reader went away; the session matters more than its log
+            self._stream = None
+
+
+def _matters(item: LogsRead | AuthTried | Waited) -> bool:
+    """Whether a detail is worth a line without `-v`: the end of the logs, a failed way, a wait that one notices."""
+    if isinstance(item, LogsRead):
+        return item.complete
+    return not item.ok if isinstance(item, AuthTried) else item.seconds >= 1
+
+
+def _tier(row: Mapping[str, Any]) -> str:
+    tier = TierVerdict(**row)
+    sign = "met" if tier.met else "unmet"
+    rate = f"{phrases.percent(tier.failure_rate)}, allowed {phrases.percent(tier.max_failures)}"
+    return safe_line(f"{tier.name}: {tier.failures} of {tier.selected} failed ({rate}): {sign}")

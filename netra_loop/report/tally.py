@@ -1,0 +1,76 @@
+"""Counts an iteration's tests while they run: how many are done, which are running, how long it may still take."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from netra_loop.clock import Clock
+from netra_loop.core.records import AttemptStarted, Authenticity, Outcome, Result
+
+LAST_FAILURES = 20
+_ENOUGH_TO_GUESS = 3
+
+
+class Tally:
+    """Fed by an observer. A test that ends again (a retry) counts once, by its newest outcome."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.plan(0)
+
+    def plan(self, total: int) -> None:
+        """Starts afresh, with so many tests to come."""
+        self.total = total
+        self.failures: deque[Result] = deque(maxlen=LAST_FAILURES)
+        self._ended: dict[str, Outcome] = {}
+        self._fake: set[str] = set()
+        self._running: dict[str, float] = {}
+        self._began: float | None = None
+        self._done_here = 0
+
+    def started(self, attempt: AttemptStarted) -> None:
+        """A test began."""
+        now = self._clock.monotonic()
+        self._began = now if self._began is None else self._began
+        self._running[attempt.id] = now
+
+    def finished(self, result: Result) -> None:
+        """A test ended; one that was never seen to start had ended before a resume."""
+        here = self._running.pop(result.id, None) is not None
+        if here and result.id not in self._ended:
+            self._done_here += 1
+        self._ended[result.id] = result.outcome
+        self._fake.discard(result.id)
+        if result.authenticity is Authenticity.FAKE:
+            self._fake.add(result.id)
+        if result.outcome.is_failure or result.authenticity is Authenticity.FAKE:
+            self.failures.append(result)
+
+    @property
+    def done(self) -> int:
+        """Tests that ended."""
+        return len(self._ended)
+
+    @property
+    def failed(self) -> int:
+        """Tests whose newest outcome is a failure, and fake passes."""
+        bad = {id_ for id_, outcome in self._ended.items() if outcome.is_failure}
+        return len(bad | self._fake)
+
+    @property
+    def running(self) -> int:
+        """Tests under way."""
+        return len(self._running)
+
+    def slowest(self, count: int) -> list[tuple[str, float]]:
+        """The tests that run longest, with their age in seconds, the oldest first."""
+        now = self._clock.monotonic()
+        oldest = sorted(self._running.items(), key=lambda item: item[1])[: max(0, count)]
+        return [(id_, now - began) for id_, began in oldest]
+
+    def remaining_s(self) -> float | None:
+        """A guess from the pace so far; None while there is too little to guess from, or nothing left."""
+        left = self.total - self.done
+        if self._began is None or self._done_here < _ENOUGH_TO_GUESS or left <= 0:
+            return None
+        return (self._clock.monotonic() - self._began) / self._done_here * left

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from netra_loop.core.events import AuthTried, Event, GoalJudged, PhaseFinished, PhaseStarted, Recorded
+from netra_loop.core.records import AttemptStarted, Authenticity, Finding, Result
+from netra_loop.report.console import PlainConsole
+from netra_loop.report.view import SessionView
+
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def recorded(event: Event) -> Recorded:
+    return Recorded(1, AT, event)
+
+
+def begun(id_: str) -> AttemptStarted:
+    return AttemptStarted(id_, 1, 1, "gw0", AT, "0" * 32)
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def console(stream: io.StringIO, clock: Any) -> PlainConsole:
+    return PlainConsole(stream, clock)
+
+
+def test_phases_have_times_and_durations(console: PlainConsole, stream: io.StringIO, clock: Any) -> None:
+    console.event(recorded(PhaseStarted(iteration=1, phase="deploy", attempt=1, uses="deploy")))
+    clock.passed_s = 2.1
+    done = PhaseFinished(
+        iteration=1, phase="deploy", outcome="ok", target="select", summary="backend-00001-abc serves", duration_s=2.1
+    )
+    console.event(recorded(done))
+    assert stream.getvalue().splitlines() == [
+        "04:00:00 [1] deploy: started",
+        "04:00:02 [1] deploy: ok in 2.10 s: backend-00001-abc serves",
+    ]
+
+
+def test_failures_and_fakes_are_told_passes_are_not(
+    console: PlainConsole, stream: io.StringIO, result: Callable[..., Result]
+) -> None:
+    console.plan(3)
+    console.finished(result("a"))
+    console.finished(result("b", "timeout", message="no answer\nat all"))
+    console.finished(result("c", authenticity=Authenticity.FAKE, reasons=("no-contact",)))
+    assert stream.getvalue().splitlines() == [
+        "04:00:00 [1] TIMEOUT b (P1, 2.35 s): no answer ⏎ at all",
+        "04:00:00 [1] PASSED, but FAKE c (P1, 2.35 s): no-contact",
+    ]
+
+
+def test_progress_is_told_every_ten_seconds_with_a_guess(
+    console: PlainConsole, stream: io.StringIO, clock: Any, result: Callable[..., Result]
+) -> None:
+    console.plan(100)
+    for n in range(25):
+        console.started(begun(f"t{n}"))
+        clock.passed_s += 1
+        console.finished(result(f"t{n}"))
+    assert stream.getvalue().splitlines() == [
+        "04:00:10 10 of 100 done, 0 failed, 0 running, about 1 min 30 s left",
+        "04:00:20 20 of 100 done, 0 failed, 0 running, about 1 min 20 s left",
+    ]
+
+
+def test_a_sentence_is_told_at_once_and_repeated_sparingly(
+    console: PlainConsole, stream: io.StringIO, clock: Any
+) -> None:
+    for n in range(30):
+        clock.passed_s = n
+        console.progress(f"waiting for backend, {n} s so far")
+    console.progress("stopping (SIGINT): no new work")
+    assert [line[9:] for line in stream.getvalue().splitlines()] == [
+        "waiting for backend, 0 s so far",
+        "waiting for backend, 10 s so far",
+        "waiting for backend, 20 s so far",
+        "stopping (SIGINT): no new work",
+    ]
+
+
+def test_details_only_where_they_matter(console: PlainConsole, stream: io.StringIO) -> None:
+    console.event(recorded(AuthTried(method="jwt", ok=True)))
+    console.event(recorded(AuthTried(method="bypass", ok=False, status=401, answer="Invalid key")))
+    assert stream.getvalue() == "04:00:00 auth by bypass failed 401: Invalid key\n"
+
+
+def test_the_verdict_tells_each_tier(console: PlainConsole, stream: io.StringIO) -> None:
+    tier = {"name": "P1", "selected": 7, "failures": 2, "failure_rate": 2 / 7, "max_failures": 0.0, "met": False}
+    console.event(recorded(GoalJudged(iteration=1, phase="record", outcome="unmet", tiers=(tier,))))
+    assert stream.getvalue().splitlines() == [
+        "04:00:00 [1] record: judged unmet",
+        "04:00:00     P1: 2 of 7 failed (28.6%, allowed 0%): unmet",
+    ]
+
+
+def test_the_summary_ends_with_the_verdict(
+    console: PlainConsole, stream: io.StringIO, view: SessionView, finding: Finding
+) -> None:
+    console.summary(view, [finding])
+    assert stream.getvalue().splitlines() == [
+        "",
+        "TIER  SELECTED  FAILURES   RATE  ALLOWED  VERDICT",
+        "P1           7         2  28.6%       0%  unmet",
+        "",
+        "tests: 31 selected: 25 passed, 6 failed (1 flaky)",
+        "",
+        "findings:",
+        "  f-12ab new websocket-close (product): the socket was closed with 1011 [2 tests]; "  # noqa: ISC004
+        "agent_service_core.py:41 in start_agent: AttributeError: 'NoneType' …",
+        "",
+        f"unmet: tier P1 is over its threshold (exit 1); look at it with: netra-loop findings {view.session}",
+    ]
+
+
+def test_nothing_a_test_says_reaches_terminal_or_runner(
+    console: PlainConsole, stream: io.StringIO, result: Callable[..., Result]
+) -> None:
+    evil = "::set-output name=x::\x1b[2J\n::stop-commands::x\u202e ##[group]"
+    console.finished(result(evil, "failed", message=evil, tier=evil))
+    console.progress(evil)
+    written = stream.getvalue()
+    assert "\x1b" not in written
+    assert "\u202e" not in written
+    assert "##[" not in written
+    assert not any(line.lstrip().startswith("::") for line in written.splitlines())
+
+
+def test_a_reader_that_went_away_ends_nothing(clock: Any) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    console = PlainConsole(Closed(), clock)
+    console.progress("one")
+    console.progress("two")
+    console.close()
+
+
+def test_a_stream_that_cannot_say_everything(clock: Any) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    PlainConsole(stream, clock).progress("größer")
+    assert raw.getvalue() == b"04:00:00 gr??er\n"
