@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import os
 import subprocess
 import sys
@@ -66,7 +65,7 @@ def main() -> None:
         mine, passed = asyncio.run(ours(root, given.workers, Path(folder, "scratch")))
         if passed != given.tests:
             sys.exit(f"{passed} of {given.tests} tests passed: nothing was measured")
-        ideal = math.ceil(given.tests / given.workers) * given.wait
+        ideal = given.tests * given.wait / given.workers
         line = f"execution: {given.tests} tests that wait {given.wait:g} s at {given.workers} workers: "
         line += f"netra-loop {mine:.2f} s, {mine / ideal:.2f} of the ideal {ideal:.2f} s"
         if not given.no_xdist:

@@ -77,7 +77,9 @@ class Plugin:
             worker.Worker(self.line, session, self.order, fresh=True).serve()
             return True
         child = zygote.Zygote(self.line, session).serve()
-        if child is not None:  # this is the fork
+        if child is None:
+            worker.silence(session.config)
+        else:  # this is the fork
             self.line = child.line
             child.serve()
         return True

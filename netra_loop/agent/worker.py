@@ -32,6 +32,12 @@ def enrol(config: Any, order: Message) -> None:
     config.workeroutput = {}
 
 
+def silence(config: Any) -> None:
+    """No summary at the end: nobody reads it, and what plugins do for one can cost seconds."""
+    if config.pluginmanager.hasplugin("terminalreporter"):
+        config.pluginmanager.unregister(name="terminalreporter")
+
+
 class Upcoming:
     """The `nextitem` of a test while it is not yet known which that is: it asks when it is first looked at.
 
@@ -88,7 +94,7 @@ class Worker:
         except KeyboardInterrupt:
             return
         finally:
-            self._silence()
+            silence(self._session.config)
 
     def ask(self, key: int) -> Any:
         """The item that comes after test `key`, None where nothing does."""
@@ -102,12 +108,6 @@ class Worker:
         self._reports.append(report)
         if report.when == "call" and not hasattr(report, "context"):
             self._tell("called")
-
-    def _silence(self) -> None:
-        # a worker prints no summary: nobody reads it, and what plugins do for one can cost seconds
-        plugins = self._session.config.pluginmanager
-        if plugins.hasplugin("terminalreporter"):
-            plugins.unregister(name="terminalreporter")
 
     def _item(self, message: Message | None) -> Any:
         return self._session.items[message["index"]] if message and message["is"] == "run" else None

@@ -214,9 +214,11 @@ async def test_a_group_runs_in_one_worker(suite):
 
 async def test_one_process_for_each_test_under_isolation_test(suite):
     suite.write(
-        suite.write(
-            test_pid="import os, pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_n(n): print('pid', os.getpid())\n"
-        )
+        test_pid="""
+        import os, pytest
+        @pytest.mark.parametrize("n", range(5))
+        def test_n(n): print("pid", os.getpid())
+        """
     )
     ran = await suite.run(workers=2, isolation="test")
     assert len({event.output for event in ran.finished}) == 5

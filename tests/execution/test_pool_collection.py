@@ -83,9 +83,9 @@ async def test_an_interpreter_with_nothing_but_pytest(suite, tmp_path):
     bare = tmp_path / "bare"
     packages = bare / "packages"
     packages.mkdir(parents=True)
-    for name in ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"):
-        source = Path(sys.modules["pytest"].__file__).parent.parent / name
-        (packages / name).symlink_to(source)
+    for name in ("pytest", "_pytest", "py.py", "pluggy", "iniconfig", "packaging", "pygments", "pluggy-*", "pytest-9*"):
+        for source in Path(sys.modules["pytest"].__file__).parent.parent.glob(name):
+            (packages / source.name).symlink_to(source)
     base = shutil.which("python3", path=str(Path(sys.base_prefix) / "bin"))
     env = {"PYTHONPATH": str(packages), "PATH": "/usr/bin:/bin"}
     suite.write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 
 import psutil
@@ -226,6 +227,7 @@ async def test_tests_do_not_outlive_a_killed_orchestrator(suite, tmp_path):
     )
     code = f"""
 import asyncio, os, sys
+from pathlib import Path
 from netra_loop.clock import SystemClock
 from netra_loop.execution.base import Planned, PoolOptions
 from netra_loop.execution.pool import PytestPool
@@ -236,8 +238,6 @@ async def main():
     async for event in pool.run([Planned("test_long.py::test_long", 1, "0" * 32)]): pass
 asyncio.run(main())
 """
-    import sys
-
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     orchestrator = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=env)
     worker = suite.root / "worker"
