@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from netra_loop.clock import from_rfc3339, rfc3339
 from netra_loop.core.events import Event, Recorded, from_row
 from netra_loop.core.records import Batch
 from netra_loop.errors import Defect, StoreDamaged, StoreError
-from netra_loop.journal.codec import Row, canonical, optional
+from netra_loop.journal.codec import Row, canonical, optional, read_at, write_at
 
 GENESIS = "0" * 64  # the hash before a session's first event
 _HASHED = ("seq", "at", "iteration", "phase", "attempt", "event", "outcome", "detail")
@@ -32,7 +31,7 @@ def rows_for(session: str, seq: int, before: str, at: datetime, events: Iterable
     rows: list[Row] = []
     for event in events:
         row = Recorded(seq + len(rows) + 1, at, event).row()
-        row |= {"session": session, "at": rfc3339(at), "detail": canonical(row["detail"])}
+        row |= {"session": session, "at": write_at(at), "detail": canonical(row["detail"])}
         row |= {"phase": optional(row["phase"]), "outcome": optional(row["outcome"])}
         row["hash"] = before = link(before, session, row)
         rows.append(row)
@@ -48,7 +47,7 @@ def recorded(session: str, row: Mapping[str, Any]) -> Recorded:
             f"event {row['seq']} of session {session!r} was written by a newer netra-loop: {error}",
             hint="use the newer version",
         ) from error
-    return Recorded(row["seq"], from_rfc3339(row["at"]), event)
+    return Recorded(row["seq"], read_at(row["at"]), event)
 
 
 def verified(

@@ -13,9 +13,9 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from datetime import UTC, datetime
 from typing import Any
 
-from netra_loop.clock import from_rfc3339, rfc3339
 from netra_loop.core.records import (
     AttemptStarted,
     Authenticity,
@@ -51,6 +51,22 @@ def clean(text: str) -> str:
     return text.replace("\0", _NUL).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
+def write_at(instant: datetime) -> str:
+    """`instant` as `clock.rfc3339` spells it, the quick way for one that is in UTC already. Defect: no time zone."""
+    if instant.tzinfo is None:
+        raise Defect(f"instant {instant!r} for the journal has no time zone, expected UTC")
+    utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def read_at(text: str) -> datetime:
+    """The reverse of `write_at`. ValueError for anything else."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is not UTC:
+        raise ValueError(f"{text!r} is no instant in UTC")
+    return instant
+
+
 def canonical(value: Any) -> str:
     """The one JSON spelling of `value`: keys sorted, no spaces, ASCII. Defect where JSON cannot say it.
 
@@ -83,8 +99,8 @@ def head_to_row(head: SessionHead) -> Row:
         "state": str(head.state),
         "iteration": head.iteration,
         "phase": optional(head.phase),
-        "started_at": rfc3339(head.started_at),
-        "updated_at": rfc3339(head.updated_at),
+        "started_at": write_at(head.started_at),
+        "updated_at": write_at(head.updated_at),
         "exit_code": head.exit_code,
     }
 
@@ -92,7 +108,7 @@ def head_to_row(head: SessionHead) -> Row:
 def head_from_row(row: Mapping[str, Any]) -> SessionHead:
     """The reverse of `head_to_row`; further columns are passed over."""
     known = {f.name: row[f.name] for f in fields(SessionHead)}
-    known["started_at"], known["updated_at"] = from_rfc3339(row["started_at"]), from_rfc3339(row["updated_at"])
+    known["started_at"], known["updated_at"] = read_at(row["started_at"]), read_at(row["updated_at"])
     return SessionHead(**known)
 
 
@@ -126,14 +142,14 @@ def attempt_to_row(session: str, item: AttemptStarted) -> Row:
         "id": clean(item.id),
         "attempt": item.attempt,
         "worker": clean(item.worker),
-        "started_at": rfc3339(item.started_at),
+        "started_at": write_at(item.started_at),
         "trace_id": clean(item.trace_id),
     }
 
 
 def attempt_from_row(row: Mapping[str, Any]) -> AttemptStarted:
     """The reverse of `attempt_to_row`."""
-    started_at = from_rfc3339(row["started_at"])
+    started_at = read_at(row["started_at"])
     return AttemptStarted(row["id"], row["iteration"], row["attempt"], row["worker"], started_at, row["trace_id"])
 
 
@@ -147,7 +163,7 @@ def result_to_row(session: str, item: Result) -> Row:
         "tier": optional(item.tier),
         "outcome": item.outcome.value,
         "duration_s": item.duration_s,
-        "started_at": rfc3339(item.started_at),
+        "started_at": write_at(item.started_at),
         "worker": clean(item.worker),
         "revision": optional(item.revision),
         "trace_id": clean(item.trace_id),
@@ -172,7 +188,7 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
         attempt=row["attempt"],
         outcome=Outcome(row["outcome"]),
         duration_s=row["duration_s"],
-        started_at=from_rfc3339(row["started_at"]),
+        started_at=read_at(row["started_at"]),
         worker=row["worker"],
         revision=row["revision"],
         trace_id=row["trace_id"],
@@ -212,10 +228,10 @@ def _body(item: Result) -> bytes | None:
 
 def _plain(item: Contact | Exchange | Frame) -> Row:
     row: Row = {}
-    for f in fields(item):
-        value = getattr(item, f.name)
+    for name in item.__slots__:
+        value = getattr(item, name)
         if value is not None:
-            row[f.name] = rfc3339(value) if f.name in _INSTANTS else value
+            row[name] = write_at(value) if name in _INSTANTS else value
     return row
 
 
@@ -235,7 +251,7 @@ def _unbody(body: bytes) -> Row:
 
 
 def _timed(row: Row) -> Row:
-    return {key: from_rfc3339(value) if key in _INSTANTS else value for key, value in row.items()}
+    return {key: read_at(value) if key in _INSTANTS else value for key, value in row.items()}
 
 
 # ---------------------------------------------------------------------------------------------------- logs
@@ -246,7 +262,7 @@ def entry_to_row(session: str, item: LogEntry) -> Row:
     return {
         "session": session,
         "log": clean(item.log),
-        "timestamp": rfc3339(item.timestamp),
+        "timestamp": write_at(item.timestamp),
         "insert_id": clean(item.insert_id),
         "iteration": item.iteration,
         "severity": clean(item.severity),
@@ -263,7 +279,7 @@ def entry_to_row(session: str, item: LogEntry) -> Row:
 def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
     """The reverse of `entry_to_row`."""
     return LogEntry(
-        timestamp=from_rfc3339(row["timestamp"]),
+        timestamp=read_at(row["timestamp"]),
         severity=row["severity"],
         log=row["log"],
         service=row["service"],

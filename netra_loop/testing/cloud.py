@@ -110,11 +110,6 @@ def _answers(entry: LogEntry, query: LogQuery) -> bool:
     return (
         entry.revision in query.revisions
         and entry.timestamp >= query.since
-        and (query.until is None or entry.timestamp <= query.until)
-        # the request log is read whatever the severity, as the real query does
-        and (
-            query.severity is None
-            or entry.log == "requests"
-            or _SEVERITIES.index(entry.severity) >= _SEVERITIES.index(query.severity)
-        )
+        and (query.until is None or entry.timestamp < query.until)
+        and (query.severity is None or _SEVERITIES.index(entry.severity) >= _SEVERITIES.index(query.severity))
     )

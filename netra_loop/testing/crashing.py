@@ -11,7 +11,7 @@ from netra_loop.journal.base import Holder, Journal, SessionHead
 
 
 class Crash(BaseException):
-    """The process died here: what kill -9 looks like from inside. Nothing may catch it but the test that asked for it."""
+    """The process died here: what kill -9 looks like from inside. Only the test that asked for it catches it."""
 
 
 class CrashingJournal:
