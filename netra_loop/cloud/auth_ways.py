@@ -101,8 +101,8 @@ def _token_in(response: httpx.Response) -> Token:
         if not text:
             raise Refused(status, f"no token in the answer, only {', '.join(map(str, value)) or 'an empty object'}")
         ttl = value.get("expires_in")
-        known = isinstance(ttl, int | float) and not isinstance(ttl, bool)
-        return Token(_checked(text, status), float(ttl) if known else None, status)
+        known = float(ttl) if isinstance(ttl, int | float) and not isinstance(ttl, bool) else None
+        return Token(_checked(text, status), known, status)
     return Token(_checked(value if isinstance(value, str) else response.text, status), status=status)
 
 
