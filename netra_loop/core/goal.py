@@ -35,9 +35,9 @@ class Iteration:
     """What is to be judged.
 
     `results` are all attempts. `collection_errors` are the ids of what could not be collected; `collection_fatal` is
-    set where nothing could be. `logs_complete` is None where the loop has no collect-logs phase. `revision` is the first
-    service's revision under test, None without a deploy; `deploy_failed` says why there is none. `signatures` are those
-    of this iteration's open findings. `full` is False with `--only`.
+    set where nothing could be. `logs_complete` is None where the loop has no collect-logs phase. `revision` is the
+    first service's revision under test, None without a deploy; `deploy_failed` says why there is none. `signatures` are
+    those of this iteration's open findings. `full` is False with `--only`.
     """
 
     selected: Sequence[Selected]
