@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from netra_loop.clock import Clock
 from netra_loop.core import events as ev
@@ -152,9 +153,9 @@ class Driver:
         await self.append(replace(result.batch, events=(*result.batch.events, finished)))
         return True
 
-    async def _act(self, work: object) -> PhaseResult | None:
+    async def _act(self, work: Coroutine[Any, Any, PhaseResult]) -> PhaseResult | None:
         """What the phase returns; None where it was interrupted by a request to stop."""
-        task: asyncio.Task[PhaseResult] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        task = asyncio.create_task(work)
         asked = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)

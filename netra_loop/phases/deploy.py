@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 from netra_loop.cloud.base import Cloud, Deployed, DeployRequest, Failed
 from netra_loop.core.events import Adopted
@@ -52,12 +53,14 @@ class Deploy:
             command=tuple(scope.text(word) for word in command),
             port=spec.port,
             env={name: scope.text(value) for name, value in spec.env.items()},
-            **(
-                {"probe_path": probe.path, "probe_timeout_s": probe.timeout_s, "probe_period_s": probe.period_s}
-                if probe
-                else {}
-            ),
         )
+        if probe is not None:
+            request = replace(
+                request,
+                probe_path=probe.path,
+                probe_timeout_s=probe.timeout_s,
+                probe_period_s=probe.period_s,
+            )
         context.observer.progress(f"deploying {service}: {shlex.join(request.command)}")
         return await cloud.deploy(request, context.observer.progress)
 

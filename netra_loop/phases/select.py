@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from netra_loop.core.events import Noted, TestsSelected
-from netra_loop.core.records import Batch
-from netra_loop.core.selection import failed_tests, select
+from netra_loop.core.goal import final_results
+from netra_loop.core.records import Batch, Result
+from netra_loop.core.selection import select
 from netra_loop.execution.base import Collection
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.testbed import Runners, runners
@@ -65,8 +67,12 @@ async def _collect(found: Runners) -> Collection:
 async def _failed_before(context: PhaseContext) -> frozenset[str]:
     """The tests whose last attempt failed in the iteration before, or, in the first, in the loop's session before."""
     if context.iteration > 1:
-        return failed_tests(await context.journal.results(context.session, context.iteration - 1, bodies=False))
+        return _failed(await context.journal.results(context.session, context.iteration - 1, bodies=False))
     for head in await context.journal.sessions():
         if head.loop == context.spec.name and head.id != context.session and head.iteration:
-            return failed_tests(await context.journal.results(head.id, head.iteration, bodies=False))
+            return _failed(await context.journal.results(head.id, head.iteration, bodies=False))
     return frozenset()
+
+
+def _failed(results: Iterable[Result]) -> frozenset[str]:
+    return frozenset(test for test, result in final_results(results).items() if result.outcome.is_failure)
