@@ -1,12 +1,18 @@
 """A real embedded cloud in a process of its own, a tiny real service, and the real client between them."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from netra_loop import processes
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.base import DeployRequest, LogQuery
+from netra_loop.cloud.embedded.instance import MARK, SERVER_ONLY
 
 SERVICE = """
 import json, os, signal, subprocess, sys
@@ -33,6 +39,19 @@ class Handler(BaseHTTPRequestHandler):
 child = subprocess.Popen(["sleep", "300"], start_new_session=True)
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory):
+    """Of an embedded cloud that all tests share, each with services of its own."""
+    folder = tmp_path_factory.mktemp("embedded")
+    command = [sys.executable, "-m", "netra_loop.cloud.embedded", "--state", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | SERVER_ONLY)
+    with server.stdout:
+        yield json.loads(server.stdout.readline())["endpoint"]
+    server.terminate()
+    assert server.wait(timeout=20) == 0
+    assert processes.carrying(MARK, str(folder)) == []
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The client against a real embedded cloud: what `cloud.base.Cloud` promises."""
 
 import asyncio
+import functools
+import hashlib
 from dataclasses import replace
 
 import httpx
@@ -9,24 +11,38 @@ from google.cloud import run_v2
 
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.base import Deployed, Failed
-from netra_loop.cloud.embedded.launch import start_embedded
 from netra_loop.cloud.google import CloudRun
 from netra_loop.errors import CloudCallFailed, ForeignChange
 
-SERVICE = "projects/demo/locations/local/services/backend"
+
+@pytest.fixture
+async def cloud(endpoint):
+    client = CloudRun(endpoint, "demo", "local", SystemClock())
+    yield client
+    await client.close()
 
 
 @pytest.fixture
-async def cloud(tmp_path):
-    embedded = await start_embedded(tmp_path / "cloud")
-    client = CloudRun(embedded.endpoint, "demo", "local", SystemClock())
-    yield client
-    await client.close()
-    await embedded.stop(grace_s=2.0)
+def service(request):
+    """A service of the test's own, in the cloud that all share."""
+    return f"s{hashlib.sha256(request.node.name.encode()).hexdigest()[:12]}"
 
 
-async def revisions(client):
-    return [item.name async for item in await client._revisions.list_revisions(parent=SERVICE, timeout=5)]
+@pytest.fixture
+def request_for(request_for, service):
+    return functools.partial(request_for, service=service)
+
+
+async def revisions(client, service):
+    parent = f"projects/demo/locations/local/services/{service}"
+    return [item.name async for item in await client._revisions.list_revisions(parent=parent, timeout=5)]
+
+
+async def until_listed(client, service):
+    async with asyncio.timeout(10):
+        while not (found := await revisions(client, service)):
+            await client._clock.sleep(0.01)
+    return found
 
 
 async def answer(url):
@@ -34,43 +50,44 @@ async def answer(url):
         return (await http.get(url)).json()
 
 
-async def test_a_deploy_serves_at_its_url_under_its_name(cloud, request_for, progress):
+async def test_a_deploy_serves_at_its_url_under_its_name(cloud, request_for, progress, service):
     deployed = await cloud.deploy(request_for(), progress)
     assert isinstance(deployed, Deployed)
     assert not deployed.adopted
     revision = deployed.revision
-    assert revision.name.startswith("backend-00001-")
+    assert revision.name.startswith(f"{service}-00001-")
     assert revision.ws_url == revision.url.replace("http", "ws")
     assert (await answer(revision.url))["revision"] == revision.name
-    assert await cloud.serving("backend") == revision
+    assert await cloud.serving(service) == revision
 
 
-async def test_nothing_serves_where_nothing_was_deployed(cloud):
-    assert await cloud.serving("backend") is None
+async def test_nothing_serves_where_nothing_was_deployed(cloud, service):
+    assert await cloud.serving(service) is None
 
 
-async def test_repeating_a_deploy_adopts_its_revision(cloud, request_for, progress):
+async def test_repeating_a_deploy_adopts_its_revision(cloud, request_for, progress, service):
     first = await cloud.deploy(request_for(), progress)
     again = await cloud.deploy(request_for(), progress)
     assert again == replace(first, adopted=True)
-    assert len(await revisions(cloud)) == 1
+    assert len(await revisions(cloud, service)) == 1
 
 
-async def test_a_deploy_cut_off_in_the_middle_is_adopted(cloud, request_for, progress):
+async def test_a_deploy_cut_off_in_the_middle_is_adopted(cloud, request_for, progress, service):
     request = request_for(command=("sh", "-c", "sleep 0.5; exec python app.py"))
     cut_off = asyncio.create_task(cloud.deploy(request, progress))
-    while not await revisions(cloud):
-        await asyncio.sleep(0.01)
+    await until_listed(cloud, service)
     cut_off.cancel()
     deployed = await cloud.deploy(request, progress)
     assert deployed.adopted
-    assert len(await revisions(cloud)) == 1
+    assert len(await revisions(cloud, service)) == 1
 
 
-async def test_the_next_iteration_is_a_new_revision_and_takes_the_traffic(cloud, request_for, progress, read_logs):
+async def test_the_next_iteration_is_a_new_revision_and_takes_the_traffic(
+    cloud, request_for, progress, read_logs, service
+):
     first = await cloud.deploy(request_for(), progress)
     second = await cloud.deploy(request_for(iteration=2), progress)
-    assert second.revision.name.startswith("backend-00002-")
+    assert second.revision.name.startswith(f"{service}-00002-")
     assert second.revision.url == first.revision.url
     assert (await answer(second.revision.url))["revision"] == second.revision.name
 
@@ -84,13 +101,15 @@ async def test_a_revision_that_dies_at_start_fails_at_once_with_its_last_lines(c
     assert failed.log_lines[-1] == "WARNING: Container called exit(3)."
 
 
-async def test_a_probe_that_never_passes_fails_the_revision_and_the_last_good_one_serves(cloud, request_for, progress):
+async def test_a_probe_that_never_passes_fails_the_revision_and_the_last_good_one_serves(
+    cloud, request_for, progress, service
+):
     good = await cloud.deploy(request_for(), progress)
     silent = ("python", "-c", "import time; time.sleep(300)")
     failed = await cloud.deploy(request_for(iteration=2, command=silent, probe_timeout_s=1.0), progress)
     assert "failed the configured startup probe checks" in failed.message
     assert await cloud.deploy(request_for(iteration=2, command=silent), progress) == failed
-    assert (await cloud.serving("backend")).name == good.revision.name
+    assert (await cloud.serving(service)).name == good.revision.name
     assert (await answer(good.revision.url))["revision"] == good.revision.name
 
 
@@ -101,13 +120,13 @@ async def test_what_cannot_be_started_is_a_failed_revision(cloud, request_for, p
     assert "no-such-program" in failed.message or "/no/such/folder" in failed.message
 
 
-async def test_somebody_elses_revision_is_named_and_left_alone(cloud, request_for, progress):
+async def test_somebody_elses_revision_is_named_and_left_alone(cloud, request_for, progress, service):
     ours = await cloud.deploy(request_for(), progress)
     theirs = await cloud.deploy(request_for(session="another", iteration=5), progress)
     with pytest.raises(ForeignChange) as caught:
         await cloud.deploy(request_for(), progress)
     assert (caught.value.expected, caught.value.found) == (ours.revision.name, theirs.revision.name)
-    assert (await cloud.serving("backend")).name == theirs.revision.name
+    assert (await cloud.serving(service)).name == theirs.revision.name
 
 
 async def test_a_refusal_names_call_code_and_next_step(cloud, request_for, progress):
@@ -147,15 +166,15 @@ async def test_a_crashed_instance_comes_back_with_the_next_request(cloud, reques
     await read_logs(cloud, revision.name, lambda entry: entry.message == "Container called exit(7).")
 
 
-async def test_a_tag_reaches_its_revision_whatever_the_traffic(cloud, request_for, progress):
+async def test_a_tag_reaches_its_revision_whatever_the_traffic(cloud, request_for, progress, service):
     first = (await cloud.deploy(request_for(), progress)).revision
     await cloud.deploy(request_for(iteration=2), progress)
-    service = await cloud._services.get_service(name=SERVICE)
-    service.traffic.append(run_v2.TrafficTarget(type_=2, revision=first.name, percent=0, tag="nl-old"))
-    service = await (await cloud._services.update_service(service=service)).result()
-    (url,) = [status.uri for status in service.traffic_statuses if status.tag == "nl-old"]
+    found = await cloud._services.get_service(name=f"projects/demo/locations/local/services/{service}")
+    found.traffic.append(run_v2.TrafficTarget(type_=2, revision=first.name, percent=0, tag="nl-old"))
+    found = await (await cloud._services.update_service(service=found)).result()
+    (url,) = [status.uri for status in found.traffic_statuses if status.tag == "nl-old"]
     assert (await answer(url))["revision"] == first.name
-    assert len(await revisions(cloud)) == 2
+    assert len(await revisions(cloud, service)) == 2
 
 
 class _HurriedClock(SystemClock):

@@ -1,18 +1,19 @@
 """The embedded cloud as a process: what a kill leaves, what comes back, what never stays."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from netra_loop import processes
 from netra_loop.clock import SystemClock
+from netra_loop.cloud.embedded.instance import MARK
 from netra_loop.cloud.embedded.launch import start_embedded
 from netra_loop.cloud.google import CloudRun
 from netra_loop.errors import EnvironmentFailed
@@ -20,6 +21,7 @@ from netra_loop.errors import EnvironmentFailed
 OWNER = """
 import asyncio, sys
 from pathlib import Path
+from netra_loop.cloud.embedded.instance import MARK
 from netra_loop.cloud.embedded.launch import start_embedded
 async def main():
     cloud = await start_embedded(Path(sys.argv[1]))
@@ -27,6 +29,13 @@ async def main():
     await asyncio.Event().wait()
 asyncio.run(main())
 """
+
+
+def start_owner(folder):
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE)
+    with owner.stdout:
+        endpoint, pid = owner.stdout.readline().decode().split()
+    return owner, endpoint, int(pid)
 
 
 def client_of(embedded):
@@ -76,10 +85,8 @@ async def test_a_deploy_goes_on_where_a_kill_cut_it_off(tmp_path, request_for, p
     embedded = await start_embedded(tmp_path / "cloud")
     client = client_of(embedded)
     deploying = asyncio.create_task(client.deploy(request, progress))
-    while not (tmp_path / "cloud/instances.json").exists():
-        await asyncio.sleep(0.01)
-    while json.loads((tmp_path / "cloud/instances.json").read_text()) == []:
-        await asyncio.sleep(0.01)
+    while not processes.carrying(MARK, str(tmp_path / "cloud")):
+        await client._clock.sleep(0.01)
     os.kill(embedded.pid, signal.SIGKILL)
     deploying.cancel()
     await client.close()
@@ -94,22 +101,18 @@ async def test_a_deploy_goes_on_where_a_kill_cut_it_off(tmp_path, request_for, p
 
 
 async def test_the_death_of_the_owner_ends_everything(tmp_path, request_for, progress):
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "cloud")], stdout=subprocess.PIPE)
-    with owner.stdout:
-        endpoint, pid = owner.stdout.readline().decode().split()
+    owner, endpoint, pid = start_owner(tmp_path / "cloud")
     client = CloudRun(endpoint, "demo", "local", SystemClock())
     revision = (await client.deploy(request_for(), progress)).revision
     instance = await answer(revision.url)
     await client.close()
     owner.kill()
     owner.wait()
-    await until_gone(int(pid), instance["pid"], instance["child"], within_s=2.5)
+    await until_gone(pid, instance["pid"], instance["child"], within_s=2.5)
 
 
 async def test_a_folder_that_a_living_owner_holds_is_refused(tmp_path):
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path / "cloud")], stdout=subprocess.PIPE)
-    with owner.stdout:
-        owner.stdout.readline()
+    owner, _, _ = start_owner(tmp_path / "cloud")
     with pytest.raises(EnvironmentFailed, match=f"belongs to process {owner.pid}"):
         await start_embedded(tmp_path / "cloud")
     await processes.end_tree(owner.pid, term_grace_s=0)
@@ -136,11 +139,11 @@ async def test_a_seed_hands_on_revisions_and_numbers(tmp_path, request_for, prog
 
 async def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path):
     embedded = await start_embedded(tmp_path / ("long" * 30))
-    path = embedded.endpoint.removeprefix("unix:")
-    assert len(path) < 107
-    assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+    path = Path(embedded.endpoint.removeprefix("unix:"))
+    assert len(str(path)) < 107
+    assert path.parent.stat().st_mode & 0o777 == 0o700
     await embedded.stop()
-    assert not os.path.exists(os.path.dirname(path))
+    assert not path.parent.exists()
 
 
 async def test_an_instance_that_ignores_sigterm_is_killed_in_the_time_given(tmp_path, request_for, progress, source):
