@@ -15,7 +15,7 @@ from netra_loop.cloud.base import DeployRequest, LogQuery
 from netra_loop.cloud.embedded.instance import MARK, SERVER_ONLY
 
 SERVICE = """
-import json, os, signal, subprocess, sys
+import json, os, subprocess, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,6 +24,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/crash":
             os._exit(7)
+        if self.path == "/slow":
+            time.sleep(0.6)
         if self.path == "/say":
             print(json.dumps({"severity": "NOTICE", "message": "said", "revision": os.environ["K_REVISION"]}))
             print("on stderr", file=sys.stderr)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from google.cloud import run_v2
 
+from netra_loop import processes
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.base import Deployed, Failed
 from netra_loop.cloud.google import CloudRun
@@ -90,6 +91,17 @@ async def test_the_next_iteration_is_a_new_revision_and_takes_the_traffic(
     assert second.revision.name.startswith(f"{service}-00002-")
     assert second.revision.url == first.revision.url
     assert (await answer(second.revision.url))["revision"] == second.revision.name
+
+
+async def test_an_old_instance_ends_after_its_last_request(cloud, request_for, progress):
+    first = (await cloud.deploy(request_for(), progress)).revision
+    instance = processes.identify((await answer(first.url))["pid"])
+    slow = asyncio.create_task(answer(first.url + "/slow"))
+    await cloud.deploy(request_for(iteration=2), progress)
+    assert (await slow)["revision"] == first.name
+    async with asyncio.timeout(5):
+        while processes.same(instance):
+            await cloud._clock.sleep(0.02)
 
 
 async def test_a_revision_that_dies_at_start_fails_at_once_with_its_last_lines(cloud, request_for, progress):

@@ -7,6 +7,7 @@ Entries are LogEntry in its JSON form. `query` may run in another thread than th
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import sqlite3
 import time
@@ -19,6 +20,7 @@ from typing import Any
 from netra_loop.cloud.embedded.filter import Node, time_bounds
 from netra_loop.cloud.embedded.times import instant_ns, rfc3339_ns
 
+_log = logging.getLogger(__name__)
 _TABLE = """
 CREATE TABLE IF NOT EXISTS entries (
   at_ns INTEGER NOT NULL, insert_id TEXT NOT NULL, log TEXT NOT NULL, body TEXT NOT NULL,
@@ -26,6 +28,7 @@ CREATE TABLE IF NOT EXISTS entries (
 ) WITHOUT ROWID
 """
 _GATHERED = 500
+_MOST_WAITING = 20_000
 _EARLIEST = -(2**62)
 _LATEST = 2**62
 
@@ -48,7 +51,7 @@ class LogStore:
         self._waiting: list[tuple[int, str, str, str]] = []
         self._last_ns = 0
         path.touch(mode=0o600)
-        self._writer = sqlite3.connect(path, isolation_level=None)
+        self._writer = sqlite3.connect(path, isolation_level=None, timeout=1.0)
         self._writer.execute("PRAGMA journal_mode=WAL")
         self._writer.execute("PRAGMA synchronous=NORMAL")
         self._writer.execute(_TABLE)
@@ -70,25 +73,30 @@ class LogStore:
         self._waiting.append((at_ns, whole["insertId"], whole["logName"], json.dumps(whole, ensure_ascii=False)))
         if len(self._waiting) >= _GATHERED:
             self.flush()
+        if len(self._waiting) > _MOST_WAITING:
+            del self._waiting[:_GATHERED]
 
     def flush(self) -> None:
-        """Commits what was appended. Raises sqlite3.Error where the disk does not take it; it stays waiting then."""
+        """Commits what was appended. What a full disk does not take goes on waiting, the oldest dropped in the end:
+        a container is never held up by its log."""
         if not self._waiting:
             return
-        self._writer.execute("BEGIN IMMEDIATE")
         try:
+            self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?)", self._waiting)
             self._writer.execute("COMMIT")
-        except sqlite3.Error:
+        except sqlite3.OperationalError as error:
+            _log.warning("%d log entries wait to be stored: %s", len(self._waiting), error)
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            raise
+            return
         self._waiting.clear()
 
     def query(self, wanted: Node, *, limit: int, newest_first: bool = False, after: Place | None = None) -> Page:
         """At most `limit` matching entries of those committed, going on behind `after`. Safe in any thread."""
         found = []
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(self._path)) as connection:
+            connection.execute("PRAGMA query_only=ON")
             for place, body in self._rows(connection, wanted, newest_first, after):
                 entry = json.loads(body)
                 if wanted.matches(entry):

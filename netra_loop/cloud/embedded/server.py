@@ -19,6 +19,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
@@ -40,6 +41,7 @@ from netra_loop.cloud.embedded.run_api import RunApi
 from netra_loop.cloud.embedded.state import Resources
 
 _FLUSH_S = 0.05
+_LOCK_PATIENCE_S = 4.0  # for a server that is about to end, because its owner did
 _LONGEST_SOCKET_PATH = 100  # the system's limit is 107 bytes
 _SHORT_PREFIX = "netra-loop-cloud-"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
@@ -110,14 +112,22 @@ async def _flush(store: LogStore) -> None:
 def _lock(file: Path) -> Iterator[None]:
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise FolderHeld(f"another embedded cloud runs on {file.parent}") from None
-    try:
+        end = time.monotonic() + _LOCK_PATIENCE_S
+        while not _take(handle):
+            if time.monotonic() > end:
+                raise FolderHeld(f"another embedded cloud runs on {file.parent}")
+            time.sleep(0.02)
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
