@@ -14,6 +14,7 @@ and breaking a rule written here is `errors.Defect`. Reads see every append that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Re
 from netra_loop.errors import UsageError
 
 LATEST = "latest"
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,149}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Journal(Protocol):
         """Makes the session `head.id` with its first events and rows, in one transaction.
 
         Needs no ownership, but may be called inside `own(head.id)`, which keeps everybody else out from the start.
-        StoreError where the id exists already.
+        StoreError where the id exists already, UsageError where it is no plain name.
         """
         ...
 
@@ -151,6 +153,15 @@ class Journal(Protocol):
     async def close(self) -> None:
         """Lets go of files and threads; whatever was acknowledged stays. Safe to repeat."""
         ...
+
+
+def check_id(session: str) -> None:
+    """UsageError unless `session` is a plain name, fit for files, labels and command lines alike."""
+    if not _ID.fullmatch(session) or session == LATEST:
+        raise UsageError(
+            f"{session!r} cannot name a session, expected letters, digits, '.', '_' and '-', at most 150 of them",
+            hint="choose another --session-name",
+        )
 
 
 def choose(name: str, heads: Sequence[SessionHead]) -> SessionHead:

@@ -40,6 +40,7 @@ from netra_loop.journal.base import SessionHead
 Row = dict[str, Any]
 
 COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
 
@@ -73,7 +74,7 @@ def canonical(value: Any) -> str:
     NaN and the infinities pass, in Python's spelling: a service may log them.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise Defect(f"a value for the journal is no plain JSON: {error}") from error
 

@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import socket
 import time
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from netra_loop.clock import Clock, from_rfc3339, rfc3339
-from netra_loop.errors import SessionHeld, StoreError, UsageError
-from netra_loop.journal.base import Holder
+from netra_loop.errors import SessionHeld, StoreError
+from netra_loop.journal.base import Holder, check_id
 
 _SIZE = 512  # bytes; one write, one disk block
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,150}")
 _PROBES = 5  # tries to take a lock that somebody who merely looks may hold for a moment
 _PROBE_PAUSE_S = 0.02
 
@@ -39,11 +37,7 @@ class Acknowledged:
 
 def lock_path(folder: Path, session: str) -> Path:
     """The session's lock file. UsageError for an id that is no plain file name."""
-    if not _FILE_NAME.fullmatch(session):
-        raise UsageError(
-            f"session id {session!r} is no plain name, expected letters, digits, '.', '_' and '-', at most 151 of them",
-            hint="choose another --session-name",
-        )
+    check_id(session)
     return folder / "sessions" / f"{session}.lock"
 
 

@@ -21,9 +21,9 @@ import sqlalchemy as sa
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
-from netra_loop.errors import Defect, SessionHeld, StaleEpoch
+from netra_loop.errors import Defect, StaleEpoch
 from netra_loop.journal import chain, ownership, reading, writing
-from netra_loop.journal.base import Holder, Journal, SessionHead, choose
+from netra_loop.journal.base import Holder, Journal, SessionHead, check_id, choose
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class StoredJournal:
 
     async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
         """See `Journal.create`."""
-        ownership.lock_path(self._file.folder, head.id)  # refuses an id that is no file name
+        check_id(head.id)
         return await self._write(partial(self._create, head, first))
 
     async def append(self, session: str, batch: Batch, head: SessionHead | None = None) -> tuple[Recorded, ...]:
@@ -163,8 +163,6 @@ class StoredJournal:
                 await _settled(self._writer.submit(partial(self._release, session, owned)))
 
     def _take(self, session: str, owned: _Owned) -> int:
-        if session in self._owned:
-            raise SessionHeld(session, "this very process")
         owned.lock.take()
         known = ownership.acknowledged(owned.lock.path)
 

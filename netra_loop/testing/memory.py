@@ -13,7 +13,7 @@ from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreError
 from netra_loop.journal import chain, codec
-from netra_loop.journal.base import Holder, SessionHead, choose
+from netra_loop.journal.base import Holder, SessionHead, check_id, choose
 from netra_loop.journal.codec import Row
 
 
@@ -42,6 +42,7 @@ class MemoryJournal:
 
     async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
         """See `Journal.create`."""
+        check_id(head.id)
         if head.id in self._sessions:
             raise StoreError(f"session {head.id!r} exists already", hint=f"netra-loop resume {head.id}")
         epoch = self._owners[head.id][0] if head.id in self._owners else 0
