@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from dataclasses import replace
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netra_loop.core.records import Outcome
+from netra_loop.core.redact import MARK, Redactor
+
+SECRET = 's3cr3t/val+ue "é'
+redactor = Redactor([SECRET, "short", "multi-line-secret-1\nmulti-line-secret-2"])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET,
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        quote(SECRET, safe="").lower(),
+        json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET, ensure_ascii=False)[1:-1],
+        repr(SECRET)[1:-1],
+        "multi-line-secret-2",
+    ],
+)
+def test_a_literal_secret_is_found_in_every_spelling(form: str):
+    assert redactor.text(f"<{form}>") == f"<{MARK}>"
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+def test_a_literal_secret_is_found_inside_base64_at_every_alignment(before: str):
+    encoded = base64.b64encode(f"{before}{SECRET}{before}xyz".encode()).decode()
+    assert MARK in redactor.text(encoded)
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("Authorization: Bearer abc", "Authorization: Bearer [redacted]"),
+        ("authorization=Basic dXNlcjpwdw==", "authorization=Basic [redacted]"),
+        ('{"Authorization": "Bearer x.y.z"}', '{"Authorization": "Bearer [redacted]"}'),
+        ("sent bearer abc123def", "sent bearer [redacted]"),
+        ("Set-Cookie: sid=1; Path=/\r\nHost: x", "Set-Cookie: [redacted]\r\nHost: x"),
+        ("x eyJhbGciOiJI.eyJzdWIiOiIx.sig-_ y", "x [redacted] y"),
+        (r"a\neyJhbGciOiJI.eyJzdWIiOiIx.sig", r"a\n[redacted]"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nAAA\n-----END RSA PRIVATE KEY----- x", "[redacted] x"),
+        ("-----BEGIN PRIVATE KEY-----\ncut off", "[redacted]"),
+        ("key AIzaSyA1234567890abcdefghijklmnopqrstuv", "key [redacted]"),
+        ("AKIAIOSFODNN7EXAMPLE", "[redacted]"),
+        ("ghp_0123456789abcdefghijABCDEFGHIJ", "[redacted]"),
+        ("postgresql://me:pw%40@db:5432/x", "postgresql://[redacted]@db:5432/x"),
+        ("JWT_SECRET=demo PATH=/bin", "JWT_SECRET=[redacted] PATH=/bin"),
+        ("E2E_BYPASS_KEY: 'abc'", "E2E_BYPASS_KEY: '[redacted]'"),
+        ("DB_PASSWORD=x", "DB_PASSWORD=[redacted]"),
+        ("/run?token=abc&x=1", "/run?token=[redacted]&x=1"),
+        ('{"api_key": "a b", "n": 1}', '{"api_key": "[redacted]", "n": 1}'),
+        ("{'client_secret': 'a'}", "{'client_secret': '[redacted]'}"),
+        (r"{\"token\": \"abc\"}", r"{\"token\": \"[redacted]\"}"),
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
+    assert redactor.text(text) == hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Failed to get test token: 401 - {"detail":"Invalid E2E bypass key"}',
+        "[SUCCESS] Created staging JWT for EXISTING user: staging-e2e-user-001",
+        "AttributeError: 'NoneType' object has no attribute 'create'",
+        "bearer authentication failed",
+        "MAX_TOKENS=100, see https://example.com/a@b and me@example.com",
+        "short",
+        "no cookies, no secrets, many tokens",
+    ],
+)
+def test_innocent_text_stays_the_very_same(text: str):
+    assert redactor.text(text) == text
+
+
+words = st.sampled_from(
+    ["secret-one", "[redacted]", "[redac", "ted]", "TOKEN=", "token", "://", "@", "eyJ", "abcdefgh.ijklmnop", "Bearer ", "1",
+     '"', "'", "\\", "\n", " ", ":", "=", "password", "Cookie:", "AKIA", "ABCDEFGHIJKLMNOP", "xx[redacted]", "-----BEGIN PRIVATE KEY-----"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(words, max_size=12).map("".join),
+    st.lists(st.text("[]redact-secone1 ", min_size=6, max_size=14), max_size=2),
+)
+def test_redacting_twice_is_redacting_once(text: str, secrets: list[str]):
+    hiding = Redactor([*secrets, "secret-one"])
+    once = hiding.text(text)
+    assert hiding.text(once) == once
+
+
+@given(st.text(min_size=6, max_size=30), st.text(max_size=30), st.text(max_size=30))
+def test_no_literal_secret_is_left(secret: str, before: str, after: str):
+    if secret in MARK:
+        return
+    shown = Redactor([secret]).text(before + secret + after)
+    assert secret not in shown.replace(MARK, "\0")
+
+
+def test_structures_are_redacted_to_the_bottom(make):
+    value = {
+        "a": [f"x {SECRET}", {"password": "plain", "n": 1, SECRET: None}],
+        "outcome": Outcome.PASSED,
+        "t": ("k", SECRET),
+    }
+    assert redactor.deep(value) == {
+        "a": [f"x {MARK}", {"password": MARK, "n": 1, MARK: None}],
+        "outcome": Outcome.PASSED,
+        "t": ("k", MARK),
+    }
+    result = make.result(output=f"said {SECRET}", evidence=make.evidence(make.frame("text", text=SECRET)))
+    hidden = redactor.deep(result)
+    assert (hidden.output, hidden.evidence.frames[0].text) == (f"said {MARK}", MARK)
+    assert hidden == replace(result, output=hidden.output, evidence=hidden.evidence)
+    clean = make.result()
+    assert redactor.deep(clean) is clean
+
+
+def test_what_is_nested_beyond_reason_is_hidden():
+    value: list = []
+    for _ in range(20_000):
+        value = [value]
+    assert MARK in str(redactor.deep(value))
+
+
+def test_its_own_text_tells_no_secret():
+    assert SECRET not in repr(redactor)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["eyJ" * 30_000, "token" * 20_000, "a-" * 50_000 + "token", "\\" * 100_000 + "token", "://" * 30_000 + "@", '"token' * 15_000],
+)  # fmt: skip
+def test_a_hostile_text_costs_no_more_than_its_length(hostile: str):
+    began = time.process_time()
+    redactor.text(hostile)
+    assert time.process_time() - began < 1.0
