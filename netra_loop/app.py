@@ -16,8 +16,8 @@ from pathlib import Path
 
 from netra_loop import __version__
 from netra_loop.clock import Clock, SystemClock
-from netra_loop.core import events as ev
 from netra_loop.core import durations, loopfile
+from netra_loop.core import events as ev
 from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
@@ -103,6 +103,7 @@ class Session:
         self._journal = journal
         self._observer = observer
         self._clock = clock or SystemClock()
+        self.id: str | None = None  # known, and in the store, once a session was begun or taken up
 
     async def begin(self, path: Path, options: Options) -> State:
         """Starts a session of the loop at `path` and drives it. Raises UsageError before anything is touched."""
@@ -167,7 +168,9 @@ class Session:
                 stack.callback(_budget(stop, options.budget_s).cancel)
             if new is not None:
                 await driver.start(new, self._clock.now())
+                self.id = session
             else:
+                self.id = session
                 await driver.load()
                 await driver.resume(max_iterations=options.max_iterations, given=options.vars, only=options.only)
             state = await driver.drive()

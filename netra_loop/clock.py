@@ -54,7 +54,7 @@ def rfc3339(instant: datetime) -> str:
 
 def from_rfc3339(text: str) -> datetime:
     """The reverse of `rfc3339`; accepts any RFC 3339 offset. Raises ValueError on anything else."""
-    instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return instant.astimezone(UTC)

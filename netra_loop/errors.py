@@ -121,7 +121,7 @@ class SessionHeld(StoreError):
 
 
 class StaleEpoch(StoreError):
-    """This process owned the session until another took it over; it must stop without writing."""
+    """The process owned the session until another took it over; it must stop without writing."""
 
     def __init__(self, session: str, ours: int, current: int) -> None:
         super().__init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ _CLOUD_GRACE_S = 2.0
 
 
 class SessionTools:
-    """The `Toolbox` of a session. `close` ends everything it started; a process that is killed takes it along anyway."""
+    """The `Toolbox` of a session. `close` ends everything it started; a killed process takes it along anyway."""
 
     def __init__(
         self, session: str, spec: LoopSpec, environment: str, settings: Settings, folder: Path, clock: Clock
@@ -60,6 +61,8 @@ class SessionTools:
             return self._cloud
 
     async def _start_cloud(self) -> Cloud:
+        # gRPC's own fork handlers are for programs that fork without exec, which we never do, and they chat on stderr.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         # The google packages cost half a second and 60 MB: only sessions that deploy or read logs pay for them.
         from netra_loop.cloud.embedded.launch import start_embedded
         from netra_loop.cloud.google import CloudRun
@@ -97,7 +100,12 @@ class SessionTools:
             return scope.with_saved(saved).any(value)
 
         return JourneyRunner(
-            journeys, render, tests.timeout_s if tests else 120.0, tests.workers if tests else 16, self._clock
+            journeys,
+            render,
+            tests.timeout_s if tests else 120.0,
+            tests.workers if tests else 16,
+            self._clock,
+            source=self._spec.path.name,
         )
 
     async def token(self, scope: Scope, on_try: Callable[[Event], Awaitable[None]]) -> str | None:
@@ -107,7 +115,9 @@ class SessionTools:
         from netra_loop.cloud.auth import TokenSource  # PyJWT and httpx, only where a loop authenticates
 
         if self._tokens is None:
-            self._tokens = TokenSource(self._spec.auth, scope.any, self._clock)
+            self._tokens = TokenSource(
+                self._spec.auth, scope.any, self._clock, cwd=self._spec.base_dir, env=self.environ
+            )
         tried: list[AuthTried] = []
         try:
             token = await self._tokens.token(tried.append)

@@ -43,7 +43,7 @@ def list_sessions(context: typer.Context, as_json: _Json = False) -> None:
         if as_json:
             _lines(rows.session_row(head) for head in heads)
         else:
-            _print(render.sessions([rows.session_row(head) for head in heads]))
+            render.show(render.sessions([rows.session_row(head) for head in heads]), sys.stdout)
 
     _look(context, work)
 
@@ -58,7 +58,7 @@ def status(context: typer.Context, session: _MaybeSession = "latest", as_json: _
         if as_json:
             sys.stdout.write(json.dumps(rows.status_row(view), ensure_ascii=False) + "\n")
         else:
-            _print(render.status(view))
+            render.show(render.status(view), sys.stdout)
 
     _look(context, work)
 
@@ -83,9 +83,9 @@ def results(
         if as_json:
             _lines(rows.result_row(result) for result in found)
         elif test is not None:
-            _print(render.one_test(found))
+            render.show(render.one_test(found), sys.stdout)
         else:
-            _print(render.results(found))
+            render.show(render.results(found), sys.stdout)
 
     _look(context, work)
 
@@ -105,7 +105,7 @@ def findings(context: typer.Context, session: _Session, iteration: _Iteration = 
         if as_json:
             _lines(rows.finding_row(finding) for finding in found)
         else:
-            _print(render.findings(found))
+            render.show(render.findings(found), sys.stdout)
 
     _look(context, work)
 
@@ -120,7 +120,7 @@ def logs(context: typer.Context, session: _Session, iteration: _Iteration = None
         if as_json:
             _lines(rows.log_row(entry) for entry in entries)
         else:
-            _print(render.logs(entries))
+            render.show(render.logs(entries), sys.stdout)
 
     _look(context, work)
 
@@ -134,7 +134,7 @@ def journal(context: typer.Context, session: _Session, as_json: _Json = False) -
         if as_json:
             _lines(rows.journal_row(item) for item in recorded)
         else:
-            _print(render.journal(recorded))
+            render.show(render.journal(recorded), sys.stdout)
 
     _look(context, work)
 
@@ -194,13 +194,3 @@ def _iteration(asked: str | None, head: SessionHead) -> int | None:
 def _lines(items: Iterable[Mapping[str, Any]]) -> None:
     for item in items:
         sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
-
-
-def _print(renderable: Any) -> None:
-    """Shows a table: as wide as the terminal, or, where stdout is none, as wide as it needs to be."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200, no_color=True)
-    console.print(renderable)

@@ -1,7 +1,7 @@
 """The command line's front door and its one error boundary.
 
 Three kinds of failure end here: your mistake or your environment's (an error of `netra_loop.errors`: message, hint, its
-exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl-C. Only Typer is imported up here, since
+exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl-C. Only Typer is imported here, since
 `--help`, `--version` and shell completion must feel instant; each command imports what it needs.
 """
 

@@ -139,14 +139,29 @@ def _drive(
     async def main() -> State:
         journal = open_journal(settings, near if isinstance(near, Path) else None)
         observer = _observer(plain=plain or settings.ci or not sys.stdout.isatty(), verbose=verbose)
+        session = Session(settings, journal, observer)
         try:
-            return await work(journal, Session(settings, journal, observer))
+            return await work(journal, session)
         finally:
+            if session.id is not None:
+                await _sum_up(journal, session.id, observer)
             observer.close()
             await journal.close()
 
     state = asyncio.run(main())
     raise typer.Exit(state.exit_code or 0)
+
+
+async def _sum_up(journal: Journal, session: str, observer: Observer) -> None:
+    """The last word on the session, also where an error ends it; where the store itself failed there is none."""
+    from netra_loop.cli.view import view_of
+    from netra_loop.errors import StoreError
+
+    try:
+        head = await journal.find(session)
+        observer.summary(await view_of(journal, head), await journal.findings(session))
+    except StoreError:
+        return  # the store's own error is on its way to the user
 
 
 def _observer(*, plain: bool, verbose: bool) -> Observer:

@@ -1,8 +1,8 @@
 """The facts a journal holds: frozen, past tense, and able to write themselves out.
 
 An event is stored as `{seq, at, iteration, phase, attempt, event, outcome, detail}` (contract, "JSON"). `detail` holds
-the fields beyond those; reading it back gives an equal event. `EVENTS` is the explicit table of all kinds; a kind that is
-not in it comes from a newer netra-loop and is refused by `from_row`.
+the fields beyond those; reading it back gives an equal event. `EVENTS` is the explicit table of all kinds; one that is not
+in it comes from a newer netra-loop and is refused by `from_row`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PhaseStarted(Event):
 class PhaseRecovered(Event):
     """An intent without outcome was found after a crash and is being reconciled.
 
-    `progress` counts what the iteration has stored so far: a recovery that follows one with the same number got nowhere.
+    `progress` counts what the iteration has stored so far: one that follows another with the same number got nowhere.
     """
 
     kind: ClassVar[str] = "phase_recovered"
@@ -173,7 +173,7 @@ class GoalJudged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Noted(Event):
-    """Something a person should know of later: a worker fell back to spawn, a loop file changed, a process was ended."""
+    """Something a person should know of later: workers are spawned, a loop file changed, a process was ended."""
 
     kind: ClassVar[str] = "noted"
     text: str

@@ -1,7 +1,7 @@
 """What comes next. `decide(spec, state)` is a pure function from a loop and a state to one command.
 
-The transitions a loop file does not spell out are in one table, `DEFAULTS`; `NEXT` there means the phase that follows in
-the file, and `done` after the last. Coming back to the first phase starts the next iteration.
+The transitions a loop file does not spell out are in one table, `DEFAULTS`; `NEXT` there means the phase that follows
+in the file, and `done` after the last. Coming back to the first phase starts the next iteration.
 """
 
 from __future__ import annotations

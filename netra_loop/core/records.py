@@ -223,8 +223,8 @@ class Result:
 class LogEntry:
     """One entry of Cloud Logging, as the contract's `logs` shows it. `log`: stdout, stderr, requests or system.
 
-    `payload` is the JSON payload where there was one; `request` the httpRequest of a request-log entry (`method`, `url`,
-    `status`, `latency_s`). `tests` are the ids this entry was joined to.
+    `payload` is the JSON payload where there was one; `request` the httpRequest of a request-log entry (`method`,
+    `url`, `status`, `latency_s`). `tests` are the ids this entry was joined to.
     """
 
     timestamp: datetime
@@ -287,7 +287,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class TierVerdict:
-    """A tier held against its threshold. Rates are fractions of `selected`; a tier of nothing has rate 0 and is unmet."""
+    """A tier held against its threshold. Rates are fractions of `selected`; a tier of nothing has rate 0, unmet."""
 
     name: str
     selected: int

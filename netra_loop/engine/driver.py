@@ -1,7 +1,7 @@
 """Drives a session: fold the journal, decide, append the intent, let the phase act, append the outcome.
 
-A crash can only fall between two appends. Before an intent: nothing happened. After it: the phase's `reconcile` finds out.
-After an outcome: the next process decides the same as this one would have.
+A crash can only fall between two appends. Before an intent: nothing happened. After it: the phase's `reconcile` finds
+out. After an outcome: the next process decides the same as this one would have.
 """
 
 from __future__ import annotations

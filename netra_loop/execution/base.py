@@ -96,7 +96,7 @@ class Runner(Protocol):
     """Something that collects and runs tests."""
 
     async def collect(self) -> Collection:
-        """What there is to run. Called once, before `run`."""
+        """What there is to run, asked before `run`. Asked again it answers the same at once."""
         ...
 
     def run(self, plan: Sequence[Planned]) -> AsyncIterator[RunEvent]:

@@ -1,7 +1,7 @@
 """What a phase is: something that acts once its intent is stored, and that can say, after a crash, how far it got.
 
-A crash can only fall between two appends. What it leaves is an intent without an outcome, and `reconcile` is each phase's
-answer to that: probe and adopt (deploy), go on with what is missing (execute, collect-logs), or do it again (select,
+A crash can only fall between two appends. What it leaves is an intent without an outcome, and `reconcile` is each
+phase's answer to that: probe and adopt (deploy), go on with what is missing (execute, collect-logs), or do it again (select,
 record). Neither `run` nor `reconcile` may assume that its predecessor ended in an orderly way.
 """
 
@@ -27,8 +27,8 @@ from netra_loop.report.observer import Observer
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """The outcome of a phase. `batch` is committed in the same transaction as the outcome; `facts` are small JSON values
-    for the state and the journal's reader. `again`: the goal holds but has to hold once more, so start over."""
+    """The outcome of a phase. `batch` is committed in the same transaction as the outcome; `facts` are small JSON
+    values for the state and the journal's reader. `again`: the goal holds but has to hold once more, so start over."""
 
     outcome: str
     summary: str

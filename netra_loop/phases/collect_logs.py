@@ -34,7 +34,7 @@ class CollectLogs:
     crash reading begins again a little before where it stood."""
 
     async def run(self, context: PhaseContext) -> PhaseResult:
-        """See `Phase.run`. Logs that never became complete are no failure of the phase: `record` judges what it means."""
+        """See `Phase.run`. Logs that never became complete are no failure here: `record` judges what it means."""
         cloud = await context.tools.cloud()
         revisions = await self._revisions(context)
         if cloud is None or not revisions:

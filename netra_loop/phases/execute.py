@@ -87,6 +87,8 @@ class Execute:
         results = dict(done)
         if todo or _failures(results):
             found, _ = await runners(context)
+            if found.pool is not None:
+                await found.pool.collect()  # a resumed session's pool has not yet; any other answers at once
             bench = _Bench(
                 context,
                 {item.id: item.tier for item in selection},

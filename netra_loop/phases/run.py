@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from netra_loop.clock import Elapsed, within
-from netra_loop.core.brief import brief_json, brief_markdown
 from netra_loop.core import template
+from netra_loop.core.brief import brief_json, brief_markdown
 from netra_loop.errors import UsageError
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.testbed import environment

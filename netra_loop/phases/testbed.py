@@ -113,7 +113,7 @@ def interpreter(spec: LoopSpec, scope: Scope) -> Path:
             return Path(found)
     raise UsageError(
         f"the tests' interpreter {named!r} was not found",
-        hint=f"mend tests.python in {spec.path.name}, or make the environment: python -m venv … && … pip install pytest",
+        hint=f"mend tests.python in {spec.path.name}, or make it: python -m venv … && … pip install pytest",
     )
 
 

@@ -43,8 +43,8 @@ def test_killed_at_any_moment_the_golden_path_goes_on_where_it_stood(demo, momen
     assert [row["id"] for row in rows if row["id"] in finished_before] == [
         row["id"] for row in rows if (row["id"], row["attempt"]) in before
     ]
-    revisions = [row["detail"]["revision"] for row in demo.json("journal", "latest") if row["event"] == "revision_ready"]
-    assert set(revisions) == {status["revisions"]["backend"]}
+    ready = [row["detail"] for row in demo.json("journal", "latest") if row["event"] == "revision_ready"]
+    assert {detail["revision"] for detail in ready} == {status["revisions"]["backend"]}
     assert demo.wait_for_nobody() == []
 
 

@@ -1,7 +1,7 @@
 """Die before and after every single append of a whole session, resume, and come to the same end.
 
-The phases are the real ones; cloud, runner and journal are the shipped fakes. The fake cloud and the fake runner stand for
-the world: what was deployed or run there outlives whoever did it, and is counted.
+The phases are the real ones; cloud, runner and journal are the shipped fakes. The fake cloud and the fake runner stand
+for the world: what was deployed or run there outlives whoever did it, and is counted.
 """
 
 from __future__ import annotations
