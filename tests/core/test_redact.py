@@ -87,9 +87,34 @@ def test_innocent_text_stays_the_very_same(text: str):
 
 
 words = st.sampled_from(
-    ["secret-one", "[redacted]", "[redac", "ted]", "TOKEN=", "token", "://", "@", "eyJ", "abcdefgh.ijklmnop", "Bearer ", "1",
-     '"', "'", "\\", "\n", " ", ":", "=", "password", "Cookie:", "AKIA", "ABCDEFGHIJKLMNOP", "xx[redacted]", "-----BEGIN PRIVATE KEY-----"]
-)  # fmt: skip
+    [
+        "secret-one",
+        "[redacted]",
+        "[redac",
+        "ted]",
+        "TOKEN=",
+        "token",
+        "://",
+        "@",
+        "eyJ",
+        "abcdefgh.ijklmnop",
+        "Bearer ",
+        "1",
+        '"',
+        "'",
+        "\\",
+        "\n",
+        " ",
+        ":",
+        "=",
+        "password",
+        "Cookie:",
+        "AKIA",
+        "ABCDEFGHIJKLMNOP",
+        "xx[redacted]",
+        "-----BEGIN PRIVATE KEY-----",
+    ]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -143,8 +168,15 @@ def test_its_own_text_tells_no_secret():
 
 @pytest.mark.parametrize(
     "hostile",
-    ["eyJ" * 30_000, "token" * 20_000, "a-" * 50_000 + "token", "\\" * 100_000 + "token", "://" * 30_000 + "@", '"token' * 15_000],
-)  # fmt: skip
+    [
+        "eyJ" * 30_000,
+        "token" * 20_000,
+        "a-" * 50_000 + "token",
+        "\\" * 100_000 + "token",
+        "://" * 30_000 + "@",
+        '"token' * 15_000,
+    ],
+)
 def test_a_hostile_text_costs_no_more_than_its_length(hostile: str):
     began = time.process_time()
     redactor.text(hostile)

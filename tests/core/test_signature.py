@@ -37,7 +37,7 @@ FAULTS = [
 
 
 def filled(template: str, seed: int) -> str:
-    rng = random.Random(seed)  # noqa: S311 - variants, not secrets
+    rng = random.Random(seed)
     digits = "".join(rng.choices(string.digits, k=rng.randint(1, 7)))
     return template.format(
         seconds=f"{rng.uniform(0, 200):.2f}",
