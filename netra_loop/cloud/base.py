@@ -21,8 +21,8 @@ LABEL_ITERATION = "netra-loop-iteration"
 
 @dataclass(frozen=True)
 class DeployRequest:
-    """One intent to deploy one service. Repeating it with the same session, iteration and service must not make a second
-    revision: the implementation looks for the labels first. `command` is what the embedded cloud starts in `source`
+    """One intent to deploy one service. Repeating it with the same session, iteration and service must not make a
+    second revision: the implementation looks for the labels first. `command` is what the embedded cloud starts in `source`
     (absolute path); `probe_*` describe the startup probe, `probe_path` None meaning a TCP probe on the port."""
 
     service: str
@@ -58,8 +58,10 @@ class Deployed:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Entries of these revisions (short names) from `since` on. `cursor` is a page token to go on from, None for the
-    first page; `page_size` at most 1000."""
+    """Entries of these revisions (short names) from `since` on, `page_size` at most 1000 at a time.
+
+    `severity` leaves out what is below it, but never anything of the request log. None: no such bound.
+    """
 
     revisions: tuple[str, ...]
     since: datetime

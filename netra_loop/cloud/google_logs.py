@@ -40,7 +40,8 @@ def filter_of(query: LogQuery) -> str:
     if query.until is not None:
         parts.append(f'timestamp<"{rfc3339(query.until)}"')
     if query.severity is not None:
-        parts.append(f"severity>={query.severity}")
+        # The request log is read whatever its severity: it says who answered a test, and when the logs are complete.
+        parts.append(f'(severity>={query.severity} OR log_id("{_PREFIX}requests"))')
     parts.append("(" + " OR ".join(f'log_id("{_PREFIX}{log}")' for log in LOGS) + ")")
     return " AND ".join(parts)
 

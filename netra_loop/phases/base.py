@@ -1,8 +1,8 @@
 """What a phase is: something that acts once its intent is stored, and that can say, after a crash, how far it got.
 
 A crash can only fall between two appends. What it leaves is an intent without an outcome, and `reconcile` is each
-phase's answer to that: probe and adopt (deploy), go on with what is missing (execute, collect-logs), or do it again (select,
-record). Neither `run` nor `reconcile` may assume that its predecessor ended in an orderly way.
+phase's answer to that: probe and adopt (deploy), go on with what is missing (execute, collect-logs), or do it again
+(select, record). Neither `run` nor `reconcile` may assume that its predecessor ended in an orderly way.
 """
 
 from __future__ import annotations
