@@ -85,11 +85,7 @@ def _is_fixed(one: Finding, final: Mapping[str, Result], logs_read: bool) -> boo
         return False  # it never stood in the way, and one good run does not mend it
     if one.symptom is Symptom.SERVER_ERROR:
         return logs_read and bool(final)
-    if one.symptom is Symptom.EXCEPTION and one.tests and not any("::" in test for test in one.tests):
-        return any(
-            test.startswith(f"{path}::") for path in one.tests for test in final
-        )  # a file that is collected again
-    if not one.tests:
+    if not any("::" in test for test in one.tests):  # about a file or the log: every collection looks at all of them
         return bool(final)
     return all(test in final and _passed(final[test]) for test in one.tests)
 

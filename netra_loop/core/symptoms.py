@@ -20,7 +20,7 @@ from netra_loop.core.stages import furthest
 
 _NORMAL_CLOSES = frozenset({None, 1000, 1001, 1005})
 _AUTH_CLOSES = frozenset({4001, 4003, 4401, 4403})
-_TAIL = 4000  # characters at the end of a traceback, where the error itself stands
+_TAIL = 1500  # characters at the end of a traceback, where the error itself stands
 
 _CLOSED = re.compile(
     r"ConnectionClosed(?:Error|OK)?\b|\breceived 1\d{3} \(|no close frame received|WebSocket (?:was )?closed|"

@@ -41,7 +41,8 @@ def collection_failures(facts: Facts) -> list[Finding]:
         told = (
             lines[-1] if lines else next((line.strip() for line in error.text.splitlines() if line.strip()), "unknown")
         )
-        title = f"{error.id} cannot be collected: {told[:160]}"
+        what = error.id if "." in error.id else "nothing"
+        title = f"{what} can{'not' if what == error.id else ''} be collected: {told[:160]}"
         whys = (f"pytest could not collect {error.id}", told)
         words = f"collection of {error.id}: {told}"
         found.append(plain(facts, Symptom.EXCEPTION, Cause.TEST, words, title, tests=(error.id,), whys=whys))

@@ -203,6 +203,14 @@ def test_a_file_that_cannot_be_collected_is_a_finding_about_the_tests():
     assert finding.title.endswith("ModuleNotFoundError: No module named 'x'")
 
 
+def test_a_collection_error_is_fixed_once_it_is_gone(make):
+    story = Story()
+    broken = CollectionError("tests/conftest.py", "E   ImportError: no x")
+    assert story.goes_on([passing(make)], collection_errors=[broken]) == [NEW]
+    assert story.goes_on([passing(make)], collection_errors=[broken]) == [PERSISTING]
+    assert story.goes_on([passing(make)]) == [FIXED]
+
+
 def test_a_selected_test_without_a_result_is_a_finding(make):
     result = make.result(outcome=PASSED)
     selected = [Selected(result.id, "P1", 0, ""), Selected("t.py::lost", "P1", 1, "")]
