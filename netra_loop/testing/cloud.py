@@ -111,5 +111,9 @@ def _answers(entry: LogEntry, query: LogQuery) -> bool:
         entry.revision in query.revisions
         and entry.timestamp >= query.since
         and (query.until is None or entry.timestamp < query.until)
-        and (query.severity is None or _SEVERITIES.index(entry.severity) >= _SEVERITIES.index(query.severity))
+        and (
+            query.severity is None
+            or entry.log == "requests"  # read whatever its severity: the marked request is among it
+            or _SEVERITIES.index(entry.severity) >= _SEVERITIES.index(query.severity)
+        )
     )
