@@ -17,6 +17,7 @@ S = "golden-1"
 
 APPENDS_FOR_EVER = """
 import asyncio, itertools, sys
+from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
 from netra_loop.journal.store import open_store
 from netra_loop.testing.rows import result
