@@ -25,9 +25,10 @@ class Settings:
         Where no folder holds `loops/`, the nearest existing `.netra-loop/` upwards, else one in the start itself.
         """
         origin = (start or self.cwd).resolve()
-        for folder in (origin, *origin.parents):
-            if (folder / "loops").is_dir() or (folder / STATE_FOLDER).is_dir():
-                return folder / STATE_FOLDER
+        for landmark in ("loops", STATE_FOLDER):
+            for folder in (origin, *origin.parents):
+                if (folder / landmark).is_dir():
+                    return folder / STATE_FOLDER
         return origin / STATE_FOLDER
 
 

@@ -14,6 +14,7 @@ import httpx
 
 from netra_loop.clock import Clock
 from netra_loop.cloud.base import Cloud
+from netra_loop.core import template
 from netra_loop.core.events import AuthTried, Event
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import JourneySpec, LoopSpec
@@ -43,7 +44,7 @@ class SessionTools:
         self._environment = spec.environments[environment]
         self._state_dir = settings.state_dir(spec.base_dir)
         self._clock = clock
-        self._secrets = _known_secrets(spec, settings.environ)
+        self._secrets = _known_secrets(spec, Scope(spec, environment, session, 0, settings.environ))
         self.redactor = Redactor(self._secrets)
         self._lock = asyncio.Lock()
         self._embedded: EmbeddedCloud | None = None
@@ -134,8 +135,9 @@ class SessionTools:
         headers = {"traceparent": f"00-{trace_id}-{trace_id[:16]}-01", "user-agent": f"netra-loop ({self._session})"}
         try:
             async with httpx.AsyncClient(timeout=_MARK_TIMEOUT_S) as client:
-                return (await client.get(url, headers=headers)).status_code
-        except httpx.TransportError:
+                async with asyncio.timeout(_MARK_TIMEOUT_S), client.stream("GET", url, headers=headers) as answer:
+                    return answer.status_code  # its body may be endless, and says nothing that is needed
+        except (httpx.TransportError, TimeoutError):
             return None  # told by the logs never becoming complete
 
     async def close(self) -> None:
@@ -150,23 +152,33 @@ class SessionTools:
         self._embedded = self._cloud = self._pool = None
 
 
-def _known_secrets(spec: LoopSpec, environ: Mapping[str, str]) -> list[str]:
+def _known_secrets(spec: LoopSpec, scope: Scope) -> list[str]:
     """Values that must not be stored: those of variables whose name says so, wherever the loop gets them from."""
-    named = {**environ, **spec.vars}
-    for service in spec.services.values():
-        named |= service.env
-    if spec.tests is not None:
-        named |= spec.tests.env
-    found = [value for name, value in named.items() if _SECRET_NAME.search(name)]
+    places = [spec.vars, *(service.env for service in spec.services.values()), spec.tests.env if spec.tests else {}]
+    found = [text for place in places for name, text in place.items() if _SECRET_NAME.search(name)]
     for way in spec.auth:
         found += [way.jwt.secret] if way.jwt else []
         found += [way.bypass.key] if way.bypass else []
-    return [value for text in found if (value := _plain(text, environ))]
+    values = [value for name, value in scope.environ.items() if _SECRET_NAME.search(name)]
+    return [value for value in (*values, *(_known_now(text, scope) for text in found)) if value]
 
 
-def _plain(text: str, environ: Mapping[str, str]) -> str:
-    """A template's value as far as the environment alone tells it: `${env.X}` and its default."""
-    return re.sub(r"\$\{env\.(\w+)(?::-([^}]*))?\}", lambda match: environ.get(match[1], match[2] or ""), text)
+def _known_now(text: str, scope: Scope) -> str:
+    """What `text` will be filled in with, where the environment and the loop's variables tell it; else empty, and
+    whatever uses it says what is missing."""
+    for reference in template.parse(text).references:
+        if not reference.name.startswith(("env.", "vars.")):
+            return ""
+        if reference.default is None and not _is_set(reference.name, scope):
+            return ""
+    return scope.text(text)
+
+
+def _is_set(name: str, scope: Scope) -> bool:
+    root, _, rest = name.partition(".")
+    if root == "env":
+        return rest in scope.environ
+    return rest in scope.spec.vars and bool(_known_now(scope.spec.vars[rest], scope))
 
 
 async def git_facts(folder: Path) -> Mapping[str, str]:

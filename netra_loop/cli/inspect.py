@@ -186,7 +186,7 @@ def _iteration(asked: str | None, head: SessionHead) -> int | None:
         return max(head.iteration, 1)
     if asked == "all":
         return None
-    if not asked.isdigit() or int(asked) < 1:
+    if not asked.isdecimal() or int(asked) < 1:
         raise UsageError(f"--iteration {asked!r} is neither a number from 1 nor 'all'", hint="--iteration all")
     return int(asked)
 

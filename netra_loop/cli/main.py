@@ -100,7 +100,7 @@ def _store_first(arguments: list[str]) -> list[str]:
 
 
 def _tell(error: NetraLoopError) -> None:
-    name = "" if error.exit_code == 75 else "error: "  # noqa: PLR2004 - a pause is no error
+    name = "" if error.exit_code == 75 else "error: "
     sys.stderr.write(f"{name}{error}\n")
     if error.hint:
         sys.stderr.write(f"{error.hint}\n")

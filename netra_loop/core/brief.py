@@ -12,21 +12,26 @@ _TAIL = 2_000  # characters of a traceback: its end names the failure
 
 
 def brief_json(session: str, iteration: int, findings: Sequence[Finding], results: Sequence[Result]) -> dict[str, Any]:
-    """The brief as plain JSON values. Findings only the environment or a deploy can mend are counted, not listed."""
-    latest = {result.id: result for result in results}
+    """The brief as plain JSON values. Findings only the environment or a deploy can mend are counted, not listed.
+
+    `results` are all attempts in order; of each test the last failed one speaks."""
+    telling: dict[str, Result] = {}
+    for result in results:
+        if result.outcome.is_failure or result.id not in telling:
+            telling[result.id] = result
     open_ones = [finding for finding in findings if finding.state is not FindingState.FIXED]
     listed = [finding for finding in open_ones if finding.cause in _FOR_FIXERS]
     return {
         "session": session,
         "iteration": iteration,
-        "findings": [_finding(finding, latest) for finding in listed],
+        "findings": [_finding(finding, telling) for finding in listed],
         "left_to_others": len(open_ones) - len(listed),
     }
 
 
-def _finding(finding: Finding, latest: dict[str, Result]) -> dict[str, Any]:
+def _finding(finding: Finding, telling: dict[str, Result]) -> dict[str, Any]:
     cause = finding.root_cause
-    tests = [latest[test] for test in finding.tests if test in latest]
+    tests = [telling[test] for test in finding.tests if test in telling]
     return {
         "id": finding.id,
         "state": finding.state.value,

@@ -78,7 +78,19 @@ class Driver:
         await self.append(Batch(events=(resumed,)))
 
     async def append(self, batch: Batch) -> None:
-        """Commits `batch` and folds its events. One at a time; what it returns from is durable."""
+        """Commits `batch` and folds its events. One at a time; what it returns from is durable.
+
+        Cancelling waits for the commit, and folds it: what the journal holds and what we know may never differ.
+        """
+        commit = asyncio.create_task(self._commit(batch))
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await asyncio.wait({commit})
+            commit.result()
+            raise
+
+    async def _commit(self, batch: Batch) -> None:
         async with self._appending:
             head = self._head(batch)
             self._took_in(await self._journal.append(self.session, batch, head))

@@ -57,6 +57,6 @@ def kill_everything() -> None:
     for child in psutil.Process().children(recursive=True):
         try:
             child.kill()
-        except psutil.NoSuchProcess:
+        except psutil.Error:  # gone meanwhile, or not ours to end
             continue
     os._exit(130)

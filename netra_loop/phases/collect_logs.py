@@ -46,7 +46,8 @@ class CollectLogs:
         since = (context.state().iteration_started_at or context.clock.now()) - _EARLY
         give_up = context.clock.monotonic() + settle_s
         waiting = {mark.trace_id for mark in marks}
-        seen: set[tuple[str, datetime, str]] = set()
+        stored = await context.journal.entries(context.session, context.iteration)
+        seen = {_key(entry) for entry in stored}  # read by an earlier attempt, and not to be counted twice
         while True:
             newest = await self._sweep(context, cloud, LogQuery(revisions, since, severity=severity), seen, waiting)
             if (marks and not waiting) or context.clock.monotonic() >= give_up:

@@ -30,7 +30,7 @@ class Deploy:
         for service, spec in context.spec.services.items():
             answer = await self._deploy(context, cloud, service, spec)
             if isinstance(answer, Failed):
-                return _failed(answer)
+                return _failed(context.redactor.deep(answer))
             if answer.adopted:
                 await context.event(Adopted(what="revision", name=answer.revision.name))
             await context.event(revision_ready(answer.revision))
@@ -61,8 +61,12 @@ class Deploy:
                 probe_timeout_s=probe.timeout_s,
                 probe_period_s=probe.period_s,
             )
-        context.observer.progress(f"deploying {service}: {shlex.join(request.command)}")
-        return await cloud.deploy(request, context.observer.progress)
+
+        def progress(text: str) -> None:
+            context.observer.progress(context.redactor.text(text))
+
+        progress(f"deploying {service}: {shlex.join(request.command)}")
+        return await cloud.deploy(request, progress)
 
 
 def _failed(answer: Failed) -> PhaseResult:

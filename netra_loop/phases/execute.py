@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -79,34 +79,39 @@ class Execute:
 
     async def _execute(self, context: PhaseContext, since: datetime | None) -> PhaseResult:
         selection = await context.journal.selection(context.session, context.iteration)
-        done = await _finished_since(context, since) if since is not None else {}
+        stored = await _stored_since(context, since) if since is not None else []
+        done = {result.id: result for result in stored}
         context.observer.plan(len(selection))
         for result in done.values():
             context.observer.finished(result)
         todo = [item for item in selection if item.id not in done]
         results = dict(done)
         if todo or _failures(results):
-            found, _ = await runners(context)
+            found, scope = await runners(context)
             if found.pool is not None:
                 await found.pool.collect()  # a resumed session's pool has not yet; any other answers at once
             bench = _Bench(
                 context,
                 {item.id: item.tier for item in selection},
-                environment_hosts(context),
+                environment_hosts(context, scope),
                 first_revision(context),
             )
-            await self._rounds(bench, found, todo, results)
+            failed = Counter(result.id for result in stored if result.outcome.is_failure)
+            await self._rounds(bench, found, todo, results, failed)
         return _summary(selection, results)
 
     async def _rounds(
-        self, bench: _Bench, found: Runners, todo: Sequence[Selected], results: dict[str, Result]
+        self,
+        bench: _Bench,
+        found: Runners,
+        todo: Sequence[Selected],
+        results: dict[str, Result],
+        failed: Counter[str],
     ) -> None:
-        """The first attempt of each, then the retries of what failed, all on the same revision."""
+        """The first attempt of each, then the retries of what failed, all on the same revision. `failed` counts the
+        attempts that an earlier process has already seen fail."""
         context = bench.context
         tries = await _attempts_so_far(context)
-        failed: dict[str, int] = defaultdict(int)
-        for test in _failures(results):
-            failed[test] = 1
         batch: Sequence[str] = [item.id for item in todo]
         retries = context.spec.tests.retries if context.spec.tests else 0
         while True:
@@ -190,10 +195,12 @@ async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str,
     return results
 
 
-async def _finished_since(context: PhaseContext, since: datetime) -> dict[str, Result]:
-    """The latest result of each test that this attempt of the phase has already stored."""
+async def _stored_since(context: PhaseContext, since: datetime) -> list[Result]:
+    """What this attempt of the phase has already stored, each test's attempts in order."""
     stored = await context.journal.results(context.session, context.iteration, bodies=False)
-    return {result.id: result for result in stored if result.started_at >= since}
+    if context.attempt == 1:
+        return stored  # all of the iteration's, whatever a stepped clock says
+    return [result for result in stored if result.started_at >= since]
 
 
 async def _attempts_so_far(context: PhaseContext) -> defaultdict[str, int]:

@@ -12,24 +12,28 @@ from netra_loop.core import template
 from netra_loop.core.brief import brief_json, brief_markdown
 from netra_loop.errors import UsageError
 from netra_loop.phases.base import PhaseContext, PhaseResult
-from netra_loop.phases.testbed import environment
-from netra_loop.processes import die_with_parent, end_tree
+from netra_loop.phases.scope import Scope
+from netra_loop.phases.testbed import session_environment
+from netra_loop.processes import carrying, die_with_parent, end_known, end_tree
 
 _HEAD = _TAIL = 32_768  # bytes of output kept from either end
 _DEFAULT_TIMEOUT_S = 1800.0
 _GRACE_S = 3.0
 _READ_ON_S = 1.0
+_MARK = "NETRA_LOOP_BRIEF"
+_TOKEN = "auth.token"
 
 
 class Run:
-    """Runs the command with the brief at hand. It has no probe, so after a crash it is run again; what an earlier
-    process left running was ended with it."""
+    """Runs the command with the brief at hand. It has no probe, so after a crash it is run again, once what an earlier
+    process may have left running is ended. All it starts carries `NETRA_LOOP_BRIEF`, by which it is known."""
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. Exit code 0 is `ok`, anything else, or the time-out, `failed`."""
         timeout_s = float(context.phase.with_.get("timeout_s", _DEFAULT_TIMEOUT_S))
         command = await self._command(context)
         environ = await self._environment(context)
+        await _end_leftovers(environ)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -54,7 +58,8 @@ class Run:
             code = None
         finally:
             await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
-            # A process that left the tree may hold the pipe open for ever: its end is not waited for.
+            await asyncio.shield(_end_leftovers(environ))
+            # Whoever shed even its environment may hold the pipe open for ever: its end is not waited for.
             await asyncio.wait({reader}, timeout=_READ_ON_S)
             reader.cancel()
         text = context.redactor.text(kept.text())
@@ -68,18 +73,25 @@ class Run:
     async def _command(self, context: PhaseContext) -> tuple[str, ...]:
         command = context.phase.with_["command"]
         scope = context.scope()
+        words = (command,) if isinstance(command, str) else command
+        if any(_TOKEN in template.parse(word).names for word in words):
+            scope = scope.with_token(await context.tools.token(scope, context.event))
         if isinstance(command, str):
             return ("/bin/sh", "-c", template.render_shell(command, scope.lookup))
         return tuple(scope.text(word) for word in command)
 
     async def _environment(self, context: PhaseContext) -> Mapping[str, str]:
-        """The tests' environment, and where the brief and the notes lie."""
+        """What the session is about, the tests' own variables as far as they are known without a token and before a
+        deploy, and where the brief lies."""
         folder = context.tools.folder / f"{context.iteration}-{context.phase.name}-{context.attempt}"
         folder.mkdir(mode=0o700, exist_ok=True)
         await self._write_brief(context, folder)
+        scope = context.scope()
+        tests = context.spec.tests
         return {
-            **environment(context, context.scope()),
-            "NETRA_LOOP_BRIEF": str(folder / "brief.md"),
+            **session_environment(context, scope),
+            **{name: scope.text(text) for name, text in (tests.env if tests else {}).items() if _known(text, scope)},
+            _MARK: str(folder / "brief.md"),
             "NETRA_LOOP_BRIEF_JSON": str(folder / "brief.json"),
             "NETRA_LOOP_WORKSPACE": str(context.spec.root_dir),
             "NETRA_LOOP_ATTEMPT": str(context.attempt),
@@ -87,10 +99,30 @@ class Run:
 
     async def _write_brief(self, context: PhaseContext, folder: Path) -> None:
         findings = await context.journal.findings(context.session)
-        results = await context.journal.results(context.session, context.iteration)
+        iteration = max((finding.last_iteration for finding in findings), default=context.iteration)
+        results = await context.journal.results(context.session, iteration)
         brief = brief_json(context.session, context.iteration, findings, results)
         (folder / "brief.json").write_text(json.dumps(brief, indent=2, ensure_ascii=False), encoding="utf-8")
         (folder / "brief.md").write_text(brief_markdown(brief), encoding="utf-8")
+
+
+async def _end_leftovers(environ: Mapping[str, str]) -> None:
+    """Ends whatever of this very run of the command still lives, wherever it put itself."""
+    for stray in carrying(_MARK, environ[_MARK]):
+        await end_known(stray, term_grace_s=0)
+
+
+def _known(text: str, scope: Scope) -> bool:
+    """Whether a variable of the tests can be filled in now."""
+    for name in template.parse(text).names:
+        root, _, rest = name.partition(".")
+        if name == _TOKEN:
+            return False
+        if root == "services":
+            service, _, part = rest.rpartition(".")
+            if service not in scope.revisions and (part == "revision" or scope.service_url(service) is None):
+                return False
+    return True
 
 
 class _Kept:
@@ -110,7 +142,11 @@ class _Kept:
             del self._tail[:-_TAIL]
 
     def text(self) -> str:
-        """What was kept; bytes that are no UTF-8 are shown escaped."""
-        left_out = self._total - len(self._head) - len(self._tail)
-        middle = f"\n… {left_out} bytes left out …\n".encode() if left_out else b""
-        return bytes(self._head + middle + self._tail).decode("utf-8", "backslashreplace")
+        """What was kept; bytes that are no UTF-8 are shown escaped. The lines that the gap cut are left out with it:
+        half a secret would not be known for one."""
+        head, tail, middle = bytes(self._head), bytes(self._tail), b""
+        if self._total > len(head) + len(tail):
+            head = head[: head.rfind(b"\n") + 1] or head
+            tail = tail[tail.find(b"\n") + 1 :] or tail
+            middle = f"… {self._total - len(head) - len(tail)} bytes left out …\n".encode()
+        return (head + middle + tail).decode("utf-8", "backslashreplace")

@@ -84,8 +84,8 @@ class Scope:
     def _environment(self, rest: str) -> str | None:
         if rest == "name":
             return self.environment
-        value = getattr(self.spec_environment(), rest, None)
-        return value if isinstance(value, str) and rest != "name" else None
+        value = self.spec_environment().model_dump().get(rest)
+        return self.text(value) if isinstance(value, str) else None
 
     def _service(self, rest: str) -> str | None:
         service, _, what = rest.rpartition(".")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
 
 from netra_loop.core.events import Noted, TestsSelected
 from netra_loop.core.goal import final_results
@@ -65,14 +65,19 @@ async def _collect(found: Runners) -> Collection:
 
 
 async def _failed_before(context: PhaseContext) -> frozenset[str]:
-    """The tests whose last attempt failed in the iteration before, or, in the first, in the loop's session before."""
-    if context.iteration > 1:
-        return _failed(await context.journal.results(context.session, context.iteration - 1, bodies=False))
-    for head in await context.journal.sessions():
-        if head.loop == context.spec.name and head.id != context.session and head.iteration:
-            return _failed(await context.journal.results(head.id, head.iteration, bodies=False))
+    """The tests whose last attempt failed in the newest iteration before this one that ran any: of this session, else
+    of an earlier session of the loop."""
+    async for results in _runs_before(context):
+        if results:
+            return frozenset(test for test, result in final_results(results).items() if result.outcome.is_failure)
     return frozenset()
 
 
-def _failed(results: Iterable[Result]) -> frozenset[str]:
-    return frozenset(test for test, result in final_results(results).items() if result.outcome.is_failure)
+async def _runs_before(context: PhaseContext) -> AsyncIterator[list[Result]]:
+    """The results of earlier iterations, the newest first."""
+    for iteration in range(context.iteration - 1, 0, -1):
+        yield await context.journal.results(context.session, iteration, bodies=False)
+    for head in await context.journal.sessions():
+        if head.loop == context.spec.name and head.id != context.session:
+            for iteration in range(head.iteration, 0, -1):
+                yield await context.journal.results(head.id, iteration, bodies=False)

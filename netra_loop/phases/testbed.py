@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from netra_loop.core import template
 from netra_loop.core.records import JOURNEY_PREFIX
 from netra_loop.core.spec import LoopSpec
 from netra_loop.errors import UsageError
@@ -18,6 +19,15 @@ from netra_loop.phases.scope import Scope, websocket_url
 from netra_loop.phases.serving import ensure_serving
 
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_GIVEN_ELSEWHERE = frozenset(
+    f"NETRA_LOOP_{name}"
+    for name in (
+        *("SESSION", "ITERATION", "ENV", "REVISION", "URL", "WS_URL", "TOKEN"),
+        *("BRIEF", "BRIEF_JSON", "WORKSPACE", "ATTEMPT", "NOTE", "CLAIM"),
+    )
+)
+
+Host = tuple[str, int | None]
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,16 @@ def pool_options(context: PhaseContext, scope: Scope) -> PoolOptions:
 
 def environment(context: PhaseContext, scope: Scope) -> Mapping[str, str]:
     """The whole environment of the tests' processes (contract, "What a test is given")."""
+    tests = context.spec.tests
+    own = {} if tests is None else {name: scope.text(value) for name, value in tests.env.items()}
+    return {**session_environment(context, scope), **own}
+
+
+def session_environment(context: PhaseContext, scope: Scope) -> dict[str, str]:
+    """Our own environment, and what a process may know of the session it runs in."""
     spec = context.spec
-    given = dict(context.tools.environ)
+    # netra-loop may itself run inside another one's test, whose variables say nothing about this session
+    given = {name: value for name, value in context.tools.environ.items() if name not in _GIVEN_ELSEWHERE}
     given |= {
         "NETRA_LOOP_SESSION": context.session,
         "NETRA_LOOP_ITERATION": str(context.iteration),
@@ -83,8 +101,6 @@ def environment(context: PhaseContext, scope: Scope) -> Mapping[str, str]:
         given["NETRA_LOOP_REVISION"] = revision
     if scope.token is not None:
         given["NETRA_LOOP_TOKEN"] = scope.token
-    if spec.tests is not None:
-        given |= {name: scope.text(value) for name, value in spec.tests.env.items()}
     return given
 
 
@@ -126,22 +142,48 @@ def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
     return f"{shown}{separator}{node}"
 
 
-def environment_hosts(context: PhaseContext) -> tuple[tuple[str, int | None], ...]:
+def environment_hosts(context: PhaseContext, scope: Scope) -> tuple[Host, ...]:
     """The hosts (with their port, None: any) that belong to the environment under test: the services' own, those the
     loop file lists, and, for a loop without services, those its own URLs name."""
-    scope = context.scope()
-    urls = [scope.service_url(service) for service in context.spec.services]
-    if not context.spec.services and context.spec.tests is not None:
-        urls += [scope.text(value) for value in context.spec.tests.env.values() if "://" in value or "${" in value]
-    hosts = [parts for url in urls if url for parts in _host_of(url)]
-    for listed in context.environment.hosts:
-        host, _, port = scope.text(listed).partition(":")
-        hosts.append((host, int(port) if port.isdigit() else None))
+    spec = context.spec
+    urls = [scope.service_url(service) for service in spec.services] if spec.services else _own_urls(spec, scope)
+    hosts = [host for url in urls if url for host in _host_of(url)]
+    hosts += [_listed_host(scope.text(listed), spec) for listed in context.environment.hosts]
     return tuple(dict.fromkeys(hosts))
 
 
-def _host_of(url: str) -> list[tuple[str, int | None]]:
-    parts = urlsplit(url)
-    if parts.hostname is None or parts.scheme not in _DEFAULT_PORTS:
+def _own_urls(spec: LoopSpec, scope: Scope) -> list[str]:
+    """What may be a URL in the loop file: the tests' variables, and where journeys go, as far as that is known before
+    one runs."""
+    texts = list(spec.tests.env.values()) if spec.tests is not None else []
+    for journey in spec.journeys.values():
+        texts += [step.connect.url for step in journey.steps if step.connect is not None]
+        texts += [step.request.url for step in journey.steps if step.request is not None]
+    return [
+        scope.text(text) for text in texts if not any(name.startswith("saved.") for name in template.parse(text).names)
+    ]
+
+
+def _listed_host(listed: str, spec: LoopSpec) -> Host:
+    """`host`, `host:port`, `[v6]:port` or a URL of it."""
+    try:
+        parts = urlsplit(listed if "://" in listed else f"//{listed}")
+        if parts.hostname is not None:
+            return parts.hostname, parts.port
+    except ValueError:
+        pass  # told below, as what names no host at all
+    raise UsageError(
+        f"{listed!r} names no host, expected one such as auth.example.com or auth.example.com:8443",
+        hint=f"mend the environment's hosts in {spec.path.name}",
+    )
+
+
+def _host_of(url: str) -> list[Host]:
+    """The host of `url`; none where the text is no URL of a kind that tests talk to."""
+    try:
+        parts = urlsplit(url)
+        if parts.hostname is None or parts.scheme not in _DEFAULT_PORTS:
+            return []
+        return [(parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])]
+    except ValueError:
         return []
-    return [(parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])]
