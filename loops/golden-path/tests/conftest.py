@@ -26,6 +26,7 @@ MARKERS = {
 
 
 def pytest_configure(config):
+    os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")  # a backend on this machine is behind no proxy
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
