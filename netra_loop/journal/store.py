@@ -73,8 +73,11 @@ class _Lane:
             self._engine.dispose()
 
 
-async def _settled(future: Future[T]) -> T:
-    """The result of `future`, not returning before it has one or was taken back unstarted, cancelled or not."""
+async def _settled(future: Future[T], *, may_skip: bool = False) -> T:
+    """The result of `future`, not returning before it has one, cancelled or not.
+
+    With `may_skip`, cancelling takes back what the thread has not begun yet.
+    """
     waiting = asyncio.wrap_future(future)
     cancelled: asyncio.CancelledError | None = None
     while not waiting.done():
@@ -82,7 +85,8 @@ async def _settled(future: Future[T]) -> T:
             await asyncio.wait([waiting])
         except asyncio.CancelledError as error:
             cancelled = error
-            future.cancel()  # works only as long as the thread has not begun it
+            if may_skip:
+                future.cancel()
     if cancelled is None:
         return waiting.result()
     failure = None if waiting.cancelled() else waiting.exception()
@@ -244,7 +248,7 @@ class StoredJournal:
 
     async def _write(self, work: Callable[[], T]) -> T:
         self._check_open()
-        return await _settled(self._writer.submit(work))
+        return await _settled(self._writer.submit(work), may_skip=True)
 
     async def _read(self, work: Work[T]) -> T:
         self._check_open()

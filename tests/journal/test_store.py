@@ -324,6 +324,31 @@ class TestCancelling:
                 assert after - before in {0, 2}
                 assert bool(await journal.results(S, test=f"t{turns}")) == (after > before)
 
+    async def test_however_often_it_is_cancelled_ownership_ends(self, open_sqlite: Open):
+        journal = open_sqlite()
+        await filled(journal, texts=0)
+        owns = asyncio.Event()
+
+        async def owner() -> None:
+            async with journal.own(S):
+                owns.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(owner())
+        await owns.wait()
+        big = Batch(results=tuple(result(f"t{n}") for n in range(2000)))
+        busy = asyncio.create_task(journal.create(head("golden-2"), big))  # what giving back has to queue behind
+        await asyncio.sleep(0)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await busy
+        assert await journal.holder(S) is None
+        async with journal.own(S) as epoch:
+            assert epoch == 3
+
 
 def _tmpfs(folder: Path, size: str) -> bool:
     folder.mkdir()
