@@ -67,10 +67,9 @@ def place(cause: RootCause) -> str:
 
 
 def finding(item: Finding) -> str:
-    """One finding with its cause, how many tests it explains, and the root cause's place where that is known."""
-    root = f"; {place(item.root_cause)}" if item.root_cause else ""
+    """One finding: its title already says how many tests it explains and where it comes from."""
     head = f"{item.id} {item.state.value} {item.symptom.value} ({item.cause.value})"
-    return f"{safe_line(head)}: {safe_line(item.title, MESSAGE_MAX)} [{counted(len(item.tests), 'test')}]{root}"
+    return f"{safe_line(head)}: {safe_line(item.title, MESSAGE_MAX)}"
 
 
 def verdict(view: SessionView) -> str:

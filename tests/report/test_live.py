@@ -98,7 +98,7 @@ def test_the_summary_stays(view: SessionView, finding: Finding, clock: Any) -> N
     assert isinstance(console.file, io.StringIO)
     last = console.file.getvalue().rstrip().splitlines()[-1]
     assert last.startswith("unmet: tier P1 is over its threshold (exit 1)")
-    assert "agent_service_core.py:41 in start_agent" in console.file.getvalue()
+    assert "the socket was closed with 1011" in console.file.getvalue()
 
 
 def test_a_terminal_that_hung_up_ends_nothing(view: SessionView, clock: Any) -> None:

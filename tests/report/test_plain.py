@@ -115,8 +115,7 @@ def test_the_summary_ends_with_the_verdict(
         "tests: 31 selected: 25 passed, 6 failed (1 flaky)",
         "",
         "findings:",
-        "  f-12ab new websocket-close (product): the socket was closed with 1011 [2 tests]; "  # noqa: ISC004
-        "agent_service_core.py:41 in start_agent: AttributeError: 'NoneType' …",
+        "  f-12ab new websocket-close (product): the socket was closed with 1011",
         "",
         f"unmet: tier P1 is over its threshold (exit 1); look at it with: netra-loop findings {view.session}",
     ]
