@@ -6,7 +6,7 @@ datetimes named `*_at`, durations float seconds named `*_s`; `None` means not kn
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -310,18 +310,18 @@ class Revision:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one append commits, all of it or nothing. Empty parts are left out.
+    """What one append commits, all of it or nothing.
 
-    Selections and findings name no iteration themselves: it is `selected_iteration` or `findings_iteration`, or, where
+    A selection and findings, where they are not None, are the iteration's whole: what was there before is replaced, also
+    by nothing. Selections and findings name no iteration themselves: it is `selected_iteration` or `findings_iteration`, or, where
     that is 0, the iteration of the batch's first event.
     """
 
     events: tuple[Any, ...] = ()  # core.events.Event; Any keeps records free of a cycle
-    selected: tuple[Selected, ...] = ()
+    selected: tuple[Selected, ...] | None = None
     selected_iteration: int = 0
     started: tuple[AttemptStarted, ...] = ()
     results: tuple[Result, ...] = ()
     entries: tuple[LogEntry, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] | None = None
     findings_iteration: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)

@@ -78,9 +78,10 @@ class Journal(Protocol):
         """Commits the whole batch, and `head` where it is given, in one transaction; durable when it returns.
 
         Answers with the events in their places, exactly as `events` will read them. Rows are upserts, so that the same
-        rows may come again (what was fetched or run twice is there once): by id in a selection and an iteration's
-        findings; by id and attempt for attempts and results; by log, timestamp and insert id for log entries, where the
-        ids of joined tests add up and the entry stays with the iteration that read it first. Events are never upserts.
+        rows may come again (what was fetched or run twice is there once): by id and attempt for attempts and
+        results; by log, timestamp and insert id for log entries, where the ids of joined tests add up and the entry
+        stays with the iteration that read it first. A selection or findings replace the iteration's. Events are never
+        upserts.
 
         Only inside `own(session)`: Defect otherwise, StaleEpoch where another process took the session over meanwhile.
         In both cases, and on every other error, nothing of the batch is written.

@@ -84,11 +84,13 @@ def write_batch(
 
 
 def _write_rows(connection: sa.Connection, session: str, loop: str, batch: Batch) -> None:
-    if batch.selected:
+    if batch.selected is not None:
         iteration = chain.iteration_of(batch, batch.selected_iteration)
+        _forget(connection, t.selection, session, iteration)
         _upsert(connection, t.selection, [codec.selected_to_row(session, iteration, item) for item in batch.selected])
-    if batch.findings:
+    if batch.findings is not None:
         iteration = chain.iteration_of(batch, batch.findings_iteration)
+        _forget(connection, t.findings, session, iteration)
         found = [codec.finding_to_row(session, iteration, place, item) for place, item in enumerate(batch.findings)]
         _upsert(connection, t.findings, found)
     _upsert(connection, t.attempts, [codec.attempt_to_row(session, item) for item in batch.started])
@@ -96,6 +98,10 @@ def _write_rows(connection: sa.Connection, session: str, loop: str, batch: Batch
     _upsert(connection, t.results, results)
     _upsert(connection, t.durations, [{"loop": loop, "id": r["id"], "duration_s": r["duration_s"]} for r in results])
     _upsert(connection, t.entries, _joined(connection, session, batch.entries))
+
+
+def _forget(connection: sa.Connection, table: sa.Table, session: str, iteration: int) -> None:
+    connection.execute(sa.delete(table).where(table.c.session == session, table.c.iteration == iteration))
 
 
 def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]) -> list[Row]:

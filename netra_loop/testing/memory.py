@@ -70,14 +70,18 @@ class MemoryJournal:
         before = stored.events[-1]["hash"] if stored.events else chain.GENESIS
         events = chain.rows_for(session, len(stored.events), before, self._clock.now(), batch.events)
         recorded = tuple(chain.recorded(session, row) for row in events)
-        chosen = chain.iteration_of(batch, batch.selected_iteration) if batch.selected else 0
-        found = chain.iteration_of(batch, batch.findings_iteration) if batch.findings else 0
-        selection = [codec.selected_to_row(session, chosen, item) for item in batch.selected]
+        chosen = chain.iteration_of(batch, batch.selected_iteration) if batch.selected is not None else None
+        found = chain.iteration_of(batch, batch.findings_iteration) if batch.findings is not None else None
+        selection = [codec.selected_to_row(session, chosen or 0, item) for item in batch.selected or ()]
         attempts = [codec.attempt_to_row(session, item) for item in batch.started]
         results = [codec.result_to_row(session, item) for item in batch.results]
         entries = [codec.entry_to_row(session, item) for item in batch.entries]
-        findings = [codec.finding_to_row(session, found, place, item) for place, item in enumerate(batch.findings)]
+        findings = [
+            codec.finding_to_row(session, found or 0, place, item) for place, item in enumerate(batch.findings or ())
+        ]
         stored.events += events
+        stored.selection = {key: row for key, row in stored.selection.items() if key[0] != chosen}
+        stored.findings = {key: row for key, row in stored.findings.items() if key[0] != found}
         stored.selection |= {(row["iteration"], row["id"]): row for row in selection}
         stored.attempts |= {(row["iteration"], row["id"], row["attempt"]): row for row in attempts}
         stored.results |= {(row["iteration"], row["id"], row["attempt"]): row for row in results}
