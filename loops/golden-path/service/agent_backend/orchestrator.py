@@ -66,7 +66,8 @@ class RequestScopedOrchestrator:
         counting = _COUNT.match(user_request)
         if counting and "count_words" in self.agent.tools:
             return [ToolCall("count_words", user_request[counting.end() :].strip())]  # that text may itself say "then"
-        return [self._choose(step.strip()) for step in _NEXT_STEP.split(user_request)]
+        steps = [step.strip() for step in _NEXT_STEP.split(user_request) if step.strip()]
+        return [self._choose(step) for step in steps or [user_request]]
 
     def _choose(self, step: str) -> ToolCall:
         computing = _COMPUTE.match(step)
