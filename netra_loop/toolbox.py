@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _MARK_TIMEOUT_S = 10.0
+_MARK_BODY = 65_536
 _CLOUD_GRACE_S = 2.0
 
 
@@ -134,9 +135,15 @@ class SessionTools:
         """See `Toolbox.request`."""
         headers = {"traceparent": f"00-{trace_id}-{trace_id[:16]}-01", "user-agent": f"netra-loop ({self._session})"}
         try:
-            async with httpx.AsyncClient(timeout=_MARK_TIMEOUT_S) as client:
-                async with asyncio.timeout(_MARK_TIMEOUT_S), client.stream("GET", url, headers=headers) as answer:
-                    return answer.status_code  # its body may be endless, and says nothing that is needed
+            async with (
+                asyncio.timeout(_MARK_TIMEOUT_S),
+                httpx.AsyncClient() as client,
+                client.stream("GET", url, headers=headers) as answer,
+            ):
+                async for _ in answer.aiter_raw():
+                    if answer.num_bytes_downloaded > _MARK_BODY:  # it may be endless
+                        break
+                return answer.status_code
         except (httpx.TransportError, TimeoutError):
             return None  # told by the logs never becoming complete
 
