@@ -1,9 +1,9 @@
 """Where a value lands in a POSIX shell command, so that it can be put there and stay one literal piece.
 
-`Quoting` reads a command's literal text from left to right and knows in which quotes it stands. A value inside quotes is
-put in by closing them, quoting the value by itself and opening them again. Where no spelling is safe in every shell
-(backquotes, `${…}` of the shell, arithmetic, a here-document, a comment, after a backslash or a dollar) it says so, and it
-rather refuses too much than too little.
+`Quoting` reads a command's literal text from left to right and knows in which quotes it stands. A value inside quotes
+is put in by closing them, quoting the value by itself and opening them again. Where no spelling is safe in every shell
+(backquotes, `${…}` of the shell, arithmetic, a here-document, a comment, after a backslash or a dollar) it says so, and
+it rather refuses too much than too little.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """`${…}` in loop files: what may stand there, and filling it in.
 
-The grammar is closed: `env.NAME`, `env.NAME:-default`, `vars.NAME`, `environment.NAME`, `services.NAME.url|ws_url|revision`,
-`auth.token`, `git.sha|short_sha|branch`, `session.id`, `iteration`, and `saved.NAME` inside journeys. `$$` is a dollar; a
-dollar before anything but `$` or `{` stands for itself. What is filled in is never read again, so a value that holds `${…}`
-does nothing. A default is literal text without `}`; as in a shell it is taken where the variable is unset or empty.
+The grammar is closed: `env.NAME`, `env.NAME:-default`, `vars.NAME`, `environment.NAME`, `services.NAME.url` (also
+`ws_url` and `revision`), `auth.token`, `git.sha` (also `short_sha` and `branch`), `session.id`, `iteration`, and
+`saved.NAME` inside journeys. `$$` is a dollar; a dollar before anything but `$` or `{` stands for itself. What is filled
+in is never read again, so a value that holds `${…}` does nothing. A default is literal text without `}`; as in a shell
+it is taken where the variable is unset or empty.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from netra_loop.core.shell_quoting import Quoting
 from netra_loop.errors import UsageError
 
 Scope = Mapping[str, Any] | Callable[[str], str | None]
-"""Where values come from: nested mappings (`{"vars": {"user": …}}`), one keyed by the whole name (`{"vars.user": …}`), or a
-function from the whole name to the value. None, or no entry, means not set."""
+"""Where values come from: nested mappings (`{"vars": {"user": …}}`), one keyed by the whole name (`{"vars.user": …}`),
+or a function from the whole name to the value. None, or no entry, means not set."""
 
 FIXED: Mapping[str, tuple[str, ...]] = {"auth": ("token",), "git": ("sha", "short_sha", "branch"), "session": ("id",)}
 SERVICE_PARTS = ("url", "ws_url", "revision")
@@ -32,7 +33,7 @@ _TOKEN = re.compile(r"\$\$|\$\{")
 
 
 class TemplateError(UsageError):
-    """`${…}` that means nothing. `offset` counts characters from the start of the text; `suggestion` is the name meant."""
+    """`${…}` that means nothing. `offset` counts characters of the text; `suggestion` is the name that was meant."""
 
     def __init__(self, message: str, offset: int, *, suggestion: str | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -76,7 +77,7 @@ def parse(text: str) -> Template:
     """`text` taken apart. Raises TemplateError where a `${` is not closed or names nothing there could be."""
     parts: list[str | Reference] = []
     at = 0
-    for match in iter(lambda: _TOKEN.search(text, at), None):
+    while (match := _TOKEN.search(text, at)) is not None:
         if match.start() > at:
             parts.append(text[at : match.start()])
         if match.group() == "$$":

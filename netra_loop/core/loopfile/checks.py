@@ -1,0 +1,179 @@
+"""What only the whole file can tell: names that refer to one another, phases nothing reaches, references in `${…}`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from netra_loop.core.loopfile.nodes import Mapping as MappingNode
+from netra_loop.core.loopfile.nodes import Node, Place, Scalar, Sequence
+from netra_loop.core.loopfile.problems import clip
+from netra_loop.core.loopfile.shape import At, Filled, Path
+from netra_loop.core.machine import DEFAULTS, NEXT, OUTCOMES
+from netra_loop.core.spec import TARGETS
+from netra_loop.core.template import ROOTS, Reference
+
+Values = Mapping[str, Any]
+
+_WHERE_KNOWN: dict[str, tuple[str, ...]] = {
+    "vars": ("env",),
+    "environments": ("env", "vars"),
+    "services": ("env", "vars", "environment", "services", "git", "session", "iteration"),
+    "auth": ("env", "vars", "environment", "services", "git", "session", "iteration"),
+    "journeys": ROOTS,
+}
+_EVERYWHERE_ELSE = tuple(root for root in ROOTS if root != "saved")
+_ENVIRONMENT_NAMES = ("name", "cloud", "project", "region")
+
+
+def check(root: Node, values: Values, at: At) -> None:
+    """Adds a problem for everything that is wrong with `values` as a whole; `root` is the tree they came from."""
+    names = _Names(root)
+    if isinstance(root, MappingNode) and not {"tests", "journeys"} & root.entries.keys():
+        at.wrong(root.place, "a loop needs 'tests' or 'journeys': there is nothing to run")
+    _check_tiers(root, names, at)
+    _check_services(values, at)
+    _check_phases(root, values, at)
+    for filled in at.notes.filled:
+        for reference in filled.template.references:
+            _check_reference(reference, filled, names, at)
+
+
+class _Names:
+    """The names a file gives, whether or not what they name is right: a mistake is reported once, where it is."""
+
+    def __init__(self, root: Node) -> None:
+        self.vars = _keys(root, "vars")
+        self.services = _keys(root, "services")
+        self.phases = _keys(root, "phases")
+        self.tiers = tuple(scalar.text for scalar in _tier_names(root))
+        self.root = root
+
+
+def _at(node: Node | None, *path: str) -> Node | None:
+    for key in path:
+        if isinstance(node, MappingNode):
+            node = node.entries[key][1] if key in node.entries else None
+        elif isinstance(node, Sequence) and key.isdigit() and int(key) < len(node.items):
+            node = node.items[int(key)]
+        else:
+            return None
+    return node
+
+
+def _keys(root: Node, *path: str) -> tuple[str, ...]:
+    node = _at(root, *path)
+    return tuple(node.entries) if isinstance(node, MappingNode) else ()
+
+
+def _tier_names(root: Node) -> list[Scalar]:
+    tiers = _at(root, "tiers")
+    named = [_at(tier, "name") for tier in tiers.items] if isinstance(tiers, Sequence) else []
+    return [name for name in named if isinstance(name, Scalar)]
+
+
+def _check_tiers(root: Node, names: _Names, at: At) -> None:
+    first: dict[str, Place] = {}
+    for scalar in _tier_names(root):
+        if scalar.text in first:
+            message = f"duplicate tier {clip(scalar.text)}, first on line {first[scalar.text].line}"
+            at.wrong(scalar.place, message)
+        first.setdefault(scalar.text, scalar.place)
+    for journey in _keys(root, "journeys"):
+        tier = _at(root, "journeys", journey, "tier")
+        if isinstance(tier, Scalar) and tier.text not in names.tiers:
+            at.wrong(tier.place, f"unknown tier {clip(tier.text)}", word=tier.text, known=names.tiers)
+
+
+def _check_services(values: Values, at: At) -> None:
+    """What is deployed into the embedded cloud needs a command, and what is deployed at all a service."""
+    phases: Values = values.get("phases", {})
+    for name, phase in phases.items():
+        if phase.get("uses") in {"deploy", "attach"} and "services" not in values:
+            at.wrong(
+                at.notes.places["phases", name], f"phase {clip(name)} uses {phase['uses']}, which needs 'services'"
+            )
+    environments: Values = values.get("environments", {})
+    embedded = not environments or any(e.get("cloud", "embedded") == "embedded" for e in environments.values())
+    if embedded and any(phase.get("uses") == "deploy" for phase in phases.values()):
+        for name in values.get("services", {}):
+            if ("services", name, "command") not in at.notes.places:
+                at.wrong(at.notes.places["services", name], f"service {clip(name)} needs 'command', to be started by")
+
+
+def _check_phases(root: Node, values: Values, at: At) -> None:
+    phases: Values = values.get("phases", {})
+    order = list(_keys(root, "phases"))
+    known = (*order, *TARGETS)
+    sound = len(phases) == len(order)
+    for name, phase in phases.items():
+        for outcome, target in phase.get("next", {}).items():
+            if target not in known:
+                place = _at(root, "phases", name, "next", outcome)
+                assert place is not None
+                at.wrong(place.place, f"unknown phase {clip(target)} in next", word=target, known=known)
+                sound = False
+    if not sound or not order or any("uses" not in phase for phase in phases.values()):
+        return  # what is reached cannot be told
+    reached = _reached(phases, order)
+    for name in order:
+        if name not in reached:
+            message = (
+                f"nothing reaches phase {clip(name)}: no next names it, and the phase before it never goes on to it"
+            )
+            at.wrong(at.notes.places["phases", name], message)
+
+
+def _reached(phases: Values, order: list[str]) -> set[str]:
+    following = dict(itertools.pairwise(order))
+    reached: set[str] = set()
+    waiting = [order[0]]
+    while waiting:
+        name = waiting.pop()
+        if name in reached or name in TARGETS:
+            continue
+        reached.add(name)
+        phase = phases[name]
+        targets = {phase.get("next", {}).get(outcome, DEFAULTS[outcome]) for outcome in OUTCOMES[phase["uses"]]}
+        waiting += [target for target in targets if target not in {NEXT, *TARGETS}]
+        if targets & {NEXT, "pause"} and name in following:  # a resume after a pause goes on in order
+            waiting.append(following[name])
+    return reached
+
+
+def _check_reference(reference: Reference, filled: Filled, names: _Names, at: At) -> None:
+    place = filled.scalar.place_of(reference.offset)
+    root, _, rest = reference.name.partition(".")
+    part = filled.path[0]
+    if root not in _WHERE_KNOWN.get(part, _EVERYWHERE_ELSE):
+        at.wrong(place, f"{reference} is not known in {part}")
+    elif root == "vars" and rest not in names.vars:
+        at.wrong(
+            place, f"unknown variable {clip(reference.name)}: vars has no {clip(rest)}", word=rest, known=names.vars
+        )
+    elif root == "environment" and rest not in _ENVIRONMENT_NAMES:
+        message = f"unknown variable {clip(reference.name)}, expected {', '.join(_ENVIRONMENT_NAMES)} of environment"
+        at.wrong(place, message, word=rest, known=_ENVIRONMENT_NAMES)
+    elif root == "services":
+        _check_service(reference, rest.rpartition(".")[0], place, filled.path, names, at)
+    elif root == "saved":
+        saved = _saved_before(filled.path, names.root)
+        if rest not in saved:
+            at.wrong(place, f"{reference} is saved by no earlier step of this journey", word=rest, known=saved)
+
+
+def _check_service(reference: Reference, service: str, place: Place, path: Path, names: _Names, at: At) -> None:
+    known = names.services
+    if service not in known:
+        at.wrong(place, f"unknown service {clip(service)} in {reference}", word=service, known=known)
+    elif path[0] == "services" and known.index(service) >= known.index(path[1]):
+        at.wrong(place, f"{reference} is not known here: {service!r} is deployed no earlier than {path[1]!r}")
+
+
+def _saved_before(path: Path, root: Node) -> tuple[str, ...]:
+    """The names saved by the steps of a journey before the one that `path` leads into."""
+    if len(path) < 4 or path[2] != "steps":
+        return ()
+    steps = [_keys(root, *path[:3], str(number), "request", "save") for number in range(int(path[3]))]
+    return tuple(name for step in steps for name in step)

@@ -1,0 +1,239 @@
+"""The loop file, declared: each key with its shape and what an editor says about it. `LOOP` is the whole of it."""
+
+from __future__ import annotations
+
+from netra_loop.core.loopfile.grammar_journeys import JOURNEYS
+from netra_loop.core.loopfile.grammar_phases import COMMAND, PHASES
+from netra_loop.core.loopfile.scalars import Duration, Fill, Json, Percent, Text, Whole, Word
+from netra_loop.core.loopfile.trees import Either, Key, ListOf, MapOf, OneOf, Record, later
+
+NAME = r"[a-z0-9][a-z0-9-]{0,62}"
+VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+SET_BY_CLOUD_RUN = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+
+_FILLED = Text(Fill.YES)
+_VALUE = Text(Fill.YES, numbers=True)
+_PROSE = Text(Fill.PROSE)
+_ENV_SAID = "letters, digits and _, not a digit first"
+
+
+def _env(what: str, taken: tuple[str, ...] = ()) -> MapOf:
+    return MapOf(what, VARIABLE, _VALUE, said=_ENV_SAID, taken=taken)
+
+
+_ENVIRONMENT = Record(
+    "an environment",
+    (
+        Key(
+            "cloud",
+            Word(("embedded", "none"), later=("google",)),
+            "Where revisions live: `embedded` is a small Cloud Run on this machine, `none` tests what is there.",
+        ),
+        Key("project", Text(), "The project that the revisions belong to."),
+        Key("region", Text(), "The region that the revisions live in."),
+        Key("hosts", ListOf("hosts", _FILLED), "Hosts that belong to the environment beside the services' own."),
+        later("endpoint", "A plain-text gRPC endpoint for both APIs, such as an emulator's."),
+    ),
+)
+
+_PROBE = Record(
+    "a startup probe",
+    (
+        Key(
+            "path", Text(pattern=r"/\S*", what="a path that begins with /"), "What HTTP GET asks for until it gets 2xx."
+        ),
+        Key("timeout", Duration(most_s=240.0), "The whole wait, 240s at most.", attr="timeout_s"),
+        Key("period", Duration(most_s=240.0), "From one try to the next.", attr="period_s"),
+    ),
+)
+
+_SERVICE = Record(
+    "a service",
+    (
+        Key("source", _FILLED, "The service's folder, relative to this file; its command is started there."),
+        Key("command", COMMAND, "How the embedded cloud starts it: a list runs without a shell, a text under `sh -c`."),
+        Key("port", Whole(1, 65_535), "The container port, given to the process as PORT."),
+        Key("env", _env("environment variables", SET_BY_CLOUD_RUN), "The revision's environment variables."),
+        Key(
+            "startup_probe", _PROBE, "HTTP GET until it answers 2xx; without it a TCP connection to the port is enough."
+        ),
+        Key("url", _FILLED, "An address to test at, instead of the one the cloud gives.", nullable=True),
+        Key(
+            "traffic",
+            Word(("latest",), later=("tagged",)),
+            "`latest`: a new revision takes the traffic at once.",
+            attr="",
+        ),
+        later("image", "The container image to deploy."),
+        later("build", "A command that builds and pushes the image, before the deploy."),
+        later("entrypoint", "What the container runs instead of the image's own entry point."),
+        later("secrets", "Secrets put into the revision."),
+        later("resources", "Limits of CPU and memory."),
+        later("scaling", "How many instances there may be."),
+    ),
+)
+
+_AUTH = OneOf(
+    "a way to a token",
+    (
+        Key(
+            "bypass",
+            Record(
+                "bypass",
+                (
+                    Key("url", _FILLED, "Where to ask for the token.", required=True),
+                    Key("key", _FILLED, "The shared key to show there.", required=True),
+                ),
+            ),
+            "Ask an endpoint of the environment for a token with a shared key.",
+        ),
+        Key(
+            "jwt",
+            Record(
+                "jwt",
+                (
+                    Key("secret", _FILLED, "The key to sign with (HS256).", required=True),
+                    Key("subject", _FILLED, "Whom the token is for: its `sub`.", required=True),
+                    Key("ttl", Duration(), "How long it is valid.", attr="ttl_s"),
+                    Key("claims", MapOf("claims", r"[\s\S]+", Json()), "More claims, any JSON."),
+                ),
+            ),
+            "Sign a token ourselves.",
+        ),
+        Key("command", COMMAND, "Run a command that prints the token."),
+        later("identity_token", "Google's identity token for an audience."),
+    ),
+)
+
+_TESTS = Record(
+    "tests",
+    (
+        Key("paths", ListOf("paths", _FILLED), "Files and folders of pytest tests, relative to this file."),
+        Key(
+            "python",
+            _FILLED,
+            "The interpreter that has the tests' dependencies; the one netra-loop runs in, if not given.",
+            nullable=True,
+        ),
+        Key(
+            "root",
+            Text(),
+            "pytest's working directory, relative to this file; if not given, the folder that holds `loops/`.",
+            nullable=True,
+        ),
+        Key("args", ListOf("arguments", _VALUE), "More arguments for pytest."),
+        Key("env", _env("environment variables"), "Environment variables of the tests' processes."),
+        Key(
+            "timeout",
+            Duration(),
+            "The limit of one test; past it, it is killed and its outcome is `timeout`.",
+            "timeout_s",
+        ),
+        Key("workers", Whole(1, 1024), "How many processes run tests at the same time."),
+        Key("isolation", Word(("worker", "test")), "`test`: each test in a process of its own."),
+        Key(
+            "retries", Whole(0, 20), "How often a failed test runs again on the same revision; a pass then is `flaky`."
+        ),
+    ),
+)
+
+_TIER = Record(
+    "a tier",
+    (
+        Key(
+            "name", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}", what="a tier's name"), "Its name.", required=True
+        ),
+        Key("title", _PROSE, "What it stands for."),
+        Key("impact", _PROSE, "What a failure costs."),
+        Key(
+            "max_failures", Percent(), "The share of its tests that may fail with the goal still met; 0% if not given."
+        ),
+        Key(
+            "select",
+            Either(
+                Word(("all",)),
+                Record(
+                    "a selection",
+                    (
+                        Key("paths", ListOf("globs", Text(), least=1), "Globs over the tests' files."),
+                        Key("keyword", Text(), "An expression as pytest's -k takes it."),
+                        Key("marker", Text(), "An expression as pytest's -m takes it."),
+                    ),
+                    least=1,
+                ),
+            ),
+            "The tests it owns: `all`, or those that any given kind matches. The first tier that matches owns a test.",
+        ),
+    ),
+)
+
+_GOAL = Record(
+    "the goal",
+    (
+        Key(
+            "authenticity",
+            Word(("required", "report", "off")),
+            "`required`: a pass without any exchange with the environment counts as a failure; `report`: it is listed.",
+        ),
+        Key("consecutive", Whole(1, 1000), "How many times in a row the tiers must be within their thresholds."),
+    ),
+)
+
+_LIMITS = Record(
+    "the limits",
+    (
+        Key("iterations", Whole(1, 1_000_000), "How many times round at most."),
+        Key("duration", Duration(), "How long the session may work in all.", "duration_s"),
+        Key("no_progress", Whole(1, 1_000_000), "After how many iterations with the same findings it is stuck."),
+    ),
+)
+
+LOOP = Record(
+    "a loop",
+    (
+        Key("version", Whole(1, 1), "The version of this format."),
+        Key(
+            "name",
+            Text(pattern=NAME, what="a name of lower-case letters, digits and hyphens, 63 at most"),
+            "The loop's name; its sessions' ids begin with it.",
+            required=True,
+        ),
+        Key("description", _PROSE, "What the loop is for."),
+        Key(
+            "vars",
+            MapOf("variables", r"[A-Za-z_][A-Za-z0-9_-]*", _VALUE, said="letters, digits, _ and -"),
+            "Values used as ${vars.NAME}; `--var NAME=VALUE` replaces one.",
+        ),
+        Key(
+            "environments",
+            MapOf("environments", NAME, _ENVIRONMENT, said="lower-case letters, digits and hyphens", least=1),
+            "Places to deploy to; the first is the default, `--env NAME` takes another.",
+        ),
+        Key(
+            "workspace",
+            Record("the workspace", (Key("git", Word(("none",), later=("copy", "worktree")), "`none`: in place."),)),
+            "Where source is changed and committed.",
+            attr="",
+        ),
+        Key(
+            "services",
+            MapOf(
+                "services",
+                r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?",
+                _SERVICE,
+                said="a Cloud Run service id: lower-case letters, digits and hyphens, a letter first, 49 at most",
+            ),
+            "The services under test, deployed in this order; each key is its Cloud Run service id.",
+        ),
+        Key(
+            "auth", ListOf("ways to a token", _AUTH), "Ways to the token ${auth.token}, tried in order until one works."
+        ),
+        Key("tests", _TESTS, "The pytest tests."),
+        Key("tiers", ListOf("tiers", _TIER), "Priority groups in order; the first that selects a test owns it."),
+        Key("journeys", JOURNEYS, "Golden paths told in YAML: HTTP and WebSocket steps, run as tests."),
+        Key("phases", PHASES, "A state machine: in order, unless `next` says otherwise.", required=True),
+        Key("goal", _GOAL, "When the goal is met."),
+        Key("limits", _LIMITS, "How far the loop goes before it gives up."),
+        later("seal", "Files that a fixer may not change."),
+    ),
+)
