@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import stat
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, installed
-from netra_loop.errors import Paused, UsageError
+from netra_loop.errors import LoopFileError, Paused, Problem, UsageError
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
@@ -72,7 +73,7 @@ def find_loop(settings: Settings, name: str) -> Path:
     """The loop file `name` means: a path, or `loops/NAME.yaml` from the working directory upwards."""
     given = Path(name).expanduser()
     if given.suffix in {".yaml", ".yml"} or "/" in name:
-        if (settings.cwd / given).is_file():
+        if (settings.cwd / given).exists():
             return (settings.cwd / given).resolve()
         raise UsageError(f"there is no loop file {name!r}", hint="give a path to one, or a name in loops/")
     for folder in (settings.cwd, *settings.cwd.parents):
@@ -91,8 +92,26 @@ def find_loop(settings: Settings, name: str) -> Path:
 
 def read_loop(path: Path) -> tuple[LoopSpec, str]:
     """A loop file's meaning and its text. Raises LoopFileError with all that is wrong in it."""
-    text = loopfile.read(path)
+    text = _text_of(path)
     return loopfile.load(text, path), text
+
+
+def _text_of(path: Path) -> str:
+    """The file's text. What is no regular file is not opened, what is too large not read: a FIFO would wait for ever."""
+    kind = path.stat()
+    if not stat.S_ISREG(kind.st_mode):
+        raise LoopFileError([Problem(str(path), 1, 1, "this is no regular file, expected a YAML file")])
+    if kind.st_size > 4 * loopfile.MAX_CHARACTERS:
+        found = f"the file has {kind.st_size:,} bytes, expected at most {4 * loopfile.MAX_CHARACTERS:,}"
+        raise LoopFileError([Problem(str(path), 1, 1, found)])
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        found = f"byte 0x{raw[error.start]:02x} is no UTF-8, expected a text file in UTF-8"
+        raise LoopFileError([Problem(str(path), line, column, found)]) from error
 
 
 class Session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -149,10 +149,14 @@ def validate(
 
     path = find_loop(read(context.obj), loop)
     spec, _ = read_loop(path)
-    sys.stderr.write(
-        f"{path}: fine: {len(spec.phases)} phases, {len(spec.services)} services, {len(spec.tiers)} tiers, "
-        f"{len(spec.journeys)} journeys\n"
-    )
+    parts: dict[str, Sized] = {
+        "phase": spec.phases,
+        "service": spec.services,
+        "tier": spec.tiers,
+        "journey": spec.journeys,
+    }
+    held = ", ".join(f"{len(part)} {name}{'' if len(part) == 1 else 's'}" for name, part in parts.items())
+    sys.stderr.write(f"{path}: fine: {held}\n")
 
 
 def schema() -> None:
