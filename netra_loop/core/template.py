@@ -2,9 +2,9 @@
 
 The grammar is closed: `env.NAME`, `env.NAME:-default`, `vars.NAME`, `environment.NAME`, `services.NAME.url` (also
 `ws_url` and `revision`), `auth.token`, `git.sha` (also `short_sha` and `branch`), `session.id`, `iteration`, and
-`saved.NAME` inside journeys. `$$` is a dollar; a dollar before anything but `$` or `{` stands for itself. What is filled
-in is never read again, so a value that holds `${…}` does nothing. A default is literal text without `}`; as in a shell
-it is taken where the variable is unset or empty.
+`saved.NAME` inside journeys. `$$` is a dollar; a dollar before anything but `$` or `{` stands for itself. What is
+filled in is never read again, so a value that holds `${…}` does nothing. A default is literal text without `}`; as in a
+shell it is taken where the variable is unset or empty.
 """
 
 from __future__ import annotations
@@ -75,32 +75,44 @@ class Template:
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Template:
     """`text` taken apart. Raises TemplateError where a `${` is not closed or names nothing there could be."""
+    parsed, errors = scan(text)
+    if errors:
+        raise errors[0]
+    return parsed
+
+
+def scan(text: str) -> tuple[Template, tuple[TemplateError, ...]]:
+    """The same with every error instead of the first; the template then lacks the references that mean nothing."""
     parts: list[str | Reference] = []
+    errors: list[TemplateError] = []
     at = 0
     while (match := _TOKEN.search(text, at)) is not None:
-        if match.start() > at:
-            parts.append(text[at : match.start()])
+        parts.append(text[at : match.start()])
+        at = match.end()
         if match.group() == "$$":
             parts.append("$")
-            at = match.end()
             continue
-        end = text.find("}", match.end())
+        end = text.find("}", at)
         if end < 0:
-            raise TemplateError(
-                "'${' is never closed", match.start(), hint="close it with }, or write $${ for a dollar"
-            )
-        parts.append(_reference(text[match.end() : end], match.start()))
+            hint = "close it with }, or write $${ for a dollar"
+            errors.append(TemplateError("'${' is never closed", match.start(), hint=hint))
+            break
+        try:
+            parts.append(_reference(text[at:end], match.start()))
+        except TemplateError as error:
+            errors.append(error)
         at = end + 1
-    if at < len(text):
-        parts.append(text[at:])
-    return Template(text, tuple(_joined(parts)))
+    parts.append(text[at:])
+    return Template(text, tuple(_joined(parts))), tuple(errors)
 
 
 def _joined(parts: list[str | Reference]) -> Iterator[str | Reference]:
     """Neighbouring literals as one: a shell sees them so, and `Quoting` has to."""
     for literal, group in groupby(parts, key=lambda part: isinstance(part, str)):
         if literal:
-            yield "".join(str(part) for part in group)
+            text = "".join(str(part) for part in group)
+            if text:
+                yield text
         else:
             yield from group
 
@@ -140,9 +152,13 @@ def render_shell(text: str, scope: Scope, *, where: str | None = None) -> str:
     return "".join(done)
 
 
-def check_shell(text: str) -> None:
-    """Raises TemplateError where `render_shell` would, as far as that can be told before any value is known."""
-    render_shell(text, lambda _: "")
+def check_shell(text: str) -> tuple[TemplateError, ...]:
+    """What `render_shell` would raise for a text that can be parsed, told before any value is known."""
+    try:
+        render_shell(text, lambda _: "")
+    except TemplateError as error:
+        return (error,)
+    return ()
 
 
 def render_any(value: Any, scope: Scope, *, where: str | None = None) -> Any:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from netra_loop.core.loopfile.grammar_journeys import JOURNEYS
 from netra_loop.core.loopfile.grammar_phases import COMMAND, PHASES
+from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar
 from netra_loop.core.loopfile.scalars import Duration, Fill, Json, Percent, Text, Whole, Word
+from netra_loop.core.loopfile.shape import At
 from netra_loop.core.loopfile.trees import Either, Key, ListOf, MapOf, OneOf, Record, later
 
 NAME = r"[a-z0-9][a-z0-9-]{0,62}"
@@ -21,20 +26,37 @@ def _env(what: str, taken: tuple[str, ...] = ()) -> MapOf:
     return MapOf(what, VARIABLE, _VALUE, said=_ENV_SAID, taken=taken)
 
 
-_ENVIRONMENT = Record(
-    "an environment",
-    (
-        Key(
-            "cloud",
-            Word(("embedded", "none"), later=("google",)),
-            "Where revisions live: `embedded` is a small Cloud Run on this machine, `none` tests what is there.",
-        ),
-        Key("project", Text(), "The project that the revisions belong to."),
-        Key("region", Text(), "The region that the revisions live in."),
-        Key("hosts", ListOf("hosts", _FILLED), "Hosts that belong to the environment beside the services' own."),
-        later("endpoint", "A plain-text gRPC endpoint for both APIs, such as an emulator's."),
+_ENVIRONMENT_KEYS = (
+    Key(
+        "cloud",
+        Word(("embedded", "none"), later=("google",)),
+        "Where revisions live: `embedded` is a small Cloud Run on this machine, `none` tests what is there.",
     ),
+    Key("project", Text(), "The project that the revisions belong to."),
+    Key("region", Text(), "The region that the revisions live in."),
+    Key("hosts", ListOf("hosts", _FILLED), "Hosts that belong to the environment beside the services' own."),
+    later("endpoint", "A plain-text gRPC endpoint for both APIs, such as an emulator's."),
 )
+_LATER_WITH_GOOGLE = tuple(
+    later(key.name, key.description) if key.name in {"project", "region"} else key for key in _ENVIRONMENT_KEYS
+)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A place where revisions live. With a cloud that this version does not run, its project and region are refused
+    as well, since nothing would read them."""
+
+    def read(self, node: Node, at: At) -> Any:
+        """See `Shape.read`."""
+        cloud = node.entries.get("cloud") if isinstance(node, Mapping) else None
+        google = cloud is not None and isinstance(cloud[1], Scalar) and cloud[1].text == "google"
+        return Record("an environment", _LATER_WITH_GOOGLE if google else _ENVIRONMENT_KEYS).read(node, at)
+
+    def schema(self) -> dict[str, Any]:
+        """See `Shape.schema`."""
+        return Record("an environment", _ENVIRONMENT_KEYS).schema()
+
 
 _PROBE = Record(
     "a startup probe",
@@ -206,7 +228,7 @@ LOOP = Record(
         ),
         Key(
             "environments",
-            MapOf("environments", NAME, _ENVIRONMENT, said="lower-case letters, digits and hyphens", least=1),
+            MapOf("environments", NAME, Environment(), said="lower-case letters, digits and hyphens", least=1),
             "Places to deploy to; the first is the default, `--env NAME` takes another.",
         ),
         Key(

@@ -11,7 +11,7 @@ from typing import Any
 from netra_loop.core import durations
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar, Sequence
 from netra_loop.core.loopfile.problems import clip
-from netra_loop.core.loopfile.shape import BAD, UNAVAILABLE, At
+from netra_loop.core.loopfile.shape import BAD, UNAVAILABLE, At, found
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
@@ -110,7 +110,8 @@ class Whole:
             number = int(node.text)
             if self.least <= number <= self.most:
                 return number
-        return at.expected(self._what, node)
+        quoted = " in quotes" if isinstance(node, Scalar) and not node.plain else ""
+        return at.wrong(node.place, f"expected {self._what}, found {found(node)}{quoted}")
 
     @property
     def _what(self) -> str:

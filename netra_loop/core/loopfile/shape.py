@@ -63,18 +63,16 @@ class At:
 
     def fill(self, scalar: Scalar, *, shell: bool = False) -> Any:
         """The text of `scalar`, its references noted; BAD where `${…}` in it means nothing or cannot be quoted."""
-        try:
-            parsed = template.parse(scalar.text)
-            if shell:
-                template.check_shell(scalar.text)
-        except template.TemplateError as error:
-            place = scalar.place_of(error.offset)
+        parsed, errors = template.scan(scalar.text)
+        if shell and not errors:
+            errors = template.check_shell(scalar.text)
+        for error in errors:
             message = f"{error.message}: {error.hint}" if error.hint else error.message
             known = (error.suggestion,) if error.suggestion else ()
-            return self.wrong(place, message, word=error.suggestion or "", known=known)
+            self.wrong(scalar.place_of(error.offset), message, word=error.suggestion or "", known=known)
         if parsed.references:
             self.notes.filled.append(Filled(self.path, scalar, parsed))
-        return scalar.text
+        return BAD if errors else scalar.text
 
 
 class Shape(Protocol):
