@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from netra_loop.clock import Elapsed, within
@@ -34,13 +36,29 @@ class Run:
         command = await self._command(context)
         environ = await self._environment(context)
         await _end_leftovers(environ)
+        async with _pipe() as (inlet, kept):
+            process = await self._start(context, command, environ, inlet)
+            try:
+                code: int | None = await within(context.clock, timeout_s, process.wait())
+            except Elapsed:
+                code = None
+            finally:
+                await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
+                await asyncio.shield(_end_leftovers(environ))
+        text = context.redactor.text(kept.text())
+        ended = f"did not end within {timeout_s:g} s" if code is None else f"exit code {code}"
+        return PhaseResult("ok" if code == 0 else "failed", ended, {"exit_code": code, "output": text})
+
+    async def _start(
+        self, context: PhaseContext, command: Sequence[str], environ: Mapping[str, str], inlet: int
+    ) -> asyncio.subprocess.Process:
         try:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *command,
                 cwd=context.spec.root_dir,
                 env=environ,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=inlet,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
@@ -50,21 +68,8 @@ class Run:
                 f"phase {context.phase.name!r} cannot start {command[0]!r}: {error.strerror}",
                 hint=f"mend its command in {context.spec.path.name}, then resume",
             ) from error
-        kept = _Kept()
-        reader = asyncio.create_task(kept.read(process))
-        try:
-            code: int | None = await within(context.clock, timeout_s, process.wait())
-        except Elapsed:
-            code = None
         finally:
-            await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
-            await asyncio.shield(_end_leftovers(environ))
-            # Whoever shed even its environment may hold the pipe open for ever: its end is not waited for.
-            await asyncio.wait({reader}, timeout=_READ_ON_S)
-            reader.cancel()
-        text = context.redactor.text(kept.text())
-        ended = f"did not end within {timeout_s:g} s" if code is None else f"exit code {code}"
-        return PhaseResult("ok" if code == 0 else "failed", ended, {"exit_code": code, "output": text})
+            os.close(inlet)  # the command's alone from here on: with its last holder the reader ends
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.reconcile`."""
@@ -106,6 +111,27 @@ class Run:
         (folder / "brief.md").write_text(brief_markdown(brief), encoding="utf-8")
 
 
+@asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[int, _Kept]]:
+    """A pipe's writing end, which the caller closes, and what has come out of it.
+
+    It is our own: waiting for a process through a pipe of asyncio's waits for everybody who holds that open, too.
+    """
+    outlet, inlet = os.pipe()
+    kept, stream = _Kept(), asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(outlet, "rb", buffering=0)
+    )
+    reader = asyncio.create_task(kept.read(stream))
+    try:
+        yield inlet, kept
+        # Whoever shed even its environment may hold it open for ever: its end is not waited for.
+        await asyncio.wait({reader}, timeout=_READ_ON_S)
+    finally:
+        reader.cancel()
+        transport.close()
+
+
 async def _end_leftovers(environ: Mapping[str, str]) -> None:
     """Ends whatever of this very run of the command still lives, wherever it put itself."""
     for stray in carrying(_MARK, environ[_MARK]):
@@ -131,10 +157,9 @@ class _Kept:
     def __init__(self) -> None:
         self._head, self._tail, self._total = bytearray(), bytearray(), 0
 
-    async def read(self, process: asyncio.subprocess.Process) -> None:
+    async def read(self, stream: asyncio.StreamReader) -> None:
         """Drains the pipe at its own speed until it is closed; safe to cancel at any time."""
-        assert process.stdout is not None
-        while chunk := await process.stdout.read(65_536):
+        while chunk := await stream.read(65_536):
             self._total += len(chunk)
             room = _HEAD - len(self._head)
             self._head += chunk[:room]

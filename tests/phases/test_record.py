@@ -71,7 +71,7 @@ async def test_a_failed_deploy_is_a_finding_with_its_place(bench):
     result = await bench.act("record")
     (finding,) = await findings(bench)
     assert (result.outcome, finding.symptom, finding.cause) == ("unmet", "deploy", "deploy")
-    assert "exit code 1" in finding.title
+    assert "exit code 1" in finding.whys[0]
 
 
 async def test_what_cannot_be_collected_is_a_finding_and_never_a_pass(bench):
@@ -113,7 +113,8 @@ async def test_an_exception_in_the_log_of_a_failing_test_is_its_root_cause(bench
     failing = Ends(Outcome.TIMEOUT, message="no agent_completed")
     await bench.executed(one=failing)
     (result,) = await bench.journal.results(bench.session, 1)
-    trace = f'Traceback (most recent call last):\n  File "{source}", line 7, in act\nAttributeError: it is None'
+    place = f'File "{source}", line 7, in act\n    self.it.go()'
+    trace = f"Traceback (most recent call last):\n  {place}\nAttributeError: it is None"
     entry = bench.entry(trace, severity="ERROR", trace_id=result.trace_id)
     await bench.record(_entries(bench, entry))
     await bench.act("record")

@@ -101,7 +101,7 @@ async def test_what_failed_in_the_session_before_comes_first(bench, tmp_path):
     async with later.journal.own(later.session):
         await later.begin()
         await later.act("select")
-    assert [one.id for one in await later.journal.selection(later.session, 1)][0] == "tests/test_a.py::three"
+    assert (await later.journal.selection(later.session, 1))[0].id == "tests/test_a.py::three"
 
 
 async def test_another_loop_s_failures_do_not_count(bench, tmp_path):
@@ -112,4 +112,4 @@ async def test_another_loop_s_failures_do_not_count(bench, tmp_path):
     async with later.journal.own(later.session):
         await later.begin()
         await later.act("select")
-    assert [one.id for one in await later.journal.selection(later.session, 1)][0] == "tests/test_a.py::one"
+    assert (await later.journal.selection(later.session, 1))[0].id == "tests/test_a.py::one"
