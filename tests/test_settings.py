@@ -1,0 +1,60 @@
+"""Tests of what the environment says."""
+
+import pytest
+
+from netra_loop import settings
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("NETRA_LOOP_STORE", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_without_anything_set_there_is_no_store_and_no_ci(here):
+    found = settings.read()
+    assert (found.store, found.ci, found.cwd) == (None, False, here)
+
+
+def test_the_command_line_wins_over_the_environment(here, monkeypatch):
+    monkeypatch.setenv("NETRA_LOOP_STORE", "sqlite:///env.db")
+    assert settings.read().store == "sqlite:///env.db"
+    assert settings.read("sqlite:///cli.db").store == "sqlite:///cli.db"
+
+
+@pytest.mark.parametrize(("value", "ci"), [("true", True), ("1", True), ("0", False), ("False", False), ("", False)])
+def test_ci_is_what_ci_systems_say(here, monkeypatch, value, ci):
+    monkeypatch.setenv("CI", value)
+    assert settings.read().ci is ci
+
+
+def test_later_changes_of_the_environment_are_not_seen(here, monkeypatch):
+    found = settings.read()
+    monkeypatch.setenv("LATER", "x")
+    assert "LATER" not in found.environ
+
+
+def test_the_store_lies_beside_the_nearest_loops(here):
+    (here / "loops" / "golden-path").mkdir(parents=True)
+    (here / "src" / "deep").mkdir(parents=True)
+    found = settings.read()
+    for start in (None, here / "loops", here / "loops" / "golden-path", here / "src" / "deep"):
+        assert found.state_dir(start) == here / ".netra-loop"
+
+
+def test_loops_win_over_a_store_left_on_the_way(here):
+    (here / "loops").mkdir()
+    (here / "src" / ".netra-loop").mkdir(parents=True)
+    assert settings.read().state_dir(here / "src") == here / ".netra-loop"
+
+
+def test_without_loops_a_store_that_is_there_is_used(here):
+    (here / ".netra-loop").mkdir()
+    (here / "src").mkdir()
+    assert settings.read().state_dir(here / "src") == here / ".netra-loop"
+
+
+def test_with_neither_it_is_made_where_one_stands(here):
+    assert settings.read().state_dir() == here / ".netra-loop"
