@@ -97,7 +97,7 @@ def read_loop(path: Path) -> tuple[LoopSpec, str]:
 
 
 def _text_of(path: Path) -> str:
-    """The file's text. What is no regular file is not opened, what is too large not read: a FIFO would wait for ever."""
+    """The file's text. What is no regular file is not opened, what is too large not read: a FIFO never ends."""
     kind = path.stat()
     if not stat.S_ISREG(kind.st_mode):
         raise LoopFileError([Problem(str(path), 1, 1, "this is no regular file, expected a YAML file")])
@@ -158,7 +158,8 @@ class Session:
             state = fold(recorded)
             if state.status.is_final:
                 raise UsageError(
-                    f"session {head.id!r} has ended: {state.status.value}", hint=f"netra-loop run {head.loop}"
+                    f"session {head.id!r} has ended: {state.status.value}",
+                    hint=f"netra-loop run {head.loop}",
                 )
             started = recorded[0].event
             assert isinstance(started, ev.SessionStarted)
@@ -168,13 +169,23 @@ class Session:
             return await self._drive(head.id, spec, head.environment, options, new=None)
 
     async def _drive(
-        self, session: str, spec: LoopSpec, environment: str, options: Options, new: ev.SessionStarted | None
+        self,
+        session: str,
+        spec: LoopSpec,
+        environment: str,
+        options: Options,
+        new: ev.SessionStarted | None,
     ) -> State:
         set_subreaper()
         stop = Stop(self._observer.progress)
         async with AsyncExitStack() as stack:
             tools = SessionTools(
-                session, spec, environment, self._settings, self._session_dir(session, spec), self._clock
+                session,
+                spec,
+                environment,
+                self._settings,
+                self._session_dir(session, spec),
+                self._clock,
             )
             stack.push_async_callback(tools.close)
             git = await git_facts(spec.root_dir)
@@ -230,7 +241,8 @@ def _check_tier(spec: LoopSpec, only: str | None) -> None:
     names = [tier.name for tier in spec.tiers]
     if only is not None and only not in names:
         raise UsageError(
-            f"--only {only!r} is no tier of {spec.path.name}", hint=f"it has: {', '.join(names) or 'no tiers'}"
+            f"--only {only!r} is no tier of {spec.path.name}",
+            hint=f"it has: {', '.join(names) or 'no tiers'}",
         )
 
 
@@ -241,7 +253,11 @@ def _budget(stop: Stop, seconds: float) -> asyncio.TimerHandle:
 
 
 def _contexts(
-    spec: LoopSpec, environment: str, journal: Journal, tools: SessionTools, git: Mapping[str, str]
+    spec: LoopSpec,
+    environment: str,
+    journal: Journal,
+    tools: SessionTools,
+    git: Mapping[str, str],
 ) -> MakeContext:
     def make(driver: Driver, phase: PhaseSpec, iteration: int, attempt: int) -> PhaseContext:
         def scope() -> Scope:

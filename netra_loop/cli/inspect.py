@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from netra_loop.journal.base import Journal, SessionHead
 
 _Json = Annotated[
-    bool, typer.Option("--json", help="Machine output: one JSON object a line, or one document for status.")
+    bool,
+    typer.Option("--json", help="Machine output: one JSON object a line, or one document for status."),
 ]
 _Session = Annotated[str, typer.Argument(metavar="SESSION", help="An id, its unambiguous beginning, or latest.")]
 _MaybeSession = Annotated[str, typer.Argument(metavar="[SESSION]", help="An id, its beginning, or latest.")]
@@ -78,7 +80,8 @@ def results(
         found = await store.results(head.id, _iteration(iteration, head), test=test, bodies=test is not None)
         if test is not None and not found:
             raise UsageError(
-                f"session {head.id!r} has no result of test {test!r}", hint=f"netra-loop results {head.id}"
+                f"session {head.id!r} has no result of test {test!r}",
+                hint=f"netra-loop results {head.id}",
             )
         if as_json:
             _lines(rows.result_row(result) for result in found)
@@ -181,7 +184,13 @@ def _look(context: typer.Context, work: Callable[[Journal], Awaitable[None]]) ->
         finally:
             await store.close()
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away (`| head`) with what it wanted; Typer would call that a failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 def _iteration(asked: str | None, head: SessionHead) -> int | None:

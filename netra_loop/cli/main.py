@@ -46,7 +46,8 @@ def _options(
         ),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     del version  # answered by its callback
@@ -114,7 +115,7 @@ def _defect(error: Exception) -> int:
         traceback.print_exception(error, file=file)
     sys.stderr.write(
         f"defect: {type(error).__name__}: {error}\nthis is a fault of netra-loop {__version__}; "
-        f"please report it with {file.name}\n"
+        f"please report it with {file.name}\n",
     )
     return 4
 

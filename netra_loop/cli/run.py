@@ -42,7 +42,8 @@ def run(
     budget: _Budget = None,
     session_name: Annotated[str | None, typer.Option(metavar="NAME", help="The new session's id.")] = None,
     go_on: Annotated[
-        bool, typer.Option("--continue", help="Resume the loop's newest unfinished session; start one only if none.")
+        bool,
+        typer.Option("--continue", help="Resume the loop's newest unfinished session; start one only if none."),
     ] = False,
     plain: _Plain = False,
     verbose: _Verbose = False,
@@ -70,7 +71,8 @@ def run(
 def resume(
     context: typer.Context,
     session: Annotated[
-        str | None, typer.Argument(metavar="[SESSION]", help="Default: the newest unfinished session.")
+        str | None,
+        typer.Argument(metavar="[SESSION]", help="Default: the newest unfinished session."),
     ] = None,
     env: _Env = None,
     var: _Var = None,

@@ -106,7 +106,7 @@ class TokenSource:
                 filled = BypassAuth(url=self._filled(spec.bypass.url, "url"), key=self._filled(spec.bypass.key, "key"))
                 secrets.append(filled.key)
                 return await ask_bypass(filled.url, filled.key, self._clock)
-            assert spec.command is not None  # noqa: S101 - exactly one is set
+            assert spec.command is not None
             return await run_command(self._argv(spec.command), self._clock, cwd=self._cwd, env=self._env)
         except (NetraLoopError, jwt.PyJWTError, LookupError, TypeError, ValueError) as error:
             raise Refused(None, str(error.args[0] if error.args else error)) from error

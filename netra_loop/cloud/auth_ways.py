@@ -159,8 +159,8 @@ async def run_command(
 
 
 async def _outputs(process: asyncio.subprocess.Process) -> tuple[str, str]:
-    assert process.stdout is not None  # noqa: S101 - both are pipes
-    assert process.stderr is not None  # noqa: S101
+    assert process.stdout is not None
+    assert process.stderr is not None
     out, err, _ = await asyncio.gather(_read(process.stdout), _read(process.stderr), process.wait())
     return out, err
 

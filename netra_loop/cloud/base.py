@@ -22,8 +22,9 @@ LABEL_ITERATION = "netra-loop-iteration"
 @dataclass(frozen=True)
 class DeployRequest:
     """One intent to deploy one service. Repeating it with the same session, iteration and service must not make a
-    second revision: the implementation looks for the labels first. `command` is what the embedded cloud starts in `source`
-    (absolute path); `probe_*` describe the startup probe, `probe_path` None meaning a TCP probe on the port."""
+    second revision: the implementation looks for the labels first. `command` is what the embedded cloud starts in
+    `source` (absolute path); `probe_*` describe the startup probe, `probe_path` None meaning a TCP probe on the port.
+    """
 
     service: str
     session: str

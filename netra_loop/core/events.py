@@ -1,8 +1,8 @@
 """The facts a journal holds: frozen, past tense, and able to write themselves out.
 
 An event is stored as `{seq, at, iteration, phase, attempt, event, outcome, detail}` (contract, "JSON"). `detail` holds
-the fields beyond those; reading it back gives an equal event. `EVENTS` is the explicit table of all kinds; one that is not
-in it comes from a newer netra-loop and is refused by `from_row`.
+the fields beyond those; reading it back gives an equal event. `EVENTS` is the explicit table of all kinds; one that is
+not in it comes from a newer netra-loop and is refused by `from_row`.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ class TestsSelected(Event):
 @dataclass(frozen=True, kw_only=True)
 class LogsRead(Event):
     """A page of log entries was stored, or (`complete`) the marked request's entry was seen. Entries and cursor move
-    together: both are committed with this event."""
+    together: both are committed with this event.
+    """
 
     kind: ClassVar[str] = "logs_read"
     entries: int
@@ -260,7 +261,11 @@ def from_row(row: Mapping[str, Any]) -> Event:
     detail = {key: tuple(item) if isinstance(item, list) else item for key, item in row["detail"].items()}
     try:
         return kind(
-            iteration=row["iteration"], phase=row["phase"], attempt=row["attempt"], outcome=row["outcome"], **detail
+            iteration=row["iteration"],
+            phase=row["phase"],
+            attempt=row["attempt"],
+            outcome=row["outcome"],
+            **detail,
         )
     except TypeError as error:
         raise ValueError(f"event {row['event']!r} holds fields this version does not know: {error}") from error

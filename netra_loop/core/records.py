@@ -312,8 +312,8 @@ class Revision:
 class Batch:
     """What one append commits, all of it or nothing.
 
-    A selection and findings, where they are not None, are the iteration's whole: what was there before is replaced, also
-    by nothing. Selections and findings name no iteration themselves: it is `selected_iteration` or `findings_iteration`, or, where
+    A selection and findings, where they are not None, are the iteration's whole: what was there before is replaced,
+    also by nothing. They name no iteration themselves: it is `selected_iteration` or `findings_iteration`, or, where
     that is 0, the iteration of the batch's first event.
     """
 

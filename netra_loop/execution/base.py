@@ -48,7 +48,8 @@ class Started:
 @dataclass(frozen=True)
 class Finished:
     """A test ended, however it did. Each `Planned` gets exactly one, whatever happens to processes, unless the run is
-    cancelled. `traceback` is pytest's long report or the stacks of all threads; `message` one line."""
+    cancelled. `traceback` is pytest's long report or the stacks of all threads; `message` one line.
+    """
 
     id: str
     attempt: int
@@ -75,7 +76,7 @@ RunEvent = Started | Finished | Notice
 
 @dataclass(frozen=True)
 class PoolOptions:
-    """How the tests' interpreter is started. Paths are absolute; `env` is the whole environment of the tests' processes.
+    """How the tests' interpreter is started. Paths are absolute; `env` is the tests' whole environment.
 
     `timeout_s` bounds one test (setup, call and teardown together), `collect_timeout_s` the collection.
     """

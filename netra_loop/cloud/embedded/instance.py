@@ -40,7 +40,7 @@ class Launch:
     mark: str
 
 
-class StartFailed(Exception):  # noqa: N818  # an answer about a revision, not a fault of ours
+class StartFailed(Exception):  # an answer about a revision, not a fault of ours
     """The instance did not come up. `reason` is a revision reason of the API or a common one."""
 
     def __init__(self, reason: str, message: str) -> None:

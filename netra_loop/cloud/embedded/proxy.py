@@ -30,7 +30,7 @@ TOO_LONG = "The request has been terminated because it has reached the maximum r
 Headers = list[tuple[bytes, bytes]]
 
 
-class ClientGone(Exception):  # noqa: N818  # an ordinary end of a request
+class ClientGone(Exception):  # an ordinary end of a request
     """The client closed its connection before it had its answer."""
 
 

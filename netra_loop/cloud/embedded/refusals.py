@@ -11,7 +11,7 @@ import grpc
 _log = logging.getLogger(__name__)
 
 
-class Refused(Exception):  # noqa: N818  # it is an answer of the API, not a fault of ours
+class Refused(Exception):  # it is an answer of the API, not a fault of ours
     """The call is answered with this status; nothing was changed. `code` is a canonical gRPC name."""
 
     def __init__(self, code: str, message: str) -> None:

@@ -52,7 +52,7 @@ OPTIONS = [
 ]
 
 
-class FolderHeld(Exception):  # noqa: N818  # said to a person, then the process ends
+class FolderHeld(Exception):  # said to a person, then the process ends
     """Another server runs on the state folder."""
 
 
