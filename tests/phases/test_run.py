@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from netra_loop.core.records import Outcome
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import TestsSpec
 from netra_loop.errors import UsageError
-from netra_loop.processes import set_subreaper
+from netra_loop.processes import identify, set_subreaper
 from netra_loop.testing import Ends
 
 
@@ -29,13 +28,6 @@ def real_life(bench):
     set_subreaper()
     bench.clock = SystemClock()
     bench.tools.environ = {"PATH": os.environ["PATH"]}
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 async def test_the_exit_code_decides(bench):
@@ -62,7 +54,7 @@ async def test_a_time_out_ends_the_whole_tree(bench):
     assert "0.4 s" in result.summary
     found = [int(line) for line in pids.read_text().split()]
     assert len(found) == 2
-    assert not any(alive(pid) for pid in found)
+    assert not any(identify(pid) for pid in found)
 
 
 async def test_what_a_command_leaves_behind_is_ended_with_it(bench):
@@ -73,7 +65,7 @@ async def test_what_a_command_leaves_behind_is_ended_with_it(bench):
         "run", command=f"(setsid sh -c 'echo $$$$ > {pid}; exec sleep 60' &); while ! [ -s {pid} ]; do :; done"
     )
     assert result.outcome == "ok"
-    assert not alive(int(pid.read_text()))
+    assert identify(int(pid.read_text())) is None
     assert bench.clock.monotonic() - began < 3
 
 

@@ -1,0 +1,78 @@
+"""Tests of how a process is asked to stop; signals are sent to real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+
+from netra_loop.engine.signals import Stop, installed
+from netra_loop.processes import identify
+
+CHILD = """
+import asyncio, subprocess, sys
+from netra_loop.engine.signals import Stop, installed
+
+async def main():
+    stop = Stop(lambda text: print(text, flush=True))
+    with installed(stop):
+        child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        print(child.pid, flush=True)
+        await stop.wait()
+        if "stay" in sys.argv:
+            await asyncio.sleep(60)
+    child.kill()
+    print("out of the block", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def child(*words: str) -> tuple[asyncio.subprocess.Process, int]:
+    """A process that waits for a signal, and the pid of its own child."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CHILD, *words), stdout=asyncio.subprocess.PIPE, env=dict(os.environ)
+    )
+    return process, int(await line(process))
+
+
+async def line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readline(), 20)).decode().rstrip()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_the_first_signal_asks_and_is_named(kind):
+    process, _ = await child()
+    process.send_signal(kind)
+    assert await line(process) == f"stopping ({kind.name}): no new work, what is known is being stored"
+    assert await line(process) == "out of the block"
+    assert await process.wait() == 0
+
+
+async def test_the_second_signal_ends_everything_at_once():
+    process, grandchild = await child("stay")
+    process.send_signal(signal.SIGTERM)
+    assert "SIGTERM" in await line(process)
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 130
+    assert identify(grandchild) is None
+
+
+async def test_asking_twice_says_so_once():
+    said: list[str] = []
+    stop = Stop(said.append)
+    stop.request("the budget of 5h is used up")
+    stop.request("SIGINT")
+    await stop.wait()
+    assert (stop.why, len(said)) == ("the budget of 5h is used up", 1)
+
+
+async def test_afterwards_signals_mean_what_they_meant():
+    before = signal.getsignal(signal.SIGTERM)
+    with installed(Stop(print)):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) == before
