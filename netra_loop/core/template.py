@@ -119,7 +119,7 @@ def _joined(parts: list[str | Reference]) -> Iterator[str | Reference]:
 
 def escape(text: str) -> str:
     """`text` spelled so that rendering gives it back as it is, whatever dollars it holds."""
-    return re.sub(r"\$(?=[${])", "$$$$", text)
+    return re.sub(r"\$(?=[${])", "$$", text)
 
 
 def render(text: str, scope: Scope, *, where: str | None = None) -> str:

@@ -23,7 +23,7 @@ def assemble(values: Values, path: Path, notes: Notes) -> LoopSpec:
             "tiers": [_tier(tier) for tier in values.get("tiers", [])],
             "journeys": {name: _journey(journey, notes) for name, journey in values.get("journeys", {}).items()},
             "phases": [_phase(phase) for phase in values["phases"].values()],
-        }
+        },
     )
 
 

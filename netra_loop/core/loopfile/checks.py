@@ -92,7 +92,8 @@ def _check_services(values: Values, at: At) -> None:
     for name, phase in phases.items():
         if phase.get("uses") in {"deploy", "attach"} and "services" not in values:
             at.wrong(
-                at.notes.places["phases", name], f"phase {clip(name)} uses {phase['uses']}, which needs 'services'"
+                at.notes.places["phases", name],
+                f"phase {clip(name)} uses {phase['uses']}, which needs 'services'",
             )
     environments: Values = values.get("environments", {})
     embedded = not environments or any(e.get("cloud", "embedded") == "embedded" for e in environments.values())
@@ -150,7 +151,10 @@ def _check_reference(reference: Reference, filled: Filled, names: _Names, at: At
         at.wrong(place, f"{reference} is not known in {part}")
     elif root == "vars" and rest not in names.vars:
         at.wrong(
-            place, f"unknown variable {clip(reference.name)}: vars has no {clip(rest)}", word=rest, known=names.vars
+            place,
+            f"unknown variable {clip(reference.name)}: vars has no {clip(rest)}",
+            word=rest,
+            known=names.vars,
         )
     elif root == "environment" and rest not in _ENVIRONMENT_NAMES:
         message = f"unknown variable {clip(reference.name)}, expected {', '.join(_ENVIRONMENT_NAMES)} of environment"

@@ -45,7 +45,8 @@ _LATER_WITH_GOOGLE = tuple(
 @dataclass(frozen=True)
 class Environment:
     """A place where revisions live. With a cloud that this version does not run, its project and region are refused
-    as well, since nothing would read them."""
+    as well, since nothing would read them.
+    """
 
     def read(self, node: Node, at: At) -> Any:
         """See `Shape.read`."""
@@ -62,7 +63,9 @@ _PROBE = Record(
     "a startup probe",
     (
         Key(
-            "path", Text(pattern=r"/\S*", what="a path that begins with /"), "What HTTP GET asks for until it gets 2xx."
+            "path",
+            Text(pattern=r"/\S*", what="a path that begins with /"),
+            "What HTTP GET asks for until it gets 2xx.",
         ),
         Key("timeout", Duration(most_s=240.0), "The whole wait, 240s at most.", attr="timeout_s"),
         Key("period", Duration(most_s=240.0), "From one try to the next.", attr="period_s"),
@@ -77,7 +80,9 @@ _SERVICE = Record(
         Key("port", Whole(1, 65_535), "The container port, given to the process as PORT."),
         Key("env", _env("environment variables", SET_BY_CLOUD_RUN), "The revision's environment variables."),
         Key(
-            "startup_probe", _PROBE, "HTTP GET until it answers 2xx; without it a TCP connection to the port is enough."
+            "startup_probe",
+            _PROBE,
+            "HTTP GET until it answers 2xx; without it a TCP connection to the port is enough.",
         ),
         Key("url", _FILLED, "An address to test at, instead of the one the cloud gives.", nullable=True),
         Key(
@@ -154,7 +159,9 @@ _TESTS = Record(
         Key("workers", Whole(1, 1024), "How many processes run tests at the same time."),
         Key("isolation", Word(("worker", "test")), "`test`: each test in a process of its own."),
         Key(
-            "retries", Whole(0, 20), "How often a failed test runs again on the same revision; a pass then is `flaky`."
+            "retries",
+            Whole(0, 20),
+            "How often a failed test runs again on the same revision; a pass then is `flaky`.",
         ),
     ),
 )
@@ -163,12 +170,17 @@ _TIER = Record(
     "a tier",
     (
         Key(
-            "name", Text(pattern=r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}", what="a tier's name"), "Its name.", required=True
+            "name",
+            Text(pattern=r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}", what="a tier's name"),
+            "Its name.",
+            required=True,
         ),
         Key("title", _PROSE, "What it stands for."),
         Key("impact", _PROSE, "What a failure costs."),
         Key(
-            "max_failures", Percent(), "The share of its tests that may fail with the goal still met; 0% if not given."
+            "max_failures",
+            Percent(),
+            "The share of its tests that may fail with the goal still met; 0% if not given.",
         ),
         Key(
             "select",
@@ -248,7 +260,9 @@ LOOP = Record(
             "The services under test, deployed in this order; each key is its Cloud Run service id.",
         ),
         Key(
-            "auth", ListOf("ways to a token", _AUTH), "Ways to the token ${auth.token}, tried in order until one works."
+            "auth",
+            ListOf("ways to a token", _AUTH),
+            "Ways to the token ${auth.token}, tried in order until one works.",
         ),
         Key("tests", _TESTS, "The pytest tests."),
         Key("tiers", ListOf("tiers", _TIER), "Priority groups in order; the first that selects a test owns it."),

@@ -89,7 +89,9 @@ _REQUEST = Record(
                 "saved names",
                 r"[A-Za-z_][A-Za-z0-9_-]*",
                 Text(
-                    pattern=r"[^\s.]+(\.[^\s.]+)*", what="a path into the answer's JSON, such as run.id", numbers=True
+                    pattern=r"[^\s.]+(\.[^\s.]+)*",
+                    what="a path into the answer's JSON, such as run.id",
+                    numbers=True,
                 ),
                 said="letters, digits, _ and -",
             ),

@@ -38,7 +38,8 @@ class Fill(Enum):
 @dataclass(frozen=True)
 class Text:
     """A text. `numbers`: whole numbers need no quotes, as in environment variables. `pattern` bounds the whole of it,
-    and `what` says it in words. `for_shell`: it runs under `sh -c`."""
+    and `what` says it in words. `for_shell`: it runs under `sh -c`.
+    """
 
     fill: Fill = Fill.NO
     what: str = "text"
@@ -171,7 +172,8 @@ class Percent:
 @dataclass(frozen=True)
 class Json:
     """Any JSON value, `${…}` in its texts filled in. What readers of YAML disagree about (`no`, `012`, `12:30`, dates)
-    needs quotes, or `true`, `false`, or a plain number."""
+    needs quotes, or `true`, `false`, or a plain number.
+    """
 
     def read(self, node: Node, at: At) -> Any:
         """See `Shape.read`."""

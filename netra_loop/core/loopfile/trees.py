@@ -27,7 +27,8 @@ class Later:
 @dataclass(frozen=True)
 class Key:
     """A key of a record. `attr` is the model's name for it where that differs, and `""` where no model holds it;
-    `nullable`: an explicit null means that it was not given."""
+    `nullable`: an explicit null means that it was not given.
+    """
 
     name: str
     shape: Shape
@@ -116,7 +117,8 @@ class OneOf:
         read = Record(self.what, self.keys).read(node, at)
         if len(node.entries) != 1:
             return at.wrong(
-                node.place, f"expected {self.what} with exactly one of {', '.join(names)}, found {len(node.entries)}"
+                node.place,
+                f"expected {self.what} with exactly one of {', '.join(names)}, found {len(node.entries)}",
             )
         return read or BAD
 
