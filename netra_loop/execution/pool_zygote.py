@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from netra_loop.processes import ProcessIdentity, end_tree, identify, send
 
 _STACKS_S = 0.5
 _QUIT_S = 5.0
+_TELLING = re.compile(r"(?:E\s+)?(?:ERROR\b|\w*(?:Error|Exception)\b)")  # the line of a report that says why
 
 
 @dataclass
@@ -82,7 +84,9 @@ class Zygote:
         complete = asyncio.create_task(self._complete.wait())
         try:
             await asyncio.wait(
-                {ended, complete}, timeout=self._options.collect_timeout_s, return_when=asyncio.FIRST_COMPLETED
+                {ended, complete},
+                timeout=self._options.collect_timeout_s,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             if complete.done():
                 return self.gathered.collection()
@@ -172,7 +176,10 @@ class Zygote:
             stacks = "" if who is None else await dump_stacks(who, Path(self._files + ".stacks"))
             return f"collection did not end within {self._options.collect_timeout_s:g} s; stacks:\n{stacks}".rstrip()
         words = (self._over or {}).get("text") or pool_launch.excerpt(log)
-        return f"pytest {pool_launch.ending(ended.result())} before its collection was complete\n{words}".rstrip()
+        told = next((line.strip() for line in reversed(words.splitlines()) if _TELLING.match(line.strip())), "")
+        why = f": {told}" if told else ""
+        how = pool_launch.ending(ended.result())
+        return f"pytest {how} before its collection was complete{why}\n{words}".rstrip()
 
 
 def order(options: PoolOptions, role: str, files: str, **more: Any) -> Message:

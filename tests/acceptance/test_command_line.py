@@ -60,7 +60,7 @@ def test_list_and_status_read_the_same_session(demo):
         "session", "loop", "environment", "state", "iteration", "phase", "started_at", "updated_at", "revisions",
         "tests", "tiers", "findings", "logs", "exit_code",
     }  # fmt: skip
-    assert demo.call("results", "latest").stdout.count("golden-path/tests") > 5
+    assert demo.call("results", "latest").stdout.count("tests/test_priority1_critical.py::") > 5
     assert status["session"] in demo.call("list").stdout
 
 

@@ -230,7 +230,7 @@ def test_the_demos_own_suite_passes_against_it(start):
     running = start("")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NETRA_LOOP_")}
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "loops/golden-path/tests", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "loops/golden-path", "-q", "-p", "no:cacheprovider"],
         cwd=ROOT,
         env={**environment, "BACKEND_URL": running.url, "JWT_SECRET": SECRET, "NO_PROXY": "127.0.0.1"},
         capture_output=True,

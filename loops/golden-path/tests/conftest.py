@@ -2,7 +2,7 @@
 
 The tests are plain pytest and know nothing of netra-loop but the environment that it gives them. By hand:
 
-    JWT_SECRET=… BACKEND_URL=http://127.0.0.1:8080 pytest loops/golden-path/tests
+    JWT_SECRET=… BACKEND_URL=http://127.0.0.1:8080 pytest loops/golden-path
 """
 
 import json
