@@ -1,0 +1,181 @@
+"""Tests of the costly things a session shares."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netra_loop.clock import SystemClock
+from netra_loop.core.spec import (
+    AuthSpec,
+    BypassAuth,
+    EnvironmentSpec,
+    JwtAuth,
+    LoopSpec,
+    PhaseSpec,
+    ServiceSpec,
+    TestsSpec,
+)
+from netra_loop.execution.base import PoolOptions
+from netra_loop.phases.scope import Scope
+from netra_loop.settings import Settings
+from netra_loop.toolbox import SessionTools, git_facts
+
+TRACE = "0123456789abcdef" * 2
+
+
+def loop(folder: Path, **more) -> LoopSpec:
+    return LoopSpec(
+        name="night",
+        path=folder / "night.yaml",
+        environments=more.pop("environments", {"here": EnvironmentSpec(cloud="none")}),
+        phases=(PhaseSpec(name="select", uses="select"),),
+        **more,
+    )
+
+
+def tools_of(folder: Path, spec: LoopSpec, **environ: str) -> SessionTools:
+    return SessionTools("night-1", spec, "here", Settings(environ, None, False, folder), folder, SystemClock())
+
+
+# --------------------------------------------------------------------------------------------------------- secrets
+
+
+@pytest.mark.parametrize(
+    ("more", "environ"),
+    [
+        ({}, {"MY_API_KEY": "open-sesame"}),
+        ({"vars": {"db_password": "open-sesame"}}, {}),
+        ({"vars": {"db_password": "${env.PW}"}}, {"PW": "open-sesame"}),
+        ({"services": {"a": ServiceSpec(env={"JWT_SECRET": "${env.X:-open-sesame}"})}}, {}),
+        ({"services": {"a": ServiceSpec(env={"DB_PASSWORD": "${vars.pw}"})}, "vars": {"pw": "open-sesame"}}, {}),
+        ({"tests": TestsSpec(env={"TOKEN": "open-sesame"})}, {"TOKEN": "another-one"}),
+        ({"tests": TestsSpec(env={"TOKEN": "another-one"})}, {"TOKEN": "open-sesame"}),
+        ({"auth": (AuthSpec(jwt=JwtAuth(secret="${env.S}", subject="me")),)}, {"S": "open-sesame"}),
+        ({"auth": (AuthSpec(bypass=BypassAuth(url="http://x", key="open-sesame")),)}, {}),
+    ],
+)
+def test_what_is_named_a_secret_is_one_wherever_it_comes_from(tmp_path, more, environ):
+    tools = tools_of(tmp_path, loop(tmp_path, **more), **environ)
+    assert tools.redactor.text("say open-sesame twice") == "say [redacted] twice"
+
+
+def test_what_is_not_known_yet_is_no_secret_and_no_error(tmp_path):
+    env = {"KEY": "${env.NOWHERE}", "TOKEN": "${auth.token}", "SECRET": "${vars.nobody}"}
+    tools = tools_of(tmp_path, loop(tmp_path, tests=TestsSpec(env=env)))
+    assert tools.redactor.text("plain words") == "plain words"
+
+
+async def test_a_token_is_a_secret_from_the_moment_it_is_known(tmp_path):
+    spec = loop(tmp_path, auth=(AuthSpec(command=("echo", "tok-abcdefgh")),))
+    tools = tools_of(tmp_path, spec, PATH=os.environ["PATH"])
+    tried = []
+
+    async def on_try(event):
+        tried.append(event)
+
+    scope = Scope(spec, "here", "night-1", 1, tools.environ)
+    assert await tools.token(scope, on_try) == "tok-abcdefgh"
+    assert tools.redactor.text("Bearer: tok-abcdefgh") == "Bearer: [redacted]"
+    assert [(event.method, event.ok) for event in tried] == [("command", True)]
+
+
+async def test_without_auth_there_is_no_token(tmp_path):
+    spec = loop(tmp_path)
+    tools = tools_of(tmp_path, spec)
+
+    async def on_try(event):
+        raise AssertionError(event)
+
+    assert await tools.token(Scope(spec, "here", "night-1", 1, {}), on_try) is None
+
+
+# ------------------------------------------------------------------------------------------------------ pool, cloud
+
+
+async def test_equal_options_give_the_same_pool_and_others_another(tmp_path):
+    tools = tools_of(tmp_path, loop(tmp_path))
+    options = PoolOptions(python=Path("/usr/bin/python3"), root=tmp_path, paths=("tests",))
+    first = await tools.pool(options)
+    assert await tools.pool(replace(options)) is first
+    assert await tools.pool(replace(options, env={"NETRA_LOOP_ITERATION": "2"})) is not first
+    await tools.close()
+    await tools.close()
+
+
+async def test_an_environment_without_a_cloud_has_none(tmp_path):
+    assert await tools_of(tmp_path, loop(tmp_path)).cloud() is None
+
+
+# ---------------------------------------------------------------------------------------------------- marked request
+
+
+@asynccontextmanager
+async def server(answer):
+    """An HTTP server on the loopback; `answer` writes whatever it likes. Gives its URL and the requests' heads."""
+    heads: list[str] = []
+
+    async def serve(reader, writer):
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        try:
+            await answer(writer)
+        except ConnectionError:
+            heads.append("gone")
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", heads
+
+
+async def test_the_marked_request_carries_its_trace(tmp_path):
+    async def unavailable(writer):
+        writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+
+    async with server(unavailable) as (url, heads):
+        assert await tools_of(tmp_path, loop(tmp_path)).request(f"{url}/health", TRACE) == 503
+    assert heads[0].startswith("GET /health ")
+    assert f"traceparent: 00-{TRACE}-" in heads[0]
+
+
+async def test_an_endless_answer_is_not_waited_for(tmp_path):
+    async def endless(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        while True:
+            writer.write(b"this is no gzip\n" * 1000)
+            await writer.drain()
+
+    async with server(endless) as (url, _):
+        assert await tools_of(tmp_path, loop(tmp_path)).request(url, TRACE) == 200
+
+
+async def test_nobody_there_is_an_answer_too(tmp_path):
+    assert await tools_of(tmp_path, loop(tmp_path)).request("http://127.0.0.1:9/", TRACE) is None
+
+
+# ------------------------------------------------------------------------------------------------------------- git
+
+
+async def test_the_repository_is_known_by_its_commit(tmp_path):
+    def git(*words: str) -> str:
+        named = ("-c", "user.name=me", "-c", "user.email=me@example.com", "-c", "commit.gpgsign=false")
+        return subprocess.check_output(["git", "-C", str(tmp_path), *named, *words], text=True).strip()
+
+    git("init", "-q", "-b", "trunk")
+    assert await git_facts(tmp_path) == {}
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    facts = await git_facts(tmp_path)
+    assert facts["sha"] == git("rev-parse", "HEAD")
+    assert facts["sha"].startswith(facts["short_sha"])
+    assert facts["branch"] == "trunk"
+
+
+async def test_without_a_repository_nothing_is_known(tmp_path):
+    assert await git_facts(tmp_path) == {}
+    assert await git_facts(tmp_path / "nowhere") == {}
