@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netra_loop.core import loopfile, template
+from netra_loop.core import loopfile, loopschema, template
 from netra_loop.core.spec import LoopSpec
 from netra_loop.errors import LoopFileError, UsageError
 
@@ -435,3 +435,24 @@ def test_every_loop_that_is_shipped_is_right():
     assert loops
     for path in loops:
         assert loopfile.load(path.read_text(), path).name
+
+
+def test_every_loop_in_the_documentation_is_right():
+    page = (Path(__file__).parents[2] / "docs" / "loop-file.md").read_text()
+    loops = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    assert len(loops) == 3
+    for loop in loops:
+        assert loopfile.load(loop, PATH).name
+
+
+def test_the_documentation_names_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "loop-file.md").read_text()
+    assert [name for name in keys(loopschema.schema()) if f"`{name}" not in page] == []
+
+
+def keys(schema: object) -> set[str]:
+    if isinstance(schema, list):
+        return set().union(*map(keys, schema))
+    if not isinstance(schema, dict):
+        return set()
+    return set(schema.get("properties", {})).union(*map(keys, schema.values()))

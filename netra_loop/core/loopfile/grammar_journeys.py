@@ -118,7 +118,9 @@ JOURNEYS = MapOf(
     Record(
         "a journey",
         (
-            Key("tier", Text(), "The tier that owns it; if not given, the first whose selection takes every test."),
+            Key(
+                "tier", Text(), "The tier that owns it; if not given, the first that selects it, else the first of all."
+            ),
             Key("websocket", _CONNECT, "Short for a first step that connects."),
             Key("steps", ListOf("steps", _STEP, least=1), "What happens, in order.", required=True),
         ),
