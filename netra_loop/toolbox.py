@@ -36,7 +36,13 @@ class SessionTools:
     """The `Toolbox` of a session. `close` ends everything it started; a killed process takes it along anyway."""
 
     def __init__(
-        self, session: str, spec: LoopSpec, environment: str, settings: Settings, folder: Path, clock: Clock
+        self,
+        session: str,
+        spec: LoopSpec,
+        environment: str,
+        settings: Settings,
+        folder: Path,
+        clock: Clock,
     ) -> None:
         self.environ: Mapping[str, str] = settings.environ
         self.folder = folder
@@ -118,7 +124,11 @@ class SessionTools:
 
         if self._tokens is None:
             self._tokens = TokenSource(
-                self._spec.auth, scope.any, self._clock, cwd=self._spec.base_dir, env=self.environ
+                self._spec.auth,
+                scope.any,
+                self._clock,
+                cwd=self._spec.base_dir,
+                env=self.environ,
             )
         tried: list[AuthTried] = []
         try:
@@ -172,7 +182,8 @@ def _known_secrets(spec: LoopSpec, scope: Scope) -> list[str]:
 
 def _known_now(text: str, scope: Scope) -> str:
     """What `text` will be filled in with, where the environment and the loop's variables tell it; else empty, and
-    whatever uses it says what is missing."""
+    whatever uses it says what is missing.
+    """
     for reference in template.parse(text).references:
         if not reference.name.startswith(("env.", "vars.")):
             return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
@@ -56,14 +56,39 @@ def _options(
 
 def main() -> None:
     """Runs the command line and ends the process with the contract's exit code."""
+    sys.stdout, sys.stderr = cast("TextIO", _Unbroken(sys.stdout)), cast("TextIO", _Unbroken(sys.stderr))
     code = _run(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            # The reader went away (`| head`): what was asked for was done, and the exit code says how it went.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.stdout.flush()
+    sys.stderr.flush()
     sys.exit(code)
+
+
+class _Unbroken:
+    """A stream whose reader may go away (`| head`): what is said from then on is lost, and nothing else. What was asked
+    for goes on, and the exit code says how it went.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._divert()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._divert()
+
+    def _divert(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _run(arguments: list[str]) -> int:
@@ -76,8 +101,6 @@ def _run(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        return 0
     except Exception as error:  # noqa: BLE001 - the boundary: what reaches it unnamed is a defect of ours
         return _defect(error)
     return 0

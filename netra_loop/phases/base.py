@@ -28,7 +28,8 @@ from netra_loop.report.observer import Observer
 @dataclass(frozen=True)
 class PhaseResult:
     """The outcome of a phase. `batch` is committed in the same transaction as the outcome; `facts` are small JSON
-    values for the state and the journal's reader. `again`: the goal holds but has to hold once more, so start over."""
+    values for the state and the journal's reader. `again`: the goal holds but has to hold once more, so start over.
+    """
 
     outcome: str
     summary: str

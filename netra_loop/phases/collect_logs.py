@@ -31,7 +31,8 @@ class _Mark:
 
 class CollectLogs:
     """Reads pages until every revision's marked request is among them. A page read twice is stored once, so after a
-    crash reading begins again a little before where it stood."""
+    crash reading begins again a little before where it stood.
+    """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. Logs that never became complete are no failure here: `record` judges what it means."""
@@ -58,7 +59,10 @@ class CollectLogs:
         fact = context.stamp(LogsRead(entries=0, cursor=rfc3339(context.clock.now()), complete=complete))
         told = "complete" if complete else f"not complete after {settle_s:g} s"
         return PhaseResult(
-            "ok", f"{len(seen)} entries, {told}", {"entries": len(seen), "complete": complete}, Batch(events=(fact,))
+            "ok",
+            f"{len(seen)} entries, {told}",
+            {"entries": len(seen), "complete": complete},
+            Batch(events=(fact,)),
         )
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
@@ -93,7 +97,8 @@ class CollectLogs:
         waiting: set[str],
     ) -> datetime | None:
         """Reads and stores everything that answers `query`; takes off `waiting` the marks it saw. Gives the newest
-        entry's time, None where there was none."""
+        entry's time, None where there was none.
+        """
         newest: datetime | None = None
         async for page in cloud.entries(query):
             fresh = [entry for entry in page.entries if _key(entry) not in seen]

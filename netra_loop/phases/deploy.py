@@ -15,7 +15,8 @@ from netra_loop.phases.serving import revision_ready
 
 class Deploy:
     """Deploys every service in the file's order. The labels of a revision name its intent, so whatever an interrupted
-    attempt made is found and adopted: `run` and `reconcile` are the same."""
+    attempt made is found and adopted: `run` and `reconcile` are the same.
+    """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. A revision that never gets ready is the outcome `failed`, its reason among the facts."""

@@ -40,7 +40,11 @@ class _Bench:
         """The row for `event`: judged, then redacted, so that nothing secret reaches the store."""
         context, text = self.context, self.context.redactor.text
         authenticity, reasons = assess(
-            event.outcome, event.evidence, event.duration_s, self.hosts, mode=context.spec.goal.authenticity
+            event.outcome,
+            event.evidence,
+            event.duration_s,
+            self.hosts,
+            mode=context.spec.goal.authenticity,
         )
         result = Result(
             id=event.id,
@@ -67,7 +71,8 @@ class _Bench:
 
 class Execute:
     """Runs the selection. A test that finished is never run again; one that was in flight when a process died is, as a
-    new attempt."""
+    new attempt.
+    """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`."""
@@ -109,7 +114,8 @@ class Execute:
         failed: Counter[str],
     ) -> None:
         """The first attempt of each, then the retries of what failed, all on the same revision. `failed` counts the
-        attempts that an earlier process has already seen fail."""
+        attempts that an earlier process has already seen fail.
+        """
         context = bench.context
         tries = await _attempts_so_far(context)
         batch: Sequence[str] = [item.id for item in todo]
@@ -127,7 +133,10 @@ class Execute:
 
 
 async def _run(
-    bench: _Bench, found: Runners, plan: Sequence[Planned], failed: Mapping[str, int]
+    bench: _Bench,
+    found: Runners,
+    plan: Sequence[Planned],
+    failed: Mapping[str, int],
 ) -> AsyncIterator[Result]:
     """Runs `plan` on both runners at once and gives each result once it is stored.
 

@@ -23,7 +23,8 @@ Row = TypeVar("Row", Result, LogEntry)
 
 class Record:
     """Joins results and log entries, makes the findings and judges. Everything it does is one commit, so after a crash
-    it is simply done again."""
+    it is simply done again.
+    """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`."""
@@ -43,7 +44,7 @@ class Record:
                 collection_errors=_collection_errors(context),
                 previous=await self._earlier(context),
                 authenticity=context.spec.goal.authenticity,
-            )
+            ),
         )
         judgement = await self._judge(context, judged, findings)
         fact = context.stamp(_judged(judgement, findings))

@@ -28,7 +28,8 @@ _TOKEN = "auth.token"
 
 class Run:
     """Runs the command with the brief at hand. It has no probe, so after a crash it is run again, once what an earlier
-    process may have left running is ended. All it starts carries `NETRA_LOOP_BRIEF`, by which it is known."""
+    process may have left running is ended. All it starts carries `NETRA_LOOP_BRIEF`, by which it is known.
+    """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. Exit code 0 is `ok`, anything else, or the time-out, `failed`."""
@@ -50,7 +51,11 @@ class Run:
         return PhaseResult("ok" if code == 0 else "failed", ended, {"exit_code": code, "output": text})
 
     async def _start(
-        self, context: PhaseContext, command: Sequence[str], environ: Mapping[str, str], inlet: int
+        self,
+        context: PhaseContext,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        inlet: int,
     ) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
@@ -87,7 +92,8 @@ class Run:
 
     async def _environment(self, context: PhaseContext) -> Mapping[str, str]:
         """What the session is about, the tests' own variables as far as they are known without a token and before a
-        deploy, and where the brief lies."""
+        deploy, and where the brief lies.
+        """
         folder = context.tools.folder / f"{context.iteration}-{context.phase.name}-{context.attempt}"
         folder.mkdir(mode=0o700, exist_ok=True)
         await self._write_brief(context, folder)
@@ -120,7 +126,8 @@ async def _pipe() -> AsyncIterator[tuple[int, _Kept]]:
     outlet, inlet = os.pipe()
     kept, stream = _Kept(), asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(outlet, "rb", buffering=0)
+        lambda: asyncio.StreamReaderProtocol(stream),
+        os.fdopen(outlet, "rb", buffering=0),
     )
     reader = asyncio.create_task(kept.read(stream))
     try:
@@ -168,7 +175,8 @@ class _Kept:
 
     def text(self) -> str:
         """What was kept; bytes that are no UTF-8 are shown escaped. The lines that the gap cut are left out with it:
-        half a secret would not be known for one."""
+        half a secret would not be known for one.
+        """
         head, tail, middle = bytes(self._head), bytes(self._tail), b""
         if self._total > len(head) + len(tail):
             head = head[: head.rfind(b"\n") + 1] or head

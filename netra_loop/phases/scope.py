@@ -15,7 +15,8 @@ from netra_loop.errors import UsageError
 @dataclass(frozen=True)
 class Scope:
     """The values of all variables. `token` and `git` are looked up beforehand, since that takes time; `git` is empty
-    outside a repository. `saved` are a journey's own names."""
+    outside a repository. `saved` are a journey's own names.
+    """
 
     spec: LoopSpec
     environment: str
@@ -29,7 +30,8 @@ class Scope:
 
     def lookup(self, name: str) -> str | None:
         """The value of `name`, such as `vars.user`; None where it is not set. Raises UsageError where it cannot be
-        known yet, such as the URL of a service before its deploy."""
+        known yet, such as the URL of a service before its deploy.
+        """
         root, _, rest = name.partition(".")
         match root:
             case "env":

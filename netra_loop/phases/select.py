@@ -42,10 +42,12 @@ class Select:
         )
         notes = tuple(context.stamp(Noted(text=context.redactor.text(text))) for text in collection.warnings)
         batch = Batch(
-            events=(*notes, context.stamp(fact)), selected=tuple(chosen), selected_iteration=context.iteration
+            events=(*notes, context.stamp(fact)),
+            selected=tuple(chosen),
+            selected_iteration=context.iteration,
         )
         context.observer.plan(len(chosen))
-        summary = f"{len(chosen)} tests selected"
+        summary = f"{len(chosen)} test{'' if len(chosen) == 1 else 's'} selected"
         if left_out + collection.deselected:
             summary += f", {left_out + collection.deselected} left out"
         if errors:
@@ -66,7 +68,8 @@ async def _collect(found: Runners) -> Collection:
 
 async def _failed_before(context: PhaseContext) -> frozenset[str]:
     """The tests whose last attempt failed in the newest iteration before this one that ran any: of this session, else
-    of an earlier session of the loop."""
+    of an earlier session of the loop.
+    """
     async for results in _runs_before(context):
         if results:
             return frozenset(test for test, result in final_results(results).items() if result.outcome.is_failure)

@@ -135,7 +135,8 @@ def interpreter(spec: LoopSpec, scope: Scope) -> Path:
 
 def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
     """A path of the loop file as pytest takes it, relative to its working directory where it lies there, so that node
-    ids read as in a plain pytest. A `::` part is kept."""
+    ids read as in a plain pytest. A `::` part is kept.
+    """
     file, separator, node = given.partition("::")
     path = (spec.base_dir / file).resolve()
     shown = path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path
@@ -144,7 +145,8 @@ def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
 
 def environment_hosts(context: PhaseContext, scope: Scope) -> tuple[Host, ...]:
     """The hosts (with their port, None: any) that belong to the environment under test: the services' own, those the
-    loop file lists, and, for a loop without services, those its own URLs name."""
+    loop file lists, and, for a loop without services, those its own URLs name.
+    """
     spec = context.spec
     urls = [scope.service_url(service) for service in spec.services] if spec.services else _own_urls(spec, scope)
     hosts = [host for url in urls if url for host in _host_of(url)]
@@ -154,7 +156,8 @@ def environment_hosts(context: PhaseContext, scope: Scope) -> tuple[Host, ...]:
 
 def _own_urls(spec: LoopSpec, scope: Scope) -> list[str]:
     """What may be a URL in the loop file: the tests' variables, and where journeys go, as far as that is known before
-    one runs."""
+    one runs.
+    """
     texts = list(spec.tests.env.values()) if spec.tests is not None else []
     for journey in spec.journeys.values():
         texts += [step.connect.url for step in journey.steps if step.connect is not None]

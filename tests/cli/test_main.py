@@ -1,0 +1,140 @@
+"""Tests of the command line's front door."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from netra_loop import __version__
+from netra_loop.cli.main import _run, _store_first
+
+LOOP = """\
+version: 1
+name: plain
+tests: {paths: [../t]}
+environments: {here: {cloud: none}}
+phases: {select: {uses: select}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "loops").mkdir()
+    (tmp_path / "loops" / "plain.yaml").write_text(LOOP)
+    return tmp_path
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a call left: its exit code and what it said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(project, monkeypatch, capsys):
+    """Types a command line in the project; the store is the default one."""
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("NETRA_LOOP_STORE", raising=False)
+
+    def typed(*words: str) -> Done:
+        code = _run(list(words))
+        said = capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    return typed
+
+
+def test_the_version_is_told(call):
+    assert call("--version").stdout == f"netra-loop {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nonsense",),
+        ("run",),
+        ("run", "plain", "--nonsense"),
+        ("run", "nowhere"),
+        ("run", "plain", "--var", "novalue"),
+        ("run", "plain", "--budget", "soon"),
+        ("run", "plain", "--env", "mars"),
+        ("run", "plain", "--only", "P9"),
+        ("run", "plain", "--max-iterations", "0"),
+        ("run", "plain", "--session-name", "No Name"),
+        ("resume",),
+        ("status",),
+        ("results", "nobody"),
+        ("results", "latest", "--iteration", "first"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_2_and_says_so_on_stderr(call, words):
+    done = call(*words)
+    assert done.code == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.strip()
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_loop_file_is_2_with_its_places(project, call):
+    (project / "loops" / "bad.yaml").write_text(LOOP + "fases: {}\n")
+    done = call("validate", "bad")
+    assert done.code == 2
+    assert f"{project}/loops/bad.yaml:6:1: " in done.stderr
+    assert "phases" in done.stderr
+
+
+def test_a_good_loop_file_is_fine(call):
+    assert call("validate", "plain").code == 0
+
+
+def test_nothing_to_list_is_no_failure(call):
+    done = call("list", "--json")
+    assert (done.code, done.stdout) == (0, "")
+
+
+def test_the_schema_is_json_on_stdout(call):
+    done = call("schema")
+    assert json.loads(done.stdout)["type"] == "object"
+
+
+def test_a_reader_that_goes_away_changes_no_exit_code(project):
+    outlet, inlet = os.pipe()
+    os.close(outlet)
+    command = [sys.executable, "-m", "netra_loop.cli.main", "schema"]
+    try:
+        done = subprocess.run(command, cwd=project, stdout=inlet, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(inlet)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_store_that_is_none_is_5_before_any_effect(project, call):
+    (project / ".netra-loop").mkdir(mode=0o700)
+    (project / ".netra-loop" / "journal.db").write_bytes(b"this is no database" * 100)
+    done = call("run", "plain")
+    assert done.code == 5
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        (["list", "--store", "x"], ["--store", "x", "list"]),
+        (["results", "latest", "--store=x", "--json"], ["--store=x", "results", "latest", "--json"]),
+        (["--store", "x", "list"], ["--store", "x", "list"]),
+        (["results", "--", "--store", "x"], ["results", "--", "--store", "x"]),
+        ([], []),
+    ],
+)
+def test_the_store_may_be_named_anywhere(typed, read):
+    assert _store_first(typed) == read
