@@ -1,10 +1,12 @@
 """Tests of `uses: run`, with real commands."""
 
+import asyncio
 import json
 import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,10 @@ from netra_loop.testing import Ends
 def abandoned(brief: str) -> subprocess.Popen[bytes]:
     """What a fixer left running; it is known by the brief it was given."""
     return subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], "NETRA_LOOP_BRIEF": brief})
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +169,15 @@ async def test_after_a_crash_what_was_left_running_is_ended_first(bench):
     result = await bench.recover(await bench.open("run", command=("echo", "again")))
     assert result.facts["output"] == "again\n"
     assert left.wait(timeout=5) == -9
+
+
+async def test_a_stop_ends_the_command_and_all_it_started(bench):
+    pids = bench.tools.folder / "pids"
+    command = f"setsid sleep 60 & echo $$! > {pids}; echo $$$$ >> {pids}; wait"
+    running = asyncio.create_task(bench.run(await bench.open("run", command=command)))
+    while len(found := _words(pids)) < 2:
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not any(identify(int(pid)) for pid in found)
