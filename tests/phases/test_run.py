@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -22,10 +21,6 @@ from netra_loop.testing import Ends
 def abandoned(brief: str) -> subprocess.Popen[bytes]:
     """What a fixer left running; it is known by the brief it was given."""
     return subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], "NETRA_LOOP_BRIEF": brief})
-
-
-def _words(file: Path) -> list[str]:
-    return file.read_text().split() if file.exists() else []
 
 
 @pytest.fixture(autouse=True)
@@ -173,11 +168,12 @@ async def test_after_a_crash_what_was_left_running_is_ended_first(bench):
 
 async def test_a_stop_ends_the_command_and_all_it_started(bench):
     pids = bench.tools.folder / "pids"
-    command = f"setsid sleep 60 & echo $$! > {pids}; echo $$$$ >> {pids}; wait"
+    os.mkfifo(pids)
+    command = f"setsid sleep 60 & echo $$! $$$$ > {pids}; wait"
     running = asyncio.create_task(bench.run(await bench.open("run", command=command)))
-    while len(found := _words(pids)) < 2:
-        await asyncio.sleep(0)
+    found = (await asyncio.to_thread(pids.read_text)).split()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    assert len(found) == 2
     assert not any(identify(int(pid)) for pid in found)
