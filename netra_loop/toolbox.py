@@ -126,6 +126,7 @@ class SessionTools:
             self._tokens = TokenSource(
                 self._spec.auth,
                 scope.any,
+                scope.command,
                 self._clock,
                 cwd=self._spec.base_dir,
                 env=self.environ,

@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 
 from netra_loop.clock import Clock
-from netra_loop.cloud.auth_ways import Refused, Token, ask_bypass, run_command, shell_argv
+from netra_loop.cloud.auth_ways import Refused, Token, ask_bypass, run_command
 from netra_loop.core.events import AuthTried
 from netra_loop.core.spec import AuthSpec, BypassAuth, Command, JwtAuth
 from netra_loop.errors import EnvironmentFailed, NetraLoopError, UsageError
@@ -34,14 +34,16 @@ class TokenSource:
     """A token that is always good for a while: kept, and renewed 60 s before it expires (a short one at half its life;
     one that does not say, after 10 minutes).
 
-    `render` fills the `${…}` of any value; what it raises makes that way fail and the next be tried. `cwd` and `env`
-    are those of a command. Safe to use from several tasks: one of them asks, the others get its answer.
+    `render` fills the `${…}` of any value, `argv` those of a command, as the words to start; what they raise makes that
+    way fail and the next be tried. `cwd` and `env` are those of a command. Safe to use from several
+    tasks: one of them asks, the others get its answer.
     """
 
     def __init__(
         self,
         specs: Sequence[AuthSpec],
         render: Callable[[Any], Any],
+        argv: Callable[[Command], Sequence[str]],
         clock: Clock,
         *,
         cwd: Path | None = None,
@@ -49,6 +51,7 @@ class TokenSource:
     ) -> None:
         self._specs = tuple(specs)
         self._render = render
+        self._argv = argv
         self._clock = clock
         self._cwd = cwd
         self._env = env
@@ -126,11 +129,6 @@ class TokenSource:
         if not text.strip():
             raise Refused(None, f"its {name} is empty, expected the value of {value}")
         return text
-
-    def _argv(self, command: Command) -> Sequence[str]:
-        if isinstance(command, str):
-            return shell_argv(command, self._render)
-        return [str(self._render(word)) for word in command]
 
     def _life(self, token: Token) -> float:
         """Seconds from now that a token is good for: as it was told, else by the `exp` it carries, else 10 minutes."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from netra_loop.processes import die_with_parent, end_tree
 LIMIT_S = 30.0
 TOKEN_MAX = 65_536
 _GRACE_S = 1.0
-_VARIABLE = re.compile(r"\$\$|\$\{[^}]*\}")
 _LOOPBACK = re.compile(r"localhost|.*\.localhost|127\..*|::1")
 
 
@@ -117,16 +115,6 @@ def _checked(text: str, status: int | None = None) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- command
-
-
-def shell_argv(command: str, render: Callable[[Any], Any]) -> Sequence[str]:
-    """The words that run `command` under sh, each `${…}` filled and quoted, so that no value is ever executed."""
-
-    def filled(found: re.Match[str]) -> str:
-        value = str(render(found[0]))
-        return value if found[0] == "$$" else shlex.quote(value)
-
-    return ("sh", "-c", _VARIABLE.sub(filled, command))
 
 
 async def run_command(

@@ -44,14 +44,13 @@ class Deploy:
 
     async def _deploy(self, context: PhaseContext, cloud: Cloud, service: str, spec: ServiceSpec) -> Deployed | Failed:
         scope = context.scope()
-        command = spec.command if isinstance(spec.command, tuple) else ("/bin/sh", "-c", spec.command)
         probe = spec.startup_probe
         request = DeployRequest(
             service=service,
             session=context.session,
             iteration=context.iteration,
             source=str((context.spec.base_dir / scope.text(spec.source)).resolve()),
-            command=tuple(scope.text(word) for word in command),
+            command=scope.command(spec.command),
             port=spec.port,
             env={name: scope.text(value) for name, value in spec.env.items()},
         )

@@ -81,14 +81,12 @@ class Run:
         return await self.run(context)
 
     async def _command(self, context: PhaseContext) -> tuple[str, ...]:
-        command = context.phase.with_["command"]
-        scope = context.scope()
+        """The command; a token is asked for only where the command names it."""
+        command, scope = context.phase.with_["command"], context.scope()
         words = (command,) if isinstance(command, str) else command
         if any(_TOKEN in template.parse(word).names for word in words):
             scope = scope.with_token(await context.tools.token(scope, context.event))
-        if isinstance(command, str):
-            return ("/bin/sh", "-c", template.render_shell(command, scope.lookup))
-        return tuple(scope.text(word) for word in command)
+        return scope.command(command)
 
     async def _environment(self, context: PhaseContext) -> Mapping[str, str]:
         """What the session is about, the tests' own variables as far as they are known without a token and before a

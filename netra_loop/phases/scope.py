@@ -8,7 +8,7 @@ from typing import Any
 
 from netra_loop.core import template
 from netra_loop.core.records import Revision
-from netra_loop.core.spec import EnvironmentSpec, LoopSpec
+from netra_loop.core.spec import Command, EnvironmentSpec, LoopSpec
 from netra_loop.errors import UsageError
 
 
@@ -62,6 +62,12 @@ class Scope:
     def any(self, value: Any) -> Any:
         """The same for the strings within lists and mappings."""
         return template.render_any(value, self.lookup)
+
+    def command(self, command: Command) -> tuple[str, ...]:
+        """`command` ready to be started: a list without a shell, a string under `sh -c` with each value quoted."""
+        if isinstance(command, str):
+            return ("/bin/sh", "-c", template.render_shell(command, self.lookup))
+        return tuple(self.text(word) for word in command)
 
     def with_token(self, token: str | None) -> Scope:
         """The same scope with `${auth.token}` known."""

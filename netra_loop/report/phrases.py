@@ -136,6 +136,8 @@ def _work(item: e.TestsSelected | e.LogsRead | e.GoalJudged) -> str:
             f"{counted(item.selected, 'test')} selected{out}{broken}{'' if item.full else ', not the full selection'}"
         )
     if isinstance(item, e.LogsRead):
+        if not item.entries:  # the last word on the logs, after the pages
+            return f"the logs are {'' if item.complete else 'not '}complete"
         return f"{counted(item.entries, 'log entry', 'log entries')} read{', complete' if item.complete else ''}"
     said = f": {'; '.join(item.reasons)}" if item.reasons else ""
     return f"judged {item.outcome or 'undecided'}{said}"

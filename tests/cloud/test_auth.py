@@ -13,8 +13,9 @@ import pytest
 
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.auth import TokenSource
+from netra_loop.core import template
 from netra_loop.core.events import AuthTried
-from netra_loop.core.spec import AuthSpec, BypassAuth, JwtAuth
+from netra_loop.core.spec import AuthSpec, BypassAuth, Command, JwtAuth
 from netra_loop.errors import EnvironmentFailed, UsageError
 
 VALUES = {"env.KEY": "k-123", "env.SECRET": "hush", "vars.user": "o'neil; $(exit 9)"}
@@ -79,8 +80,17 @@ async def door() -> AsyncIterator[Door]:
         yield door
 
 
+def argv(command: Command) -> tuple[str, ...]:
+    def lookup(name: str) -> str:
+        return str(render("${" + name + "}"))
+
+    if isinstance(command, str):
+        return ("sh", "-c", template.render_shell(command, lookup))
+    return tuple(render(word) for word in command)
+
+
 def source(*specs: AuthSpec, clock: SystemClock | None = None) -> TokenSource:
-    return TokenSource(specs, render, clock or SteppedClock())
+    return TokenSource(specs, render, argv, clock or SteppedClock())
 
 
 def bypass(door: Door, key: str = "${env.KEY}") -> AuthSpec:

@@ -228,7 +228,11 @@ LOOP = Record(
         Key("version", Whole(1, 1), "The version of this format."),
         Key(
             "name",
-            Text(pattern=NAME, what="a name of lower-case letters, digits and hyphens, 63 at most"),
+            # a session's id is the name and 22 characters more, and has to fit into a label of 63
+            Text(
+                pattern=r"[a-z0-9][a-z0-9-]{0,40}",
+                what="a name of lower-case letters, digits and hyphens, 41 at most",
+            ),
             "The loop's name; its sessions' ids begin with it.",
             required=True,
         ),
