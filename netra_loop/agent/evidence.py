@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from .wire import Message, clean, wall
+from .wire import Message, clean, monotonic, wall
 
 _LIMIT = 2000  # exchanges, and frames, kept of one test; what comes after is only counted
 _BODY = 2000
+_AT_ONCE = 300  # messages of one test that are sent as it makes them; those after wait for their turn
+_PAUSE_S = 0.1
+_ROWS = 50  # exchanges, frames and contacts in one such message
+
+Sink = Callable[[Callable[[], "Message | None"]], None]
 
 
 class Record:
@@ -20,8 +26,32 @@ class Record:
         self.exchanges: list[Message] = []
         self.frames: list[Message] = []
         self.mocked: dict[str, None] = {}
+        self.frames_told = 0
+        self.untold: dict[int, Message] = {}  # exchanges that changed since they were told
+        self.messages = 0
+        self.told_at = 0.0
+
+    def news(self, limit: int = _ROWS) -> Message | None:
+        """What was not told yet, at most `limit` of each kind; None where there is nothing."""
+        if not self.untold and self.frames_told == len(self.frames):
+            return None
+        first = self.frames_told
+        frames = self.frames[first : first + limit]
+        self.frames_told = first + len(frames)
+        changed = [(number, self.untold.pop(number, None)) for number in list(self.untold)[:limit]]
+        return {
+            "frames": list(enumerate(frames, first)),
+            "exchanges": [(number, dict(entry)) for number, entry in changed if entry is not None],
+            "contacts": self.peers(limit),
+            "mocked": list(self.mocked)[:limit],
+        }
+
+    def peers(self, limit: int | None = None) -> list[list[Any]]:
+        """The contacts as rows."""
+        return [[host, port, *numbers] for (host, port), numbers in list(self.contacts.items())[:limit]]
 
 
+_sink: Sink | None = None
 _current: Record | None = None
 _active_mocks: dict[str, int] = {}
 
@@ -42,22 +72,31 @@ def install() -> None:
     when_imported("_pytest.monkeypatch", mocks.install_monkeypatch)
 
 
-def begin(trace: str) -> None:
-    """From here on everything belongs to the test with this trace id."""
-    global _current
+def begin(trace: str, sink: Sink | None = None) -> None:
+    """From here on everything belongs to the test with this trace id; `sink` is offered it piece by piece."""
+    global _current, _sink
     record = Record(trace)
     record.mocked.update(dict.fromkeys(_active_mocks))
-    _current = record
+    _current, _sink = record, sink
+
+
+def rest() -> Message | None:
+    """What `begin`'s sink was not given yet, and the contacts as they stand."""
+    record = _current
+    if record is None:
+        return None
+    news = record.news(_LIMIT) or {"frames": [], "exchanges": []}
+    return {**news, "contacts": record.peers(), "mocked": list(record.mocked)}
 
 
 def end() -> Message:
     """What was seen since `begin`, as plain values."""
-    global _current
-    record, _current = _current, None
+    global _current, _sink
+    record, _current, _sink = _current, None, None
     if record is None:
         return {}
     return {
-        "contacts": [[host, port, *numbers] for (host, port), numbers in list(record.contacts.items())],
+        "contacts": record.peers(),
         "exchanges": list(record.exchanges),
         "frames": list(record.frames),
         "mocked": list(record.mocked),
@@ -94,6 +133,8 @@ def exchange(method: str, url: str) -> Message:
     record = _current
     if record is not None and len(record.exchanges) < _LIMIT:
         record.exchanges.append(entry)
+        entry["number"] = len(record.exchanges) - 1
+        _changed(entry)
     return entry
 
 
@@ -101,12 +142,14 @@ def answered(entry: Message, status: int) -> None:
     """The answer's head arrived."""
     entry["status"] = int(status)
     entry["duration"] = wall() - entry["at"]
+    _changed(entry)
 
 
 def failed(entry: Message, error: BaseException) -> None:
     """No answer came."""
     entry["error"] = clean(f"{type(error).__name__}: {error}")[:500]
     entry["duration"] = wall() - entry["at"]
+    _changed(entry)
 
 
 def body(entry: Message, content: bytes) -> None:
@@ -114,6 +157,7 @@ def body(entry: Message, content: bytes) -> None:
     status = entry.get("status")
     if status is not None and status >= 400 and content and len(content) <= _BODY and "body" not in entry:
         entry["body"] = clean(content.decode("utf-8", "replace"))
+        _changed(entry)
 
 
 def frame(url: str, kind: str, direction: str, **more: Any) -> None:
@@ -121,6 +165,32 @@ def frame(url: str, kind: str, direction: str, **more: Any) -> None:
     record = _current
     if record is not None and len(record.frames) < _LIMIT:
         record.frames.append(dict(more, url=clean(url), kind=kind, direction=direction, at=wall()))
+        _tell(record)
+
+
+def _changed(entry: Message) -> None:
+    record, number = _current, entry.get("number")
+    if record is None or number is None or number >= len(record.exchanges):
+        return
+    if record.exchanges[number] is entry:  # else it was begun by an earlier test
+        record.untold[number] = entry
+        _tell(record)
+
+
+def _tell(record: Record) -> None:
+    """Offers the news to the orchestrator, which keeps them in case this process is killed. Never fails the test."""
+    sink = _sink
+    if sink is None:
+        return
+    now = monotonic()
+    if record.messages >= _AT_ONCE and now - record.told_at < _PAUSE_S:
+        return
+    try:
+        sink(record.news)
+    except (OSError, TypeError, ValueError, RuntimeError):
+        return  # the orchestrator is gone, or another thread changed what is being told; the test's end tells it all
+    record.messages += 1
+    record.told_at = now
 
 
 def mock_entered(name: str) -> None:

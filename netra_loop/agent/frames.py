@@ -12,6 +12,7 @@ from typing import Any
 
 from . import evidence
 from .exchanges import HEADER
+from .wire import Message
 
 _TEXT, _BINARY, _CLOSE = 1, 2, 8
 _EVENT_LIMIT = 1 << 20  # larger messages are not looked into
@@ -19,6 +20,8 @@ _KEPT = 1000  # characters of a message that names an error
 
 _decode = json.JSONDecoder().decode
 _urls: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()  # connection to its URL
+_upgrades: weakref.WeakKeyDictionary[Any, Message] = weakref.WeakKeyDictionary()  # connection to its upgrade's exchange
+_opened: weakref.WeakSet[Any] = weakref.WeakSet()  # connections whose upgrade went through; only these can close
 _closed: weakref.WeakSet[Any] = weakref.WeakSet()  # connections whose close frame was seen
 
 
@@ -56,17 +59,19 @@ def install_websockets_client(module: Any) -> None:
             value = None if HEADER in request.headers else evidence.traceparent()
             if value is not None:
                 request.headers[HEADER] = value
+            _upgrades[self] = evidence.exchange("GET", _urls[self])
         except Exception:
             pass
         return send_request(self, request)
 
     def observed_response(self: Any, response: Any) -> Any:
-        entry = evidence.exchange("GET", _urls.get(self, ""))
+        entry = _upgrades.pop(self, None) or evidence.exchange("GET", _urls.get(self, ""))
         evidence.answered(entry, response.status_code)
         body = getattr(response, "body", None)
         if body:
             evidence.body(entry, bytes(body))
-        result = process_response(self, response)
+        result = process_response(self, response)  # raises where the upgrade is refused
+        _opened.add(self)
         evidence.frame(_urls.get(self, ""), "open", "received")
         return result
 
@@ -87,7 +92,10 @@ def install_websockets(module: Any) -> None:
         return recv_frame(self, frame)
 
     def observed_eof(self: Any) -> Any:
-        if self in _urls and self not in _closed:
+        unanswered = _upgrades.pop(self, None)
+        if unanswered is not None:
+            evidence.failed(unanswered, EOFError("the connection ended before the upgrade was answered"))
+        if self in _opened and self not in _closed:
             _closed.add(self)
             evidence.frame(_urls[self], "close", "received", code=1006, reason="connection lost without a close frame")
         return receive_eof(self)

@@ -106,7 +106,7 @@ class Plugin:
                 "notes": self.notes,
                 "spawn": reason,
                 "python": sys.version.split()[0],
-            }
+            },
         )
 
 

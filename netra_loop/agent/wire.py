@@ -6,12 +6,14 @@ at import, before any of them could.
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 Message = dict[str, Any]
@@ -21,6 +23,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 # in a tuple, where libraries that freeze time by replacing module attributes do not find them
 _CLOCKS = (time.time, time.monotonic)
+_pid = os.getpid
 
 
 def wall() -> float:
@@ -46,7 +49,8 @@ class Line:
         self._socket.connect(path)
         self._poll = select.poll
         self._buffer = bytearray()
-        self._owner = os.getpid()
+        self._owner = _pid()
+        self._sending = _thread.allocate_lock()
 
     def fileno(self) -> int:
         """For selectors."""
@@ -54,10 +58,29 @@ class Line:
 
     def send(self, message: Message) -> None:
         """Raises OSError where the orchestrator is gone."""
-        if os.getpid() != self._owner:
+        if _pid() != self._owner:
             os._exit(1)  # a test forked and let its child run back into pytest: that child speaks for nobody
         body = _encode(message).encode("utf-8")
-        self._socket.sendall(_HEAD.pack(len(body)) + body)
+        with self._sending:
+            self._socket.sendall(_HEAD.pack(len(body)) + body)
+
+    def offer(self, make: Callable[[], Message | None]) -> None:
+        """Sends what `make` gives (None: nothing) if that takes no waiting, from whatever thread.
+
+        `make` is not called where it would wait, and never in a fork of the owner. Raises OSError, and what `make` and
+        its encoding raise.
+        """
+        if _pid() != self._owner or not self._sending.acquire(blocking=False):
+            return
+        try:
+            poll = self._poll()
+            poll.register(self._socket.fileno(), select.POLLOUT)
+            message = make() if poll.poll(0) else None
+            if message is not None:
+                body = _encode(message).encode("utf-8")
+                self._socket.sendall(_HEAD.pack(len(body)) + body)
+        finally:
+            self._sending.release()
 
     def receive(self) -> Message | None:
         """Waits for the next message; None once the orchestrator has closed."""

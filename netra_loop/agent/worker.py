@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,7 +108,7 @@ class Worker:
         """Keeps the reports of the running test; tells what is known once its call is over, in case teardown hangs."""
         self._reports.append(report)
         if report.when == "call" and not hasattr(report, "context"):
-            self._tell("called")
+            self._tell("called", seen=evidence.rest())
 
     def _item(self, message: Message | None) -> Any:
         return self._session.items[message["index"]] if message and message["is"] == "run" else None
@@ -118,7 +119,7 @@ class Worker:
         self._reports = []
         self._token = self.line.peek()
         self.line.send({"is": "began", "key": self._key, "at": wall()})
-        evidence.begin(message["trace"])
+        evidence.begin(message["trace"], self._pass_on if self._order["evidence"] else None)
         following = Upcoming(self, self._key) if self._token is None else self._item(self._token)
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -130,6 +131,13 @@ class Worker:
             return
         self._tell("ended", evidence=evidence.end())
         self._reports = []
+
+    def _pass_on(self, news: Callable[[], Message | None]) -> None:
+        def message() -> Message | None:
+            seen = news()
+            return None if seen is None else {"is": "seen", "key": self._key, "seen": seen}
+
+        self.line.offer(message)
 
     def _stopped(self, stop: BaseException | None, text: str = "") -> None:
         # pytest would end the session here; for us only this worker ends, and another takes its place

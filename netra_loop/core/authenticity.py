@@ -59,13 +59,16 @@ def reassess_revision(result: Result, entries: Iterable[LogEntry], expected: Col
             entry.revision
             for entry in entries
             if entry.log == "requests" and entry.trace_id == result.trace_id and entry.revision not in expected
-        }
+        },
     )
     if not foreign:
         return result
     detail = f"answered by {', '.join(foreign)}, expected {', '.join(sorted(expected))}"
     return replace(
-        result, authenticity=Authenticity.FAKE, reasons=("wrong-revision", detail, *result.reasons), flaky=result.flaky
+        result,
+        authenticity=Authenticity.FAKE,
+        reasons=("wrong-revision", detail, *result.reasons),
+        flaky=result.flaky,
     )
 
 
@@ -135,7 +138,7 @@ def _failure_signs(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
         if (
             frame.kind == "close"
             and frame.code in SERVER_CLOSES
-            and (frame.direction == "received" or frame.code == 1006)
+            and frame.direction == "received"  # one that we sent, or gave up waiting with, is no word of the server's
         ):
             signs[f"WebSocket closed with {frame.code}"] = None
         elif is_error_event(frame):

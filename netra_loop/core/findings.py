@@ -32,7 +32,7 @@ _SERVER_SIDE = frozenset(
         Symptom.HTTP_STATUS,
         Symptom.TIMEOUT,
         Symptom.MISSING_EVENT,
-    }
+    },
 )
 _TELLING = (
     *(Symptom.WEBSOCKET_CLOSE, Symptom.HTTP_STATUS, Symptom.ERROR_EVENT, Symptom.AUTH, Symptom.MISSING_EVENT),
@@ -57,7 +57,8 @@ class _Group:
 
 def make_findings(facts: Facts) -> list[Finding]:
     """The findings of an iteration in order of impact, with their state against the iterations before; those that are
-    gone are told once more as `fixed`. `last_iteration` of each is this iteration."""
+    gone are told once more as `fixed`. `last_iteration` of each is this iteration.
+    """
     final = final_results(facts.results)
     exceptions = thrown(facts.joined.entries, facts.sources)
     groups = _grouped(_telling_attempts(facts, final), facts, exceptions)
@@ -73,7 +74,12 @@ def make_findings(facts: Facts) -> list[Finding]:
     ordered = [one for one in found if once.pop(one.id, None) is not None]
     flaky = _flaky_only(groups.values(), final)
     return with_states(
-        ordered, facts.previous, final, facts.iteration, flaky=flaky, logs_read=bool(facts.joined.entries)
+        ordered,
+        facts.previous,
+        final,
+        facts.iteration,
+        flaky=flaky,
+        logs_read=bool(facts.joined.entries),
     )
 
 
@@ -102,7 +108,7 @@ def _grouped(attempts: Sequence[Result], facts: Facts, exceptions: Sequence[Thro
         why = causes.of(result, look.symptom)
         root = why.cause if why is not None else None
         stage = result.stage if look.symptom in _SERVER_SIDE else None
-        named = signature(look.symptom, look.words, root, stage)
+        named = signature(look.alike or look.symptom, look.words, root, stage)
         group = groups.setdefault(named, _Group(named, look, root, result.stage))
         group.results.append(result)
         group.looks.append(look)
@@ -149,12 +155,14 @@ class _Causes:
 
 def _failed_at(result: Result) -> datetime:
     """When the server failed the attempt, as far as the client could see: its close, its error, else the end of what
-    came (a test that waits in vain fails long after the server did)."""
+    came (a test that waits in vain fails long after the server did).
+    """
     close = last_close(result)
-    if close is not None and result.outcome is not Outcome.TIMEOUT:
+    if close is not None and close.direction == "received" and result.outcome is not Outcome.TIMEOUT:
         return close.at
-    if result.evidence.frames:
-        return result.evidence.frames[-1].at
+    seen = [one for one in result.evidence.frames if one.kind != "close" or one.direction == "received"]
+    if seen:
+        return seen[-1].at
     if result.evidence.exchanges:
         last = result.evidence.exchanges[-1]
         return last.started_at + timedelta(seconds=last.duration_s)

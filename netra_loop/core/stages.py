@@ -17,7 +17,8 @@ _UPGRADE = ("ws:", "wss:")
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A named stage, reached once a frame with one of `events` passed in `direction`. Without `events` it is one of the
-    two that the connection itself tells: `connected`, `authenticated`."""
+    two that the connection itself tells: `connected`, `authenticated`.
+    """
 
     name: str
     events: frozenset[str] = frozenset()

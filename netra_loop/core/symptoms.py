@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,10 +41,10 @@ _STATUS = re.compile(
     r"([45]\d\d)\b|[!=]= ?([45]\d\d)\b|\b([45]\d\d) (?:[A-Z][a-z]+|- )",
 )
 _HTTP_ERROR = re.compile(
-    r"HTTPStatusError|InvalidStatus|HTTPError|ClientResponseError|server rejected WebSocket|raise_for_status"
+    r"HTTPStatusError|InvalidStatus|HTTPError|ClientResponseError|server rejected WebSocket|raise_for_status",
 )
 _TIMED_OUT = re.compile(
-    r"\bTimeoutError\b|\bReadTimeout\b|\btimed out\b|TimeoutExpired|\bwithin [\d.]+ ?(?:s|ms|seconds)\b"
+    r"\bTimeoutError\b|\bReadTimeout\b|\btimed out\b|TimeoutExpired|\bwithin [\d.]+ ?(?:s|ms|seconds)\b",
 )
 _MISSING = re.compile(
     r"\b(?:no|never|without|missing|wait(?:ing|ed) for|did not (?:receive|get|see))\b.{0,60}"
@@ -68,6 +68,7 @@ class Look:
     words: str
     cause: Cause
     short: str  # for a title: "closes with 1011"
+    alike: Symptom | None = None  # in the signature instead of the symptom: who stops at one place stops for one reason
 
 
 def symptom_of(result: Result) -> Symptom | None:
@@ -132,7 +133,7 @@ def _closed(result: Result) -> Look | None:
         for frame in result.evidence.frames
         if frame.kind == "close"
         and frame.code not in _NORMAL_CLOSES
-        and (frame.direction == "received" or frame.code == 1006)
+        and frame.direction == "received"  # one that we sent ends a wait of ours and tells nothing
     ]
     said = _said(result)
     code: int | None = closes[-1].code if closes else None
@@ -209,17 +210,29 @@ def _missing(result: Result) -> Look | None:
 
 
 def _silence(result: Result, symptom: Symptom) -> Look:
-    """Nothing came any more. What came last names it: everything that stops at one place stops for one reason."""
+    """Nothing came any more. What came last names it: everything that stops at one place stops for one reason, whether
+    the test was killed or gave up by itself.
+    """
     stage = result.stage or furthest(result.evidence)
-    if result.evidence.frames:
-        words = f"no event after {stage or 'the upgrade'}"
-        return Look(symptom, words, Cause.PRODUCT, words)
     pending = next((one for one in reversed(result.evidence.exchanges) if one.status is None), None)
-    if pending is not None:
+    frames = result.evidence.frames
+    if pending is not None and not (frames and frames[-1].at > pending.started_at):
         words = f"no answer from {_target(pending)}"
-        return Look(symptom, words, Cause.PRODUCT, normalise(words))
+        return Look(symptom, words, Cause.PRODUCT, normalise(words), Symptom.TIMEOUT)
+    if frames and result.outcome is Outcome.TIMEOUT and _all_closed(frames):
+        words = f"does not end after {stage}, its sockets closed"
+        return Look(symptom, words, Cause.UNKNOWN, words)
+    if frames:
+        words = f"no event after {stage or 'the upgrade'}"
+        return Look(symptom, words, Cause.PRODUCT, words, Symptom.MISSING_EVENT)
     words = f"nothing sent or received in {result.id.partition('::')[0]}"
     return Look(symptom, words, Cause.UNKNOWN, "ends without an answer")
+
+
+def _all_closed(frames: Sequence[Frame]) -> bool:
+    """Whether the test had done with every socket; one that was let go of at the time limit had been waited on."""
+    opened = sum(frame.kind == "open" for frame in frames)
+    return 0 < opened <= sum(frame.kind == "close" and frame.code is not None for frame in frames)
 
 
 def _own_words(result: Result) -> Look | None:

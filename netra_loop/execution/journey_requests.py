@@ -72,7 +72,7 @@ class Requests:
                     duration_s=self._clock.monotonic() - began,
                     error=error,
                     body=clip_bytes(body.decode("utf-8", "replace")) if body else None,
-                )
+                ),
             )
         return answer
 
@@ -84,7 +84,7 @@ class Requests:
     async def _exchange(self, request: httpx.Request) -> Answer:
         host, port = peer(str(request.url))
         request.extensions["trace"] = self._tracer(request, host, port)
-        assert self._client is not None  # noqa: S101 - `build` made it
+        assert self._client is not None
         response = await self._client.send(request, stream=True)
         chunks, size = [], 0
         try:

@@ -60,13 +60,17 @@ class Message:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the socket ended. `by_us`: this side closed first. Code 1006 stands for an end without a close frame."""
+    """How the socket ended. `by_us`: this side closed first, without a code where it just let go. Code 1006 stands for
+    an end without a close frame that was not ours.
+    """
 
-    code: int
+    code: int | None
     reason: str
     by_us: bool
 
     def __str__(self) -> str:
+        if self.code is None:
+            return f"we gave the connection up ({self.reason})"
         if self.code == 1006:
             return "the connection was lost without a close frame (1006)"
         meaning = self.reason or _MEANINGS.get(self.code)
@@ -134,7 +138,7 @@ class Socket:
         self._connection.transport.abort()
         await asyncio.wait({self._pump})
         if self.ending is None:
-            self._note(Ending(1006, "given up", by_us=True))
+            self._note(Ending(None, "given up", by_us=True))
 
     async def _read(self) -> None:
         try:
@@ -173,7 +177,7 @@ class Socket:
                 at=self._clock.now(),
                 code=ending.code,
                 reason=ending.reason or None,
-            )
+            ),
         )
 
 

@@ -146,7 +146,7 @@ class Walk:
                 self._saved[name] = dig(value, path)
             except LookupError as error:
                 raise StepFailed(
-                    f"cannot save {name!r} from {path!r} of {what} ({self.place}): the answer has {error.args[0]}"
+                    f"cannot save {name!r} from {path!r} of {what} ({self.place}): the answer has {error.args[0]}",
                 ) from None
 
     # ------------------------------------------------------------------------------------------------ WebSocket

@@ -84,7 +84,7 @@ class Trail:
                 size=len(data.encode("utf-8", "replace")),
                 event=event_of(value),
                 text=clip_bytes(data),
-            )
+            ),
         )
 
     def exchange(self, exchange: Exchange) -> None:

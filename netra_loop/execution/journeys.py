@@ -56,7 +56,7 @@ class JourneyRunner:
                     keywords=(journey.name,),
                 )
                 for id_, journey in self._journeys.items()
-            )
+            ),
         )
 
     async def run(self, plan: Sequence[Planned]) -> AsyncGenerator[RunEvent, None]:

@@ -30,7 +30,11 @@ Unit = tuple[Assignment, ...]
 
 
 def units(
-    plan: Sequence[Planned], groups: Mapping[str, str], occurrences: Mapping[str, int], *, alone: bool
+    plan: Sequence[Planned],
+    groups: Mapping[str, str],
+    occurrences: Mapping[str, int],
+    *,
+    alone: bool,
 ) -> list[Unit]:
     """The plan's tests, those of one `xdist_group` joined at the place of their first; `alone` joins none.
 

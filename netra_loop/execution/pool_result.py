@@ -32,8 +32,44 @@ def evidence(said: Message | None) -> Evidence:
     )
 
 
-def finished(planned: Planned, worker: str, started_at: datetime, said: Message) -> Finished:
-    """A test that came to its end inside its process; `stopped` marks one that took the session along."""
+class Seen:
+    """What a running test was seen to do so far, kept here for the case that its process does not live to tell it."""
+
+    def __init__(self) -> None:
+        self._exchanges: dict[int, Message] = {}
+        self._frames: dict[int, Message] = {}
+        self._contacts: list[Any] = []
+        self._mocked: list[str] = []
+
+    def take(self, news: Message) -> None:
+        """Adds one piece. Exchanges and frames come with their numbers: what came before is replaced."""
+        self._exchanges.update((number, row) for number, row in news["exchanges"])
+        self._frames.update((number, row) for number, row in news["frames"])
+        self._contacts, self._mocked = news["contacts"], news["mocked"]
+
+    def evidence(self) -> Evidence:
+        """All of it, in the order of time."""
+        return evidence(
+            {
+                "contacts": self._contacts,
+                "exchanges": [self._exchanges[number] for number in sorted(self._exchanges)],
+                "frames": [self._frames[number] for number in sorted(self._frames)],
+                "mocked": self._mocked,
+            },
+        )
+
+
+def finished(
+    planned: Planned,
+    worker: str,
+    started_at: datetime,
+    said: Message,
+    seen: Seen | None = None,
+) -> Finished:
+    """A test that came to its end inside its process; `stopped` marks one that took the session along.
+
+    `seen` stands in where the process did not say what the test did to the network.
+    """
     stopped = said.get("stopped")
     return Finished(
         planned.id,
@@ -46,7 +82,7 @@ def finished(planned: Planned, worker: str, started_at: datetime, said: Message)
         message=stopped or said["message"],
         traceback=said["traceback"],
         output=said["output"],
-        evidence=evidence(said.get("evidence")),
+        evidence=evidence(said.get("evidence")) if seen is None else seen.evidence(),
     )
 
 
@@ -56,7 +92,13 @@ def _contact(host: str, port: int, sent: int, received: int, first: float, last:
 
 def _exchange(row: dict[str, Any]) -> Exchange:
     return Exchange(
-        row["method"], row["url"], row["status"], instant(row["at"]), row["duration"], row["error"], row.get("body")
+        row["method"],
+        row["url"],
+        row["status"],
+        instant(row["at"]),
+        row["duration"],
+        row["error"],
+        row.get("body"),
     )
 
 

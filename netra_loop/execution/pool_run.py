@@ -20,7 +20,7 @@ from netra_loop.execution import pool_launch
 from netra_loop.execution.base import Finished, Notice, Planned, PoolOptions, RunEvent, Started
 from netra_loop.execution.pool_deadlines import TICK_S, Deadlines
 from netra_loop.execution.pool_queue import Assignment, Queue, units
-from netra_loop.execution.pool_result import finished, instant
+from netra_loop.execution.pool_result import Seen, finished, instant
 from netra_loop.execution.pool_wire import Message, Switchboard
 from netra_loop.execution.pool_worker import Index, StartError, Worker, index_of
 from netra_loop.execution.pool_zygote import Gathered, Zygote, dump_stacks
@@ -41,7 +41,12 @@ class Run:
     """`zygote` brings the living zygote, a new one where the old one died (UnusableError when that fails, too)."""
 
     def __init__(
-        self, plan: Sequence[Planned], gathered: Gathered, options: PoolOptions, clock: Clock, zygote: Provider
+        self,
+        plan: Sequence[Planned],
+        gathered: Gathered,
+        options: PoolOptions,
+        clock: Clock,
+        zygote: Provider,
     ) -> None:
         self._gathered = gathered
         self._options = options
@@ -169,6 +174,9 @@ class Run:
                 self._began(worker, message)
             case "called":
                 worker.called = message
+                self._saw(worker, message)
+            case "seen":
+                self._saw(worker, message)
             case "ask":
                 if not worker.held and not worker.rested:
                     self._give(worker)
@@ -178,7 +186,7 @@ class Run:
     def _began(self, worker: Worker, message: Message) -> None:
         self._barren = 0
         assignment = worker.current = worker.held.popleft()
-        worker.called = None
+        worker.called, worker.seen = None, Seen()
         worker.started_at = instant(message["at"])
         worker.began = self._clock.monotonic()
         self._deadlines.set(worker, worker.began + self._options.timeout_s)
@@ -186,6 +194,11 @@ class Run:
         self._put(Started(planned.id, planned.attempt, worker.name, worker.started_at, planned.trace_id))
         while not worker.rested and self._queue.ahead(worker.mean_s, len(worker.held)):
             self._give(worker)
+
+    @staticmethod
+    def _saw(worker: Worker, message: Message) -> None:
+        if worker.current is not None and worker.current.key == message["key"] and message["seen"] is not None:
+            worker.seen.take(message["seen"])
 
     def _ended(self, worker: Worker, message: Message) -> None:
         assignment, started_at = worker.current, worker.started_at
@@ -276,7 +289,7 @@ class Run:
             return self._cut(worker, planned, Outcome.TIMEOUT, f"timed out after {limit}", stacks)
         note = f"---- teardown ----\nkilled: teardown did not end within the test's {limit}\n{stacks}\n"
         said = {**worker.called, "output": worker.called["output"] + note}
-        return finished(planned, worker.name, worker.started_at, said)
+        return finished(planned, worker.name, worker.started_at, said, worker.seen)
 
     def _cut(self, worker: Worker, planned: Planned, outcome: Outcome, message: str, stacks: str) -> Finished:
         """The result of a test that its own process could not tell."""
@@ -294,6 +307,7 @@ class Run:
             message,
             stacks,
             words,
+            worker.seen.evidence(),
         )
 
     # ---------------------------------------------------------------------------------------------------------- putting
@@ -304,7 +318,15 @@ class Run:
         self._finish(
             assignment,
             Finished(
-                planned.id, planned.attempt, worker, self._clock.now(), 0.0, Outcome.ERROR, planned.trace_id, line, rest
+                planned.id,
+                planned.attempt,
+                worker,
+                self._clock.now(),
+                0.0,
+                Outcome.ERROR,
+                planned.trace_id,
+                line,
+                rest,
             ),
         )
 

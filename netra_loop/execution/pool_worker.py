@@ -19,6 +19,7 @@ from netra_loop.core.records import CollectedTest
 from netra_loop.execution import pool_launch
 from netra_loop.execution.base import PoolOptions
 from netra_loop.execution.pool_queue import Assignment
+from netra_loop.execution.pool_result import Seen
 from netra_loop.execution.pool_wire import Channel, Message, Switchboard
 from netra_loop.execution.pool_zygote import Gathered, Zygote, order
 from netra_loop.processes import ProcessIdentity, end_tree, identify, same
@@ -61,6 +62,7 @@ class Worker:
     started_at: datetime | None = None
     began: float = 0.0
     called: Message | None = None
+    seen: Seen = field(default_factory=Seen)
     held: deque[Assignment] = field(default_factory=deque)
     rested: bool = False
     condemned: bool = False
