@@ -40,14 +40,14 @@ def list_sessions(context: typer.Context, as_json: _Json = False) -> None:
     """List the sessions, the newest first."""
     from netra_loop.report import render, rows
 
-    async def work(store: Journal) -> None:
-        heads = await store.sessions()
+    async def work(store: Journal | None) -> None:
+        heads = await store.sessions() if store is not None else []
         if as_json:
             _lines(rows.session_row(head) for head in heads)
         else:
             render.show(render.sessions([rows.session_row(head) for head in heads]), sys.stdout)
 
-    _look(context, work)
+    _open(context, work)
 
 
 def status(context: typer.Context, session: _MaybeSession = "latest", as_json: _Json = False) -> None:
@@ -170,6 +170,16 @@ def schema() -> None:
 
 
 def _look(context: typer.Context, work: Callable[[Journal], Awaitable[None]]) -> None:
+    async def with_store(store: Journal | None) -> None:
+        if store is None:
+            raise UsageError("there is no session: none was ever started here", hint="netra-loop run LOOP")
+        await work(store)
+
+    _open(context, with_store)
+
+
+def _open(context: typer.Context, work: Callable[[Journal | None], Awaitable[None]]) -> None:
+    """Runs `work` with the store; None where none was ever made. Looking makes nothing."""
     import asyncio
 
     from netra_loop.settings import read
@@ -178,7 +188,13 @@ def _look(context: typer.Context, work: Callable[[Journal], Awaitable[None]]) ->
         from netra_loop.journal.store import open_store
 
         settings = read(context.obj)
-        store = open_store(settings.store or f"sqlite:///{settings.state_dir() / 'journal.db'}")
+        default = settings.state_dir() / "journal.db"
+        if settings.store is None and not default.exists():
+            # Looking makes nothing: opening would leave an empty store in whatever folder one stands in.
+            raise UsageError(
+                f"there is no session: nothing was ever run under {settings.cwd}", hint="netra-loop run LOOP"
+            )
+        store = open_store(settings.store or f"sqlite:///{default}")
         try:
             await work(store)
         finally:
