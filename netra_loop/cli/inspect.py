@@ -190,10 +190,8 @@ def _open(context: typer.Context, work: Callable[[Journal | None], Awaitable[Non
         settings = read(context.obj)
         default = settings.state_dir() / "journal.db"
         if settings.store is None and not default.exists():
-            # Looking makes nothing: opening would leave an empty store in whatever folder one stands in.
-            raise UsageError(
-                f"there is no session: nothing was ever run under {settings.cwd}", hint="netra-loop run LOOP"
-            )
+            await work(None)
+            return
         store = open_store(settings.store or f"sqlite:///{default}")
         try:
             await work(store)
