@@ -14,6 +14,7 @@ from pathlib import Path
 from netra_loop.clock import Clock
 from netra_loop.errors import Defect
 from netra_loop.execution.base import Collection, Planned, PoolOptions, RunEvent
+from netra_loop.execution.pool_result import missing
 from netra_loop.execution.pool_run import Run, UnusableError
 from netra_loop.execution.pool_wire import Switchboard
 from netra_loop.execution.pool_zygote import Zygote
@@ -32,23 +33,42 @@ class PytestPool:
         self._board = Switchboard()
         self._zygote: Zygote | None = None
         self._collected: Zygote | None = None  # the first one: what it gathered is what was selected from
+        self._collection: Collection | None = None
+        self._collecting = asyncio.Lock()
         self._restarted = False
         self._renewing = asyncio.Lock()
 
     async def collect(self) -> Collection:
         """See `Runner.collect`."""
+        async with self._collecting:
+            if self._collection is None:
+                self._collection = await self._collect()
+            return self._collection
+
+    async def _collect(self) -> Collection:
         self._scratch.mkdir(parents=True, exist_ok=True)
         await self._board.open()
         zygote = self._zygote = self._collected = Zygote(self._options, self._board, self._scratch)
-        collection = await zygote.collect()
+        try:
+            collection = await zygote.collect()
+        except BaseException:  # cancelled: nobody will ask for what it collects
+            await zygote.end(quit_s=0)
+            raise
         if zygote.gathered.spawn is not None or collection.fatal is not None:
             await zygote.end()  # nothing will be forked of it
         return collection
 
     async def run(self, plan: Sequence[Planned]) -> AsyncIterator[RunEvent]:
-        """See `Runner.run`. Raises Defect where nothing was collected before."""
-        if self._collected is None:
+        """See `Runner.run`. What is planned and was not collected is an `error`. Raises Defect where `collect` was not
+        called before.
+        """
+        if self._collected is None or self._collection is None:
             raise Defect("run was called before collect")
+        known = {test.id for test in self._collection.tests}
+        for planned in plan:
+            if planned.id not in known:
+                yield missing(planned, self._collection, self._clock.now())
+        plan = [planned for planned in plan if planned.id in known]
         if not plan:
             return
         run = Run(plan, self._collected.gathered, self._options, self._clock, self._living)
@@ -65,6 +85,7 @@ class PytestPool:
         """See `Runner.close`."""
         if self._zygote is not None:
             await self._zygote.end()
+        self._collection = self._collected = None
         await self._board.close()
 
     async def _living(self) -> Zygote:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from netra_loop.core.records import CollectedTest, Contact, Evidence, Exchange, Frame, Outcome
-from netra_loop.execution.base import Finished, Planned
+from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
 
 
@@ -83,6 +83,31 @@ def finished(
         traceback=said["traceback"],
         output=said["output"],
         evidence=evidence(said.get("evidence")) if seen is None else seen.evidence(),
+    )
+
+
+def missing(planned: Planned, collection: Collection, at: datetime) -> Finished:
+    """A test that was selected once, and that pytest no longer collects: why, as far as it said, and what to do."""
+    file = planned.id.partition("::")[0]
+    error = next((error for error in collection.errors if file == error.id.partition("::")[0]), None)
+    if collection.fatal is not None:
+        message, why = f"cannot run {planned.id}: nothing could be collected", collection.fatal
+    elif error is not None:
+        message, why = f"cannot run {planned.id}: {error.id} could not be collected", error.text
+    else:
+        message, why = f"{planned.id} was selected, but pytest does not collect it any more", ""
+    advice = "mend the collection" if why else "put the test back"
+    told = f"{message}; {advice}, or let the next iteration select anew"
+    return Finished(
+        planned.id,
+        planned.attempt,
+        "",
+        at,
+        0.0,
+        Outcome.ERROR,
+        planned.trace_id,
+        told,
+        why,
     )
 
 

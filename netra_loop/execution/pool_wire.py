@@ -11,9 +11,10 @@ import asyncio
 import json
 import shutil
 import struct
-import tempfile
 from pathlib import Path
 from typing import Any, Protocol, cast
+
+from netra_loop.execution import pool_folder
 
 _HEAD = struct.Struct("!I")
 _LONGEST = 256 * 1024 * 1024  # a length beyond this is no message of ours
@@ -102,14 +103,16 @@ class Switchboard:
     def __init__(self) -> None:
         self._guests: dict[str, Guest] = {}
         self._server: asyncio.Server | None = None
-        # not in the session's scratch folder: a socket's path may be no longer than about 100 characters
-        self._folder = Path(tempfile.mkdtemp(prefix="netra-loop-"))
-        self.path = str(self._folder / "pool")
+        self._folder: Path | None = None
+        self.path = ""  # before `open`
 
     async def open(self) -> None:
         """Starts to listen; does nothing when it does already."""
         if self._server is None:
             loop = asyncio.get_running_loop()
+            # not in the session's scratch folder: a socket's path may be no longer than about 100 characters
+            self._folder = pool_folder.make()
+            self.path = str(self._folder / "pool")
             self._server = await loop.create_unix_server(lambda: Channel(self._guests), self.path, backlog=1024)
 
     def expect(self, token: str, guest: Guest) -> None:
@@ -125,4 +128,6 @@ class Switchboard:
         if self._server is not None:
             self._server.close()
             self._server = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

@@ -356,6 +356,8 @@ async def test_past_its_limit_a_journey_is_a_timeout(backend: Backend) -> None:
     result = await walk(connect(backend.ws), expect(type="x", within_s=900), timeout_s=30, clock=HastyClock())
     assert result.outcome is Outcome.TIMEOUT
     assert result.message == "not finished within 30 s (step 2 of 2, loops/x.yaml:62)"
+    given_up = result.evidence.frames[-1]
+    assert (given_up.kind, given_up.direction, given_up.code, given_up.reason) == ("close", "sent", None, "given up")
     await backend.gone.wait()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 ZOO = """
@@ -259,7 +261,69 @@ async def test_a_test_that_was_not_collected_is_an_error(suite):
     events = [event async for event in pool.run([Planned("test_gone.py::test_gone", 1, "0" * 32)])]
     (finished,) = [event for event in events if isinstance(event, Finished)]
     assert finished.outcome == "error"
-    assert finished.message == "was not collected: test_gone.py::test_gone"
+    assert finished.message == (
+        "test_gone.py::test_gone was selected, but pytest does not collect it any more; "
+        "put the test back, or let the next iteration select anew"
+    )
+
+
+async def test_a_test_of_a_file_that_cannot_be_collected_any_more_says_why(suite):
+    from netra_loop.execution.base import Finished, Planned
+
+    suite.write(test_one="def test_one(): pass\n", test_gone="import no_such_module\n")
+    pool = suite.pool()
+    await pool.collect()
+    plan = [Planned("test_gone.py::test_gone", 1, "0" * 32), Planned("test_one.py::test_one", 1, "1" * 32)]
+    finished = {event.id: event async for event in pool.run(plan) if isinstance(event, Finished)}
+    assert {test: str(event.outcome) for test, event in finished.items()} == {
+        "test_gone.py::test_gone": "error",
+        "test_one.py::test_one": "passed",
+    }
+    gone = finished["test_gone.py::test_gone"]
+    assert "test_gone.py could not be collected; mend the collection" in gone.message
+    assert "No module named 'no_such_module'" in gone.traceback
+
+
+async def test_where_nothing_could_be_collected_each_test_says_so(suite):
+    from netra_loop.execution.base import Finished, Planned
+
+    suite.write(test_one="def test_one(): pass\n", conftest="import no_such_module\n")
+    pool = suite.pool()
+    fatal = (await pool.collect()).fatal
+    events = [event async for event in pool.run([Planned("test_one.py::test_one", 1, "0" * 32)])]
+    (finished,) = [event for event in events if isinstance(event, Finished)]
+    assert "nothing could be collected" in finished.message
+    assert (str(finished.outcome), finished.traceback) == ("error", fatal)
+
+
+async def test_asked_again_it_answers_the_same_at_once(suite):
+    suite.write(test_one="open('collected', 'a').write('once ')\ndef test_one(): pass\n")
+    pool = suite.pool()
+    first, second = await asyncio.gather(pool.collect(), pool.collect())
+    assert first is second is await pool.collect()
+    assert (suite.root / "collected").read_text() == "once "
+
+
+async def test_a_cancelled_collection_may_be_asked_for_again(suite):
+    suite.write(
+        test_slow="""
+        import os, time
+        if not os.path.exists("again"):
+            open("again", "w").close()
+            open("pid", "w").write(str(os.getpid()))
+            time.sleep(600)
+        def test_one(): pass
+        """
+    )
+    pool = suite.pool()
+    collecting = asyncio.create_task(pool.collect())
+    async with asyncio.timeout(10):
+        while not (suite.root / "pid").exists() or not (suite.root / "pid").read_text():  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0.01)
+    collecting.cancel()
+    await asyncio.gather(collecting, return_exceptions=True)
+    assert not psutil.pid_exists(int((suite.root / "pid").read_text()))
+    assert [test.id for test in (await pool.collect()).tests] == ["test_slow.py::test_one"]
 
 
 async def test_a_pool_runs_again_after_one_collection(suite):

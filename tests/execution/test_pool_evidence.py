@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import textwrap
 import threading
@@ -10,9 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
-from netra_loop.core.records import Evidence
+from netra_loop.core.authenticity import assess
+from netra_loop.core.records import Authenticity, Evidence, Outcome
 
 
 class Backend:
@@ -38,11 +41,15 @@ class Backend:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.ws: Server = serve(self._talk, "127.0.0.1", 0)
+        self.ws: Server = serve(self._talk, "127.0.0.1", 0, process_request=self._refuse)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
         self.ws_url = f"ws://127.0.0.1:{self.ws.socket.getsockname()[1]}"
         for server in (self.http, self.ws):
             threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    @staticmethod
+    def _refuse(connection: ServerConnection, request: Any) -> Any:
+        return connection.respond(401, "who are you?") if "refused" in request.path else None
 
     def _talk(self, connection: ServerConnection) -> None:
         path = connection.request.path
@@ -52,6 +59,10 @@ class Backend:
             connection.recv()
             connection.send(b"12345")
             connection.recv()
+        if "silent" in path:
+            with contextlib.suppress(ConnectionClosed):
+                for _ in connection:
+                    pass
         if "crash" in path:
             connection.close(1011, "internal error")
         if "cut" in path:
@@ -268,3 +279,107 @@ async def test_replaced_clients_are_seen_and_other_patches_are_not(suite, backen
         "test_decorated": ("HTTPTransport.handle_request (unittest.mock)",),
         "test_innocent": (),
     }
+
+
+HUNG = """
+    import os, threading, time, urllib.request
+    import pytest
+    from websockets.sync.client import connect
+
+    def hang_after_talking(path):
+        urllib.request.urlopen(URL + "/before" + path).read()
+        with connect(WS + path) as socket:
+            socket.recv()
+            socket.send('{"type": "start_agent"}')
+            socket.recv()
+    def test_timeout(): hang_after_talking("/silent")
+    def test_crash():
+        threading.Timer(0.5, os._exit, (3,)).start()
+        hang_after_talking("/silent")
+    @pytest.fixture
+    def slow_to_leave():
+        yield
+        time.sleep(600)
+    def test_teardown(slow_to_leave): urllib.request.urlopen(URL + "/teardown").read()
+    def test_pending():
+        import socket
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            urllib.request.urlopen(f"http://127.0.0.1:{deaf.getsockname()[1]}/pending")
+    """
+
+
+async def test_a_killed_test_leaves_what_it_had_done(suite, backend):
+    (suite.root / "test_hung.py").write_text(f"URL, WS = {backend.url!r}, {backend.ws_url!r}\n" + textwrap.dedent(HUNG))
+    ran = await suite.run(workers=4, timeout_s=1.5)
+    assert ran.outcomes() == {
+        "test_timeout": "timeout",
+        "test_crash": "crashed",
+        "test_teardown": "passed",
+        "test_pending": "timeout",
+    }
+    for name in ("test_timeout", "test_crash"):
+        evidence = ran.of(name).evidence
+        assert [(frame.kind, frame.direction, frame.event) for frame in evidence.frames] == [
+            ("open", "received", None),
+            ("text", "received", "connection_established"),
+            ("text", "sent", "start_agent"),
+        ]
+        assert [exchange.status for exchange in evidence.exchanges] == [200, 101]
+        peers = {contact.port: contact for contact in evidence.contacts}
+        talked = peers[backend.http.server_address[1]]
+        assert min(talked.sent, talked.received) > 100
+    (contact,) = ran.of("test_teardown").evidence.contacts
+    assert contact.received > 100
+    (pending,) = ran.of("test_pending").evidence.exchanges
+    assert (pending.status, pending.url.endswith("/pending")) == (None, True)
+
+
+async def test_a_refused_upgrade_closes_nothing(suite, backend):
+    seen = await look(
+        suite,
+        backend,
+        """
+        import asyncio, pytest
+        from websockets.exceptions import InvalidStatus
+        def test_sync():
+            from websockets.sync.client import connect
+            with pytest.raises(InvalidStatus): connect(WS + "/refused")
+        def test_asyncio():
+            from websockets.asyncio.client import connect
+            async def go():
+                with pytest.raises(InvalidStatus): await connect(WS + "/refused")
+            asyncio.run(go())
+        """,
+    )
+    hosts = [("127.0.0.1", backend.ws.socket.getsockname()[1])]
+    for _, evidence in seen.values():
+        assert evidence.frames == ()
+        assert [(one.url, one.status) for one in evidence.exchanges] == [(f"{backend.ws_url}/refused", 401)]
+        assert assess(Outcome.PASSED, evidence, 0.1, hosts) == (Authenticity.REAL, ())
+
+
+async def test_threads_and_forks_of_a_test_do_not_disturb_the_telling(suite, backend):
+    seen = await look(
+        suite,
+        backend,
+        """
+        import os, threading, urllib.request
+        def get(path): urllib.request.urlopen(URL + path).read()
+        def test_busy():
+            threads = [threading.Thread(target=lambda: [get("/busy") for _ in range(20)]) for _ in range(4)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            child = os.fork()
+            if child == 0:
+                try:
+                    get("/child")
+                    os._exit(7)
+                finally:
+                    os._exit(8)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        def test_next(): get("/next")
+        """,
+    )
+    assert [one.status for one in seen["test_busy"][1].exchanges] == [200] * 80
+    assert [one.url for one in seen["test_next"][1].exchanges] == [f"{backend.url}/next"]
+    assert "/child" in backend.seen

@@ -1,0 +1,113 @@
+"""What a running test did is told as it happens, within bounds."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from netra_loop.agent import evidence
+from netra_loop.agent.wire import Line, Message
+
+
+@pytest.fixture
+def told() -> Iterator[list[Message]]:
+    """The messages of a running test, as they come."""
+    messages: list[Message] = []
+
+    def sink(news):
+        message = news()
+        if message is not None:
+            messages.append(message)
+
+    evidence.begin("0" * 32, sink)
+    yield messages
+    evidence.end()
+
+
+def test_each_change_is_told_at_once_and_once(told):
+    evidence.contact("host", 80, 5, 0)
+    entry = evidence.exchange("GET", "http://host/")
+    evidence.answered(entry, 200)
+    evidence.frame("ws://host/", "open", "received")
+    assert [[number for number, _ in message["exchanges"]] for message in told] == [[0], [0], []]
+    assert [row["status"] for message in told for _, row in message["exchanges"]] == [None, 200]
+    assert [[number for number, _ in message["frames"]] for message in told] == [[], [], [0]]
+    assert told[0]["contacts"][0][:3] == ["host", 80, 5]
+
+
+def test_a_flood_is_told_in_few_messages_and_its_end_with_the_rest(told):
+    for number in range(1500):
+        evidence.frame("ws://host/", "text", "received", event=str(number))
+    assert 300 <= len(told) < 400
+    frames = dict(row for message in (*told, evidence.rest()) for row in message["frames"])
+    assert [frames[number]["event"] for number in sorted(frames)] == [str(number) for number in range(1500)]
+
+
+def test_an_exchange_of_an_earlier_test_is_not_told_of_the_next(told):
+    entry = evidence.exchange("GET", "http://host/")
+    messages: list[Message] = []
+    evidence.begin("1" * 32, lambda news: messages.append(news()))
+    evidence.exchange("GET", "http://host/next")
+    evidence.answered(entry, 200)
+    assert [row["url"] for message in messages for _, row in message["exchanges"]] == ["http://host/next"]
+
+
+def test_an_orchestrator_that_is_gone_does_not_fail_the_test():
+    def sink(_news):
+        raise BrokenPipeError
+
+    evidence.begin("0" * 32, sink)
+    evidence.frame("ws://host/", "open", "received")
+    assert len(evidence.end()["frames"]) == 1
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[tuple[Line, socket.socket]]:
+    """A line, and the orchestrator's end of it."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        made = Line(str(tmp_path / "s"))
+        other, _ = server.accept()
+        with other:
+            yield made, other
+        made.close()
+
+
+def test_an_offer_never_waits(line):
+    made, other = line
+    offered = 0
+    for _ in range(1000):
+        made.offer(lambda: {"text": "x" * 10_000})
+        offered += 1
+    assert offered == 1000  # though nobody read: what did not fit was not made
+    other.settimeout(5)
+    assert len(other.recv(1 << 20)) > 10_000
+
+
+def test_a_fork_offers_nothing_and_lives_on(line):
+    made, other = line
+    child = os.fork()
+    if child == 0:
+        try:
+            made.offer(lambda: {"is": "seen"})
+        finally:
+            os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    made.offer(lambda: {"is": "own"})
+    assert other.recv(1000)[4:] == b'{"is":"own"}'
+
+
+def test_an_offer_from_within_a_send_is_left_for_later(line):
+    made, other = line
+
+    def inner():
+        made.offer(lambda: {"is": "inner"})
+        return {"is": "outer"}
+
+    made.offer(inner)
+    assert other.recv(1000)[4:] == b'{"is":"outer"}'
