@@ -130,6 +130,7 @@ class Session:
         environment = _environment(spec, options.environment)
         _check_tier(spec, options.only)
         started = ev.SessionStarted(
+            iteration=1,
             loop=spec.name,
             loop_file=str(path),
             loop_text=text,

@@ -121,6 +121,8 @@ def _options(
         budget_s = durations.parse(budget) if budget is not None else None
     except ValueError as error:
         raise UsageError(f"--budget: {error}", hint="for example: --budget 5h30m") from error
+    if budget_s is not None and budget_s <= 0:
+        raise UsageError(f"--budget {budget!r} leaves no time at all", hint="for example: --budget 5h30m")
     return Options(env, given, only, max_iterations, budget_s, session_name)
 
 

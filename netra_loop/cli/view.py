@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netra_loop.core.state import fold
 from netra_loop.journal.base import Journal, SessionHead
-from netra_loop.report.view import SessionView, count_tests
+from netra_loop.report.view import SessionView, count_findings, count_tests
 
 
 async def view_of(store: Journal, head: SessionHead) -> SessionView:
@@ -12,6 +12,7 @@ async def view_of(store: Journal, head: SessionHead) -> SessionView:
     state = fold(await store.events(head.id))
     results = await store.results(head.id, state.iteration, bodies=False)
     judged = state.judged_now()
+    found = judged.findings if judged else count_findings(await store.findings(head.id, state.iteration))
     return SessionView(
         session=head.id,
         loop=head.loop,
@@ -24,7 +25,7 @@ async def view_of(store: Journal, head: SessionHead) -> SessionView:
         revisions={service: revision.name for service, revision in state.revisions.items()},
         tests=count_tests(state.selection.selected if state.selection else 0, results),
         tiers=judged.tiers if judged else (),
-        findings=judged.findings if judged else {},
+        findings=found,
         log_entries=state.log_entries,
         logs_complete=bool(state.logs_complete),
         exit_code=state.exit_code,

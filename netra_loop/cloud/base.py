@@ -61,7 +61,7 @@ class Deployed:
 class LogQuery:
     """Entries of these revisions (short names) from `since` on, `page_size` at most 1000 at a time.
 
-    `severity` leaves out what is below it, but never anything of the request log. None: no such bound.
+    `severity` leaves out what is below it, but nothing of the request log and stderr. None: no such bound.
     """
 
     revisions: tuple[str, ...]

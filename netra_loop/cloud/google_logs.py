@@ -40,8 +40,10 @@ def filter_of(query: LogQuery) -> str:
     if query.until is not None:
         parts.append(f'timestamp<"{rfc3339(query.until)}"')
     if query.severity is not None:
-        # The request log is read whatever its severity: it says who answered a test, and when the logs are complete.
-        parts.append(f'(severity>={query.severity} OR log_id("{_PREFIX}requests"))')
+        # Two logs are read whatever the severity: requests, which says who answered a test and when the logs are
+        # complete, and stderr, whose plain lines (a traceback, mostly) have no severity of their own.
+        always = " OR ".join(f'log_id("{_PREFIX}{log}")' for log in ("requests", "stderr"))
+        parts.append(f"(severity>={query.severity} OR {always})")
     parts.append("(" + " OR ".join(f'log_id("{_PREFIX}{log}")' for log in LOGS) + ")")
     return " AND ".join(parts)
 

@@ -119,7 +119,7 @@ def _grouped(attempts: Sequence[Result], facts: Facts, exceptions: Sequence[Thro
         group.look = min(group.looks, key=lambda look: _TELLING.index(look.symptom))
         if group.root is not None:
             same = [one for one in exceptions if signature(group.look.symptom, "", one.cause) == group.signature]
-            group.root = replace(group.root, entries=sum(len(one.entries) for one in same))
+            group.root = replace(group.root, entries=len(same))
     return groups
 
 

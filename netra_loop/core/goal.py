@@ -37,7 +37,8 @@ class Iteration:
     `results` are all attempts. `collection_errors` are the ids of what could not be collected; `collection_fatal` is
     set where nothing could be. `logs_complete` is None where the loop has no collect-logs phase. `revision` is the
     first service's revision under test, None without a deploy; `deploy_failed` says why there is none. `signatures` are
-    those of this iteration's open findings. `full` is False with `--only`.
+    those of this iteration's open findings. `full` is False with `--only`; `left_out` counts what was
+    collected and not selected all the same.
     """
 
     selected: Sequence[Selected]
@@ -46,6 +47,7 @@ class Iteration:
     collection_errors: Sequence[str] = ()
     collection_fatal: str | None = None
     full: bool = True
+    left_out: int = 0
     logs_complete: bool | None = None
     revision: str | None = None
     deploy_failed: str | None = None
@@ -103,7 +105,10 @@ def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[
     held = 1 + _held_before(history)
     if held < goal.consecutive:
         return answer(Verdict.UNMET, f"{_HELD}{held} of {goal.consecutive} times in a row")
-    return answer(Verdict.MET, f"every tier is within its threshold: {counts['passed']} of {len(now.selected)} passed")
+    reasons = [f"every tier is within its threshold: {counts['passed']} of {len(now.selected)} passed"]
+    if now.left_out:
+        reasons.append(f"{now.left_out} collected but in no tier, or deselected, and not run")
+    return answer(Verdict.MET, *reasons)
 
 
 def was_held(judgement: Judgement) -> bool:
@@ -141,7 +146,7 @@ def _tiers(now: Iteration, judged: Mapping[str, Result], goal: GoalSpec) -> Iter
         if not members and not now.full:
             continue
         failures = sum(1 for test in members if _counts_against(judged.get(test), goal))
-        seen = sum(1 for test in members if test in judged and judged[test].outcome is not Outcome.SKIPPED)
+        seen = sum(1 for test in members if test in judged and _is_seen(judged[test], goal))
         rate = failures / len(members) if members else 0.0
         yield TierVerdict(name, len(members), failures, rate, allowed, seen > 0 and rate <= allowed + _EPSILON)
 
@@ -151,6 +156,12 @@ def _counts_against(result: Result | None, goal: GoalSpec) -> bool:
         return True
     fake = result.authenticity is Authenticity.FAKE and goal.authenticity == "required"
     return result.outcome.is_failure or fake
+
+
+def _is_seen(result: Result, goal: GoalSpec) -> bool:
+    """Whether something was seen to work: an expected failure says nothing of that, and a fake pass neither."""
+    fake = result.authenticity is Authenticity.FAKE and goal.authenticity == "required"
+    return result.outcome in {Outcome.PASSED, Outcome.XPASSED} and not fake
 
 
 def _of_another(result: Result, revision: str | None) -> bool:
@@ -210,7 +221,7 @@ def _tier_reason(tier: TierVerdict, now: Iteration) -> str:
     if tier.selected == 0:
         return f"{name} has no test"
     if tier.failure_rate <= tier.max_failures + _EPSILON:
-        return f"{name} was not judged: every test of it was skipped"
+        return f"{name} was not judged: no test of it was seen to pass"
     return (
         f"{name}: {tier.failures} of {tier.selected} failed ({tier.failure_rate:.1%}, allowed {tier.max_failures:.1%})"
     )

@@ -111,7 +111,7 @@ def decide(spec: LoopSpec, state: State) -> Command:
 def _start(spec: LoopSpec, state: State, name: str) -> Command:
     comes_back = name == spec.phases[0].name and state.phase is not None
     iteration = state.iteration + 1 if comes_back else state.iteration
-    limit = min(spec.limits.iterations, state.max_iterations or spec.limits.iterations)
+    limit = state.max_iterations or spec.limits.iterations  # the command line wins over the file
     if iteration > limit:
         return _verdict(state, f"the limit of {limit} iteration{'' if limit == 1 else 's'} is reached")
     if state.spent_s >= spec.limits.duration_s:
@@ -127,6 +127,8 @@ def _verdict(state: State, why: str) -> End:
     judged = state.judged_now()
     if judged is not None:
         reason = "; ".join(judged.reasons) or why
+        if judged.verdict is Verdict.MET and state.last_outcome == "failed":
+            return End(Status.UNMET, 1, f"{why}, after the tiers were met: {reason}")
         if judged.verdict is Verdict.MET:
             return End(Status.MET, 0, reason)
         return End(Status(judged.verdict.value), 1, f"{why}: {reason}" if reason != why else why)

@@ -246,7 +246,10 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class RootCause:
-    """A place read out of the revision's logs. `file` is relative to the service's source where it lies there."""
+    """A place read out of the revision's logs. `file` is relative to the service's source where it lies there.
+
+    `entries` counts how often it was logged; a stack trace that came as an entry for each line counts once.
+    """
 
     file: str
     line: int

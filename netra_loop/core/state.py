@@ -47,6 +47,7 @@ class Status(StrEnum):
         return self in {Status.MET, Status.UNMET, Status.INCONCLUSIVE, Status.STUCK}
 
 
+_CHANGES_WHAT_WAS_JUDGED = frozenset({"deploy", "attach", "select", "execute"})
 _PHASE_FACTS = ("revision_ready", "adopted", "auth_tried", "tests_selected", "logs_read", "goal_judged")
 
 TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
@@ -182,6 +183,9 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.PhaseStarted)
     anew = event.iteration != state.iteration or not state.visits
+    if event.uses in _CHANGES_WHAT_WAS_JUDGED:
+        # Whatever was said of this iteration was said of other revisions or results than those that come now.
+        state = replace(state, judged=tuple(item for item in state.judged if item.iteration != event.iteration))
     state = replace(
         state,
         iteration=event.iteration,

@@ -81,7 +81,7 @@ def only_in_logs(
             gathered.setdefault(named, []).append(one)
     found = []
     for named, many in gathered.items():
-        root = replace(many[0].cause, entries=sum(len(one.entries) for one in many))
+        root = replace(many[0].cause, entries=len(many))
         tests = tuple(
             dict.fromkeys(test for one in many if one.trace_id for entry in one.entries for test in entry.tests)
         )

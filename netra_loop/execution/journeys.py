@@ -14,7 +14,7 @@ import httpx
 from netra_loop.clock import Clock, Elapsed, within
 from netra_loop.core.records import JOURNEY_PREFIX, CollectedTest, Outcome
 from netra_loop.core.spec import JourneySpec
-from netra_loop.errors import Defect
+from netra_loop.errors import Defect, NetraLoopError
 from netra_loop.execution.base import Collection, Finished, Planned, RunEvent, Started
 from netra_loop.execution.journey_steps import StepFailed, Walk
 from netra_loop.execution.journey_values import Render, seconds
@@ -114,6 +114,9 @@ class JourneyRunner:
         except asyncio.CancelledError:
             await walk.abort()
             raise
+        except NetraLoopError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            outcome, message = Outcome.ERROR, f"{_one_line(error)}{hint}, at {walk.place}"
         except Exception as error:  # noqa: BLE001 - whatever a journey does, it gets an outcome, with the stack kept
             outcome, message = Outcome.ERROR, f"{type(error).__name__} ({walk.place}): {_one_line(error)}"
             stack = "".join(traceback.format_exception(error))

@@ -38,8 +38,10 @@ class CollectLogs:
         """See `Phase.run`. Logs that never became complete are no failure here: `record` judges what it means."""
         cloud = await context.tools.cloud()
         revisions = await self._revisions(context)
-        if cloud is None or not revisions:
-            fact = context.stamp(LogsRead(entries=0, cursor="", complete=cloud is None))
+        if cloud is None:
+            return PhaseResult("ok", "there is no cloud whose logs could be read")
+        if not revisions:
+            fact = context.stamp(LogsRead(entries=0, cursor="", complete=False))
             return PhaseResult("ok", "there are no revisions whose logs could be read", batch=Batch(events=(fact,)))
         marks = await self._mark(context)
         settle_s = float(context.phase.with_.get("settle_s", _DEFAULT_SETTLE_S))

@@ -7,9 +7,12 @@ from dataclasses import replace
 
 from netra_loop.cloud.base import Cloud, Deployed, DeployRequest, Failed
 from netra_loop.core.events import Adopted
+from netra_loop.core.findings import DeployFailure, Facts, make_findings
+from netra_loop.core.records import Batch
 from netra_loop.core.spec import ServiceSpec
 from netra_loop.errors import UsageError
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.known import earlier_findings, sources
 from netra_loop.phases.serving import revision_ready
 
 
@@ -31,7 +34,7 @@ class Deploy:
         for service, spec in context.spec.services.items():
             answer = await self._deploy(context, cloud, service, spec)
             if isinstance(answer, Failed):
-                return _failed(context.redactor.deep(answer))
+                return await _failed(context, context.redactor.deep(answer))
             if answer.adopted:
                 await context.event(Adopted(what="revision", name=answer.revision.name))
             await context.event(revision_ready(answer.revision))
@@ -69,7 +72,18 @@ class Deploy:
         return await cloud.deploy(request, progress)
 
 
-def _failed(answer: Failed) -> PhaseResult:
+async def _failed(context: PhaseContext, answer: Failed) -> PhaseResult:
+    """The outcome with its finding, so that there is one even where no `record` follows."""
+    failure = DeployFailure(answer.service, answer.revision, answer.reason, answer.message, answer.log_lines)
+    findings = make_findings(
+        Facts(
+            iteration=context.iteration,
+            sources=sources(context),
+            tiers=context.spec.tiers,
+            deploy_failure=failure,
+            previous=await earlier_findings(context),
+        )
+    )
     facts = {
         "service": answer.service,
         "revision": answer.revision,
@@ -77,4 +91,6 @@ def _failed(answer: Failed) -> PhaseResult:
         "message": answer.message,
         "log_lines": list(answer.log_lines),
     }
-    return PhaseResult("failed", f"{answer.revision} never got ready: {answer.reason}: {answer.message}", facts)
+    summary = f"{answer.revision} never got ready: {answer.reason}: {answer.message}"
+    batch = Batch(findings=tuple(findings), findings_iteration=context.iteration)
+    return PhaseResult("failed", summary, facts, batch)

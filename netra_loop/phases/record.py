@@ -12,9 +12,9 @@ from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_s
 from netra_loop.core.goal import Iteration, Judgement, judge, was_held
 from netra_loop.core.joining import join
 from netra_loop.core.records import Batch, CollectionError, Finding, LogEntry, Result
-from netra_loop.core.stacktrace import Source
 from netra_loop.core.symptoms import symptom_of
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.known import earlier_findings, sources
 from netra_loop.phases.testbed import first_revision
 
 _FATAL = "collection"
@@ -38,11 +38,11 @@ class Record:
                 results=judged,
                 selected=await context.journal.selection(context.session, context.iteration),
                 joined=joined,
-                sources=_sources(context),
+                sources=sources(context),
                 tiers=context.spec.tiers,
                 deploy_failure=_deploy_failure(context),
                 collection_errors=_collection_errors(context),
-                previous=await self._earlier(context),
+                previous=await earlier_findings(context),
                 authenticity=context.spec.goal.authenticity,
             ),
         )
@@ -62,20 +62,13 @@ class Record:
         """See `Phase.reconcile`."""
         return await self.run(context)
 
-    async def _earlier(self, context: PhaseContext) -> list[Finding]:
-        """The findings of the iterations before, each iteration's own rows."""
-        return [
-            finding
-            for iteration in range(1, context.iteration)
-            for finding in await context.journal.findings(context.session, iteration)
-        ]
-
     async def _judge(self, context: PhaseContext, results: Sequence[Result], findings: Sequence[Finding]) -> Judgement:
         state, spec = context.state(), context.spec
         selection = state.selection
         errors = selection.collection_errors if selection else ()
         failure = _deploy_failure(context)
-        collects = any(phase.uses == "collect-logs" for phase in spec.phases)
+        # Where there is no cloud there are no logs that could vouch for anything, and none are missing.
+        collects = context.environment.cloud != "none" and any(phase.uses == "collect-logs" for phase in spec.phases)
         now = Iteration(
             selected=await context.journal.selection(context.session, context.iteration),
             results=results,
@@ -83,6 +76,7 @@ class Record:
             collection_errors=[error["id"] for error in errors if error["id"] != _FATAL],
             collection_fatal=next((error["text"] for error in errors if error["id"] == _FATAL), None),
             full=selection.full if selection else context.only is None,
+            left_out=selection.deselected if selection else 0,
             logs_complete=bool(state.logs_complete) if collects else None,
             revision=first_revision(context),
             deploy_failed=None if failure is None else f"{failure.reason}: {failure.message}",
@@ -109,15 +103,6 @@ def _identity(row: Result | LogEntry) -> tuple[object, ...]:
     if isinstance(row, Result):
         return row.id, row.attempt
     return row.log, row.timestamp, row.insert_id
-
-
-def _sources(context: PhaseContext) -> dict[str, Source]:
-    """Where each service's source lies, so that a place in it can be told from one in a library."""
-    scope = context.scope()
-    return {
-        name: Source(root=str((context.spec.base_dir / scope.text(service.source)).resolve()))
-        for name, service in context.spec.services.items()
-    }
 
 
 def _deploy_failure(context: PhaseContext) -> DeployFailure | None:

@@ -113,7 +113,7 @@ def _answers(entry: LogEntry, query: LogQuery) -> bool:
         and (query.until is None or entry.timestamp < query.until)
         and (
             query.severity is None
-            or entry.log == "requests"  # read whatever its severity: the marked request is among it
+            or entry.log in {"requests", "stderr"}  # read whatever its severity: the marked request is among it
             or _SEVERITIES.index(entry.severity) >= _SEVERITIES.index(query.severity)
         )
     )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -83,7 +83,18 @@ def test_a_tier_whose_tests_were_all_skipped_is_unmet(iterate):
     )
     said = verdict(both)
     assert said.verdict is Verdict.UNMET
-    assert said.reasons == ("tier P2 was not judged: every test of it was skipped",)
+    assert said.reasons == ("tier P2 was not judged: no test of it was seen to pass",)
+
+
+def test_a_tier_of_expected_failures_alone_is_unmet(iterate):
+    assert verdict(iterate([Outcome.XFAILED, Outcome.XFAILED])).verdict is Verdict.UNMET
+    assert verdict(iterate([Outcome.XFAILED, PASSED])).verdict is Verdict.MET
+
+
+def test_what_was_left_out_is_told_with_a_met_goal(iterate):
+    said = verdict(replace(iterate([PASSED]), left_out=3))
+    assert said.verdict is Verdict.MET
+    assert said.reasons[1].startswith("3 collected but in no tier")
 
 
 def test_without_tiers_nothing_may_fail(iterate):

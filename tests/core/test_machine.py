@@ -91,6 +91,45 @@ def test_the_goal_met_ends_with_zero():
     assert decide(NIGHT, state) == End(Status.MET, 0, "the loop came to its end")
 
 
+def test_a_gate_that_fails_after_the_goal_was_met_is_no_success():
+    spec = loop(
+        PhaseSpec(name="record", uses="record", next={"met": "gate"}),
+        PhaseSpec(name="gate", uses="run", next={"ok": "done"}),
+    )
+    met = (started("record", spec=spec), judged("met"), finished("record", "met", spec=spec))
+    gate = started("gate", spec=spec)
+    passed = decide(spec, after(*met, gate, finished("gate", spec=spec), spec=spec))
+    failed = decide(spec, after(*met, gate, finished("gate", "failed", spec=spec), spec=spec))
+    assert isinstance(passed, End)
+    assert isinstance(failed, End)
+    assert (passed.status, passed.exit_code) == (Status.MET, 0)
+    assert (failed.status, failed.exit_code) == (Status.UNMET, 1)
+    assert "'gate' ended 'failed'" in failed.reason
+
+
+def test_a_verdict_does_not_outlive_what_it_was_about():
+    """Executing again in the same iteration leaves nothing judged."""
+    spec = loop(
+        PhaseSpec(name="execute", uses="execute"),
+        PhaseSpec(name="record", uses="record", next={"met": "again"}),
+        PhaseSpec(name="again", uses="execute", next={"ok": "done"}),
+    )
+    met = (started("record", spec=spec), judged("met"), finished("record", "met", spec=spec))
+    state = after(*met, started("again", spec=spec), finished("again", spec=spec), spec=spec)
+    end = decide(spec, state)
+    assert isinstance(end, End)
+    assert (end.status, end.exit_code) == (Status.INCONCLUSIVE, 1)
+
+
+def test_the_command_line_s_limit_of_iterations_wins_over_the_file_s():
+    more = ev.SessionStarted(
+        loop="x", loop_file="x", loop_text="", environment="local", first_phase="deploy", max_iterations=9
+    )
+    round_3 = (started("fix", 3), finished("fix", iteration=3))
+    state = fold(ev.Recorded(seq, AT, event) for seq, event in enumerate((more, *round_3), 1))
+    assert decide(NIGHT, state) == Start("deploy", 4, 1)
+
+
 @pytest.mark.parametrize("verdict", ["unmet", "inconclusive", "stuck"])
 def test_stopping_at_any_other_verdict_ends_with_one(verdict):
     spec = loop(PhaseSpec(name="record", uses="record", next={"unmet": "stop"}))
