@@ -17,10 +17,11 @@ from pathlib import Path
 
 from netra_loop import __version__
 from netra_loop.clock import Clock, SystemClock
-from netra_loop.core import durations, loopfile
+from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
-from netra_loop.core.spec import LoopSpec, PhaseSpec
-from netra_loop.core.state import State, Status, fold
+from netra_loop.core.machine import Start, decide
+from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
+from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, installed
 from netra_loop.errors import LoopFileError, Paused, Problem, UsageError
@@ -36,7 +37,7 @@ from netra_loop.phases.scope import Scope
 from netra_loop.phases.select import Select
 from netra_loop.processes import set_subreaper
 from netra_loop.report.observer import Observer
-from netra_loop.settings import Settings
+from netra_loop.settings import STORE_FILE, Settings
 from netra_loop.toolbox import SessionTools, git_facts
 
 PHASES: Mapping[str, Phase] = {
@@ -66,7 +67,7 @@ def open_journal(settings: Settings, near: Path | None = None) -> Journal:
     """The store of these settings; `near` is where to look for the folder `loops/` from."""
     from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
 
-    return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / 'journal.db'}")
+    return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}")
 
 
 def find_loop(settings: Settings, name: str) -> Path:
@@ -114,14 +115,28 @@ def _text_of(path: Path) -> str:
         raise LoopFileError([Problem(str(path), line, column, found)]) from error
 
 
+def _text_if_there(path: Path) -> str | None:
+    """A loop file's text; None where it is gone."""
+    return _text_of(path) if path.exists() else None
+
+
 class Session:
     """One session in one process: made by `begin` or `take_up`, driven to its end, pause or failure by `drive`."""
 
-    def __init__(self, settings: Settings, journal: Journal, observer: Observer, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        observer: Observer,
+        clock: Clock | None = None,
+        *,
+        command: str = "netra-loop",
+    ) -> None:
         self._settings = settings
         self._journal = journal
         self._observer = observer
         self._clock = clock or SystemClock()
+        self._command = command
         self.id: str | None = None  # known, and in the store, once a session was begun or taken up
 
     async def begin(self, path: Path, options: Options) -> State:
@@ -148,7 +163,9 @@ class Session:
             return await self._drive(session, spec, environment, options, new=started)
 
     async def take_up(self, head: SessionHead, options: Options) -> State:
-        """Goes on with a session where it stood, with the loop file it began with."""
+        """Goes on with a session where it stood, with its loop file as it is now: mending it and resuming is how a
+        session gets past a mistake in it. Raises UsageError where what changed cannot hold for what was already done.
+        """
         if options.environment not in {None, head.environment}:
             raise UsageError(
                 f"session {head.id!r} runs in environment {head.environment!r}, not {options.environment!r}",
@@ -159,15 +176,20 @@ class Session:
             state = fold(recorded)
             if state.status.is_final:
                 raise UsageError(
-                    f"session {head.id!r} has ended: {state.status.value}",
-                    hint=f"netra-loop run {head.loop}",
+                    f"session {head.id!r} has ended: {state.status.value}", hint=f"netra-loop run {head.loop}"
                 )
             started = recorded[0].event
             assert isinstance(started, ev.SessionStarted)
-            spec = loopfile.load(started.loop_text, Path(started.loop_file))
-            spec = loopfile.apply_vars(spec, {**state.vars, **options.vars})
+            path = Path(started.loop_file)
+            text = _text_if_there(path) or state.loop_text
+            before = loopfile.apply_vars(loopfile.load(state.loop_text, path), state.vars)
+            spec = loopfile.apply_vars(loopfile.load(text, path), {**state.vars, **options.vars})
             _check_tier(spec, options.only)
-            return await self._drive(head.id, spec, head.environment, options, new=None)
+            _check_resumable(head, state, before, spec, options)
+            changed = text if text != state.loop_text else None
+            if changed is not None:
+                self._observer.progress(f"{path} has changed since: going on with it as it is now")
+            return await self._drive(head.id, spec, head.environment, options, new=None, changed=changed)
 
     async def _drive(
         self,
@@ -176,6 +198,7 @@ class Session:
         environment: str,
         options: Options,
         new: ev.SessionStarted | None,
+        changed: str | None = None,
     ) -> State:
         set_subreaper()
         stop = Stop(self._observer.progress)
@@ -203,10 +226,12 @@ class Session:
             else:
                 self.id = session
                 await driver.load()
-                await driver.resume(max_iterations=options.max_iterations, given=options.vars, only=options.only)
+                await driver.resume(
+                    max_iterations=options.max_iterations, given=options.vars, only=options.only, loop_text=changed
+                )
             state = await driver.drive()
         if state.status is Status.PAUSED:
-            raise Paused(session, state.reason or "asked to")
+            raise Paused(session, state.reason or "asked to", command=self._command)
         return state
 
     def _session_dir(self, session: str, spec: LoopSpec) -> Path:
@@ -236,6 +261,43 @@ def _environment(spec: LoopSpec, asked: str | None) -> str:
     if asked not in names:
         raise UsageError(f"--env {asked!r} is no environment of {spec.path.name}", hint=f"it has: {', '.join(names)}")
     return asked
+
+
+def _check_resumable(head: SessionHead, state: State, before: LoopSpec, now: LoopSpec, options: Options) -> None:
+    """Refuses a resume whose loop or options contradict what the session has already done."""
+    anew = f"netra-loop run {now.path}"
+    names = {phase.name for phase in now.phases} | set(TARGETS)
+    missing = next((name for name in (state.phase, state.target) if name is not None and name not in names), None)
+    if missing is not None:
+        raise UsageError(
+            f"session {head.id!r} stands at phase {missing!r}, which {now.path.name} no longer has", hint=anew
+        )
+    if head.environment not in now.environments:
+        raise UsageError(f"{now.path.name} no longer has the session's environment {head.environment!r}", hint=anew)
+    if options.only is not None and state.selection is not None and options.only != state.only:
+        raise UsageError(
+            f"--only {options.only!r} comes too late: iteration {state.iteration} has made its selection",
+            hint=f"netra-loop resume {head.id}",
+        )
+    following = decide(now, state)
+    deploys = isinstance(following, Start) and now.phase(following.phase).uses == "deploy"
+    under_way = state.mode is Mode.OPEN and state.last_uses == "deploy"
+    if (state.revisions or under_way) and not deploys and _served(before) != _served(now):
+        raise UsageError(
+            f"session {head.id!r} deploys its services as they were when it began; they have changed since, and what "
+            "is tested would not be what the loop describes",
+            hint=anew,
+        )
+
+
+def _served(spec: LoopSpec) -> object:
+    """The services as they are deployed, the loop's own variables filled in."""
+
+    def lookup(name: str) -> str:
+        root, _, rest = name.partition(".")
+        return spec.vars.get(rest, "") if root == "vars" else "${" + name + "}"
+
+    return {name: template.render_any(service.model_dump(), lookup) for name, service in spec.services.items()}
 
 
 def _check_tier(spec: LoopSpec, only: str | None) -> None:

@@ -135,8 +135,8 @@ class Paused(NetraLoopError):
 
     exit_code = 75
 
-    def __init__(self, session: str, why: str) -> None:
-        super().__init__(f"paused: {why}", hint=f"netra-loop resume {session}")
+    def __init__(self, session: str, why: str, *, command: str = "netra-loop") -> None:
+        super().__init__(f"paused: {why}", hint=f"{command} resume {session}")
         self.session = session
         self.why = why
 

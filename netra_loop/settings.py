@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 STATE_FOLDER = ".netra-loop"
+STORE_FILE = "journal.db"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,16 @@ class Settings:
                 if (folder / landmark).is_dir():
                     return folder / STATE_FOLDER
         return origin / STATE_FOLDER
+
+    def command(self, near: Path | None = None) -> str:
+        """How netra-loop has to be called in the working directory to find the store used for a loop `near`."""
+        if self.store is not None:
+            known = self.store == self.environ.get("NETRA_LOOP_STORE")
+            return "netra-loop" if known else f"netra-loop --store {shlex.quote(self.store)}"
+        used = self.state_dir(near)
+        if used == self.state_dir():
+            return "netra-loop"
+        return f"netra-loop --store {shlex.quote(f'sqlite:///{used / STORE_FILE}')}"
 
 
 def read(store: str | None = None) -> Settings:

@@ -11,9 +11,11 @@ import typer
 from netra_loop.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netra_loop.app import Options, Session
     from netra_loop.core.state import State
-    from netra_loop.journal.base import Journal
+    from netra_loop.journal.base import Journal, SessionHead
     from netra_loop.report.observer import Observer
     from netra_loop.settings import Settings
 
@@ -50,18 +52,17 @@ def run(
 ) -> None:
     """Start a session of a loop: deploy, test, judge, and go round until its goal is met."""
     from netra_loop import app as root  # imports every phase: 300 ms that --help need not pay
-    from netra_loop.core.state import Status
     from netra_loop.settings import read
 
     settings = read(context.obj)
     path = root.find_loop(settings, loop)
-    spec, _ = root.read_loop(path)  # all that is wrong with the file is said before a store is made
+    root.read_loop(path)  # all that is wrong with the file is said before a store is made
     options = _options(env, var, only, max_iterations, budget, session_name)
 
     async def work(journal: Journal, session: Session) -> State:
         if go_on:
             for head in await journal.sessions():
-                if head.loop == spec.name and not Status(head.state).is_final:
+                if await _is_unfinished(journal, head, path, env):
                     return await session.take_up(head, options)
         return await session.begin(path, options)
 
@@ -128,7 +129,7 @@ def _options(
 
 def _drive(
     settings: Settings,
-    near: object,
+    near: Path | None,
     work: Callable[[Journal, Session], Awaitable[State]],
     *,
     plain: bool,
@@ -136,19 +137,20 @@ def _drive(
 ) -> None:
     """Runs `work` with a journal and a session, shown on a screen, and ends with the session's exit code."""
     import asyncio
-    from pathlib import Path
 
     from netra_loop.app import Session, open_journal
 
+    command = settings.command(near)
+
     async def main() -> State:
-        journal = open_journal(settings, near if isinstance(near, Path) else None)
+        journal = open_journal(settings, near)
         observer = _observer(plain=plain or settings.ci or not sys.stdout.isatty(), verbose=verbose)
-        session = Session(settings, journal, observer)
+        session = Session(settings, journal, observer, command=command)
         try:
             return await work(journal, session)
         finally:
             if session.id is not None:
-                await _sum_up(journal, session.id, observer)
+                await _sum_up(journal, session.id, observer, command)
             observer.close()
             await journal.close()
 
@@ -156,14 +158,27 @@ def _drive(
     raise typer.Exit(state.exit_code or 0)
 
 
-async def _sum_up(journal: Journal, session: str, observer: Observer) -> None:
+async def _is_unfinished(journal: Journal, head: SessionHead, path: Path, env: str | None) -> bool:
+    """Whether `head` is a session of the loop file at `path`, in that environment, that can go on."""
+    from netra_loop.core.events import SessionStarted
+    from netra_loop.core.state import Status
+
+    if Status(head.state).is_final or env not in {None, head.environment}:
+        return False
+    first = (await journal.events(head.id))[0].event
+    return isinstance(first, SessionStarted) and first.loop_file == str(path)
+
+
+async def _sum_up(journal: Journal, session: str, observer: Observer, command: str) -> None:
     """The last word on the session, also where an error ends it; where the store itself failed there is none."""
+    from dataclasses import replace
+
     from netra_loop.cli.view import view_of
     from netra_loop.errors import StoreError
 
     try:
         head = await journal.find(session)
-        observer.summary(await view_of(journal, head), await journal.findings(session))
+        observer.summary(replace(await view_of(journal, head), command=command), await journal.findings(session))
     except StoreError:
         return  # the store's own error is on its way to the user
 

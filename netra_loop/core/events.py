@@ -56,7 +56,7 @@ class SessionStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionResumed(Event):
-    """Somebody went on with it, in process `pid` on `host`."""
+    """Somebody went on with it, in process `pid` on `host`. `loop_text` is the loop file where it had changed."""
 
     kind: ClassVar[str] = "session_resumed"
     pid: int
@@ -64,6 +64,7 @@ class SessionResumed(Event):
     max_iterations: int | None = None
     vars: Mapping[str, str] = field(default_factory=dict)
     only: str | None = None
+    loop_text: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

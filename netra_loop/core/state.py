@@ -107,6 +107,7 @@ class State:
     max_iterations: int | None = None
     vars: Mapping[str, str] = field(default_factory=dict)
     only: str | None = None
+    loop_text: str = ""
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     selection: ev.TestsSelected | None = None
     log_entries: int = 0
@@ -157,6 +158,7 @@ def _session_started(state: State, recorded: ev.Recorded) -> State:
         target=event.first_phase,
         vars=event.vars,
         only=event.only,
+        loop_text=event.loop_text,
         max_iterations=event.max_iterations,
     )
 
@@ -173,6 +175,7 @@ def _session_resumed(state: State, recorded: ev.Recorded) -> State:
         max_iterations=limit,
         vars={**state.vars, **event.vars},
         only=event.only or state.only,
+        loop_text=state.loop_text if event.loop_text is None else event.loop_text,
         exit_code=None,
         reason=None,
         recoveries=recoveries,

@@ -65,8 +65,17 @@ class Driver:
         self.state = fold(await self._journal.events(self.session))
         return self.state
 
-    async def resume(self, *, max_iterations: int | None, given: Mapping[str, str], only: str | None) -> None:
-        """Says that this process goes on with it; what its command line gave (variables, a tier) holds from here on."""
+    async def resume(
+        self,
+        *,
+        max_iterations: int | None,
+        given: Mapping[str, str],
+        only: str | None,
+        loop_text: str | None = None,
+    ) -> None:
+        """Says that this process goes on with it; what its command line gave (variables, a tier) holds from here
+        on, and so does `loop_text`, where it is not None.
+        """
         resumed = ev.SessionResumed(
             iteration=self.state.iteration,
             pid=os.getpid(),
@@ -74,6 +83,7 @@ class Driver:
             max_iterations=max_iterations,
             vars=dict(given),
             only=only,
+            loop_text=loop_text,
         )
         await self.append(Batch(events=(resumed,)))
 

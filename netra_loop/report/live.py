@@ -59,6 +59,7 @@ class LiveConsole:
         self._phases: list[_Phase] = []
         self._revisions: dict[str, str] = {}
         self._sentence = ""
+        self._tail: list[str] = []
         self._tally = Tally(clock)
 
     # ------------------------------------------------------------------------------------------------ Observer
@@ -107,6 +108,8 @@ class LiveConsole:
         with _unread():
             for phase in self._phases:
                 self._console.print(self._phase(phase, ascii_only=self._console.options.ascii_only))
+            for line in self._tail:
+                self._console.print(Text(f"    | {line}"))
             self._console.print()
             self._console.print(render.status(view, findings))
 
@@ -151,6 +154,7 @@ class LiveConsole:
             phase.outcome = item.outcome or "ended"
             phase.text = f"{phrases.duration(item.duration_s)}  {item.summary}".rstrip()
         self._sentence = ""
+        self._tail = phrases.tail(item) or self._tail
 
     def _said(self, text: str) -> None:
         if self._phases and self._phases[-1].outcome is None:

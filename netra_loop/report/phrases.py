@@ -10,6 +10,7 @@ from netra_loop.report.safe import safe_line
 from netra_loop.report.view import SessionView
 
 MESSAGE_MAX = 300
+TAIL_MAX = 10  # lines of a failed command or container that a person is shown at once
 OPEN_STATES = frozenset({FindingState.NEW, FindingState.PERSISTING, FindingState.MOVED, FindingState.REGRESSED})
 
 
@@ -76,14 +77,22 @@ def verdict(view: SessionView) -> str:
     """The last line: how it stands, why, the exit code or how to go on."""
     why = f": {safe_line(view.reason, MESSAGE_MAX)}" if view.reason else ""
     code = f" (exit {view.exit_code})" if view.exit_code is not None else ""
-    on = f"; go on with: netra-loop resume {view.session}"
+    on = f"; go on with: {view.command} resume {view.session}"
     match view.state:
         case "met":
             return f"goal met{why}{code}"
         case "paused" | "failed" | "running":
             return f"{view.state}{why}{code}{on}"
         case _:
-            return f"{view.state}{why}{code}; look at it with: netra-loop findings {view.session}"
+            return f"{view.state}{why}{code}; look at it with: {view.command} findings {view.session}"
+
+
+def tail(item: e.Event) -> list[str]:
+    """The last words of a command or a container that failed, harmless; empty for everything else."""
+    if not isinstance(item, e.PhaseFinished) or item.outcome != "failed":
+        return []
+    said = item.facts.get("log_lines") or str(item.facts.get("output") or "").splitlines()
+    return [safe_line(str(line), MESSAGE_MAX) for line in list(said)[-TAIL_MAX:]]
 
 
 def event(item: e.Event) -> str:

@@ -49,6 +49,8 @@ class PlainConsole:
             return
         where = f"[{item.iteration}] {item.phase}: " if item.phase else ""
         self._line(safe_line(where) + " " * bool(where) + phrases.event(item))
+        for line in phrases.tail(item):
+            self._line(f"    | {line}")
         if isinstance(item, PhaseStarted | PhaseFinished):
             self._said = ""
             self._told_at = self._clock.monotonic()

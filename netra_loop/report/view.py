@@ -16,7 +16,8 @@ FINDING_COUNTS = tuple(state.value for state in FindingState)
 class SessionView:
     """How a session stands. `state` is the contract's; `phase` None before the first; `exit_code` None while it may go
     on. `revisions` maps services to short names, `urls` to where they are tested. Counts that are left out are 0.
-    `reason` says in a sentence why it stands so, empty where that goes without saying.
+    `reason` says in a sentence why it stands so, empty where that goes without saying; `command` is how netra-loop has
+    to be called here to find the session again.
     """
 
     session: str
@@ -36,6 +37,7 @@ class SessionView:
     exit_code: int | None = None
     reason: str = ""
     urls: Mapping[str, str] = field(default_factory=dict)
+    command: str = "netra-loop"
 
 
 def count_tests(selected: int, results: Iterable[Result]) -> dict[str, int]:
