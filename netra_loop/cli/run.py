@@ -85,10 +85,12 @@ def resume(
 ) -> None:
     """Go on with a session where it stood."""
     from netra_loop.core.state import Status
-    from netra_loop.settings import read
+    from netra_loop.settings import STORE_FILE, read
 
     settings = read(context.obj)
     options = _options(env, var, only, max_iterations, budget, None)
+    if settings.store is None and not (settings.state_dir() / STORE_FILE).exists():
+        raise UsageError("there is no session to resume: none was ever started here", hint="netra-loop run LOOP")
 
     async def work(journal: Journal, running: Session) -> State:
         if session is not None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -35,8 +36,8 @@ main(path, token)
 
 async def start(options: PoolOptions, socket: str, token: str, log: Path) -> asyncio.subprocess.Process:
     """The interpreter, in a session of its own, its output going to `log`; it dies with us. Raises OSError."""
-    # opened and closed without waiting: a local file in our own folder
-    with log.open("ab") as output:
+    # Opened without waiting: a local file in our own folder. What tests print may hold anything: for our eyes alone.
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         return await asyncio.create_subprocess_exec(
             str(options.python),
             "-c",

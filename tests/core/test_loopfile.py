@@ -456,3 +456,10 @@ def keys(schema: object) -> set[str]:
     if not isinstance(schema, dict):
         return set()
     return set(schema.get("properties", {})).union(*map(keys, schema.values()))
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "-x", "--maxfail=1", "-n", "--lf"])
+def test_pytest_s_options_that_a_loop_answers_for_itself_are_refused(option):
+    text = f"name: x\ntests: {{paths: [t], args: ['{option}']}}\nphases: {{a: {{uses: select}}}}\n"
+    with pytest.raises(LoopFileError, match="has no effect here"):
+        loopfile.load(text, Path("/x/loops/x.yaml"))

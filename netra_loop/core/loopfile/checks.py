@@ -24,6 +24,16 @@ _WHERE_KNOWN: dict[str, tuple[str, ...]] = {
     "journeys": ROOTS,
 }
 _EVERYWHERE_ELSE = tuple(root for root in ROOTS if root != "saved")
+_EVERY_TEST = "every selected test is run and reported"
+_OWN_ORDER = "what failed last time comes first by itself"
+_OWN_WORKERS = "say tests.workers"
+_NOT_FOR_ARGS = {
+    **dict.fromkeys(("--collect-only", "--co"), "a loop runs its tests; netra-loop validate checks a loop file"),
+    **dict.fromkeys(("-x", "--exitfirst", "--maxfail", "--sw", "--stepwise"), _EVERY_TEST),
+    **dict.fromkeys(("--lf", "--last-failed", "--ff", "--failed-first", "--nf", "--new-first"), _OWN_ORDER),
+    **dict.fromkeys(("-n", "--numprocesses", "--dist", "--tx", "-d"), _OWN_WORKERS),
+    **dict.fromkeys(("--pdb", "--trace"), "nobody is there to answer a debugger"),
+}
 _ENVIRONMENT_NAMES = ("name", "cloud", "project", "region")
 
 
@@ -33,11 +43,21 @@ def check(root: Node, values: Values, at: At) -> None:
     if isinstance(root, MappingNode) and not {"tests", "journeys"} & root.entries.keys():
         at.wrong(root.place, "a loop needs 'tests' or 'journeys': there is nothing to run")
     _check_tiers(root, names, at)
+    _check_args(root, at)
     _check_services(values, at)
     _check_phases(root, values, at)
     for filled in at.notes.filled:
         for reference in filled.template.references:
             _check_reference(reference, filled, names, at)
+
+
+def _check_args(root: Node, at: At) -> None:
+    """Refuses pytest's options that netra-loop answers for itself: they would be ignored, or hide tests."""
+    args = _at(root, "tests", "args")
+    for item in args.items if isinstance(args, Sequence) else ():
+        if isinstance(item, Scalar) and item.text.partition("=")[0] in _NOT_FOR_ARGS:
+            instead = _NOT_FOR_ARGS[item.text.partition("=")[0]]
+            at.wrong(item.place, f"{clip(item.text)} has no effect here: {instead}")
 
 
 class _Names:
