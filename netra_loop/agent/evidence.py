@@ -56,22 +56,6 @@ _current: Record | None = None
 _active_mocks: dict[str, int] = {}
 
 
-def install() -> None:
-    """Puts the observers in place; those of libraries that are not imported yet, when they are."""
-    from . import contacts, exchanges, frames, mocks
-    from .imports import when_imported
-
-    contacts.install()
-    when_imported("ssl", contacts.install_tls)
-    when_imported("http.client", exchanges.install_http_client)
-    when_imported("httpx", exchanges.install_httpx)
-    when_imported("aiohttp", exchanges.install_aiohttp)
-    when_imported("websockets.protocol", frames.install_websockets)
-    when_imported("websockets.client", frames.install_websockets_client)
-    when_imported("unittest.mock", mocks.install_unittest)
-    when_imported("_pytest.monkeypatch", mocks.install_monkeypatch)
-
-
 def begin(trace: str, sink: Sink | None = None) -> None:
     """From here on everything belongs to the test with this trace id; `sink` is offered it piece by piece."""
     global _current, _sink

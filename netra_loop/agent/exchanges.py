@@ -103,9 +103,7 @@ def install_httpx(module: Any) -> None:
 
 
 def install_aiohttp(module: Any) -> None:
-    """Wraps aiohttp's session, whose WebSocket upgrades are requests too, and the client's end of its WebSockets."""
-    from . import frames
-
+    """Wraps aiohttp's session, whose WebSocket upgrades are requests too."""
     session = module.ClientSession
     request = session._request  # noqa: SLF001
 
@@ -121,7 +119,6 @@ def install_aiohttp(module: Any) -> None:
         return answer
 
     session._request = observed_request  # noqa: SLF001
-    frames.install_aiohttp(module)
 
 
 def _quietly(function: Any, *args: Any) -> None:

@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import Any
 
-from . import evidence, private
+from . import observers, private
 from .wire import Line, Message
 
 
@@ -30,7 +30,7 @@ def main(socket_path: str, token: str) -> None:
         line.send({"is": "over", "code": 4, "text": traceback.format_exc()})
         os._exit(4)
     if order["evidence"]:
-        evidence.install()
+        observers.install()
     plugin = Plugin(line, order)
     code = pytest.main(list(order["args"]), plugins=[plugin])
     _end(plugin, int(code))
