@@ -130,12 +130,15 @@ def logs(context: typer.Context, session: _Session, iteration: _Iteration = None
 
 def journal(context: typer.Context, session: _Session, as_json: _Json = False) -> None:
     """Show every transition of a session, in order."""
+    from netra_loop.core.redact import Redactor
     from netra_loop.report import render, rows
 
     async def work(store: Journal) -> None:
         recorded = await store.events((await store.find(session)).id)
         if as_json:
-            _lines(rows.journal_row(item) for item in recorded)
+            # The loop file's text and the variables given are stored as they are, since a resume needs them.
+            hide = Redactor().deep
+            _lines(hide(rows.journal_row(item)) for item in recorded)
         else:
             render.show(render.journal(recorded), sys.stdout)
 

@@ -76,3 +76,15 @@ def test_the_reader_of_a_listing_may_go_away(demo):
     assert listing.wait(30) == 0
     assert "Traceback" not in listing.stderr.read()
     listing.stderr.close()
+
+
+def test_a_secret_in_the_loop_file_or_on_the_command_line_is_not_shown_by_the_journal(demo):
+    loop = demo.folder / "loops" / "golden-path.yaml"
+    text = loop.read_text().replace('  defect: ""', '  defect: ""\n  api_token: "none"')
+    loop.write_text(
+        text.replace('      DEFECT: "${vars.defect}"', '      DEFECT: "${vars.defect}"\n      API_KEY: pl4nted-s3cret')
+    )
+    demo.call("run", "golden-path", "--plain", "--only", "P1", "--var", "api_token=an0ther-pl4nted-one")
+    shown = demo.call("journal", "latest", "--json").stdout + demo.call("journal", "latest").stdout
+    assert "session_started" in shown
+    assert "pl4nted" not in shown
