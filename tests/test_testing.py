@@ -147,8 +147,13 @@ class TestFakeCloud:
         assert cloud.effects[S, 1, "backend"] == 1
 
     async def test_entries_come_in_pages_oldest_first_and_only_what_was_asked(self):
-        wanted = [entry(str(n), timestamp=after(n)) for n in (2, 0, 1)]
-        others = [entry("x", revision="other"), entry("y", timestamp=after(-9)), entry("z", severity="DEBUG")]
+        wanted = [entry(str(n), timestamp=after(n)) for n in (2, 0)]
+        wanted.append(entry("1", timestamp=after(1), severity="DEFAULT", log="stderr"))
+        others = [
+            entry("x", revision="other"),
+            entry("y", timestamp=after(-9)),
+            entry("z", log="stdout", severity="DEBUG"),
+        ]
         cloud = FakeCloud(logs=(*wanted, *others))
         query = LogQuery(("backend-00001",), since=T0, severity="WARNING", page_size=2)
         pages = [page async for page in cloud.entries(query)]
