@@ -72,8 +72,8 @@ def _note(sock: Any, sent: int, received: int, peer: Peer | None = None) -> None
         peer = peer or _peers.get(sock)
         if peer is not None:
             evidence.contact(peer[0], peer[1], sent, received)
-    except Exception:
-        pass
+    except Exception as error:
+        evidence.blind(error)
 
 
 def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,8 +83,8 @@ def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:
             if peer is not None:
                 _peers[self] = peer
                 evidence.contact(peer[0], peer[1], 0, 0)
-        except Exception:
-            pass
+        except Exception as error:
+            evidence.blind(error)
         return method(self, address)
 
     return connect
@@ -155,8 +155,8 @@ def _resolving(function: Callable[..., Any]) -> Callable[..., Any]:
                 for *_, address in found:
                     if address[0] != name:
                         _names[address[0]] = str(name)
-        except Exception:
-            pass
+        except Exception as error:
+            evidence.blind(error)
         return found
 
     return getaddrinfo

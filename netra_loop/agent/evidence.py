@@ -9,6 +9,7 @@ from .wire import Message, clean, monotonic, wall
 
 _LIMIT = 2000  # exchanges, and frames, kept of one test; what comes after is only counted
 _BODY = 2000
+_BLIND = 5  # failures of our own observers that are told of one test
 _AT_ONCE = 300  # messages of one test that are sent as it makes them; those after wait for their turn
 _PAUSE_S = 0.1
 _ROWS = 50  # exchanges, frames and contacts in one such message
@@ -26,6 +27,7 @@ class Record:
         self.exchanges: list[Message] = []
         self.frames: list[Message] = []
         self.mocked: dict[str, None] = {}
+        self.blind: dict[str, None] = {}
         self.frames_told = 0
         self.untold: dict[int, Message] = {}  # exchanges that changed since they were told
         self.messages = 0
@@ -84,7 +86,15 @@ def end() -> Message:
         "exchanges": list(record.exchanges),
         "frames": list(record.frames),
         "mocked": list(record.mocked),
+        "blind": list(record.blind),
     }
+
+
+def blind(error: Exception) -> None:
+    """One of our observers failed: the test must not notice, but whoever reads its evidence must know of the gap."""
+    record = _current
+    if record is not None and len(record.blind) < _BLIND:
+        record.blind[f"{type(error).__name__}: {clean(str(error))[:200]}"] = None
 
 
 def traceparent() -> str | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from typing import Any
 
@@ -122,8 +121,10 @@ def install_aiohttp(module: Any) -> None:
 
 
 def _quietly(function: Any, *args: Any) -> None:
-    with contextlib.suppress(Exception):
+    try:
         function(*args)
+    except Exception as error:
+        evidence.blind(error)
 
 
 def _http_started(connection: Any, method: str, url: str) -> None:

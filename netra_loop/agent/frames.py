@@ -60,8 +60,8 @@ def install_websockets_client(module: Any) -> None:
             if value is not None:
                 request.headers[HEADER] = value
             _upgrades[self] = evidence.exchange("GET", _urls[self])
-        except Exception:
-            pass
+        except Exception as error:
+            evidence.blind(error)
         return send_request(self, request)
 
     def observed_response(self: Any, response: Any) -> Any:
@@ -117,8 +117,8 @@ def _frame(protocol: Any, direction: str, frame: Any) -> None:
             _closed.add(protocol)  # the first one tells who closed; the answer to it tells nothing new
             code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
             evidence.frame(url, "close", direction, code=code, reason=data[2:].decode("utf-8", "replace"))
-    except Exception:
-        pass
+    except Exception as error:
+        evidence.blind(error)
 
 
 def install_aiohttp(module: Any) -> None:
@@ -167,5 +167,5 @@ def _aiohttp_received(socket: Any, received: Any) -> None:
             _closed.add(socket)
             code = received.data if name == "CLOSE" else 1006
             evidence.frame(_aiohttp_url(socket), "close", "received", code=int(code), reason=received.extra)
-    except Exception:
-        pass
+    except Exception as error:
+        evidence.blind(error)

@@ -81,7 +81,7 @@ def install_monkeypatch(module: Any) -> None:
             else:
                 found = network_client(target, name)
         except Exception:
-            pass
+            pass  # what cannot be resolved patches nothing: the call below raises its own error
         result = replace(self, target, name, *args, **kwargs)
         if found is not None:
             label = f"{found} (monkeypatch)"

@@ -133,4 +133,4 @@ class Zygote:
             if factory is not None:
                 factory.getbasetemp()
         except Exception:
-            pass
+            pass  # a pytest of another make: its workers then number their folders themselves

@@ -17,6 +17,7 @@ _QUIET = frozenset({"DEBUG", "INFO", "NOTICE"})
 
 
 def deploy_failures(facts: Facts) -> list[Finding]:
+    """The finding of a revision that never got ready, with what its container said; empty where there was none."""
     failure = facts.deploy_failure
     if failure is None:
         return []
@@ -35,6 +36,7 @@ def deploy_failures(facts: Facts) -> list[Finding]:
 
 
 def collection_failures(facts: Facts) -> list[Finding]:
+    """One finding for each file that pytest could not collect, or for the collection as a whole."""
     found = []
     for error in facts.collection_errors:
         lines = [line.removeprefix("E").strip() for line in error.text.splitlines() if line.startswith("E ")]

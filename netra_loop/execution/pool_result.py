@@ -81,9 +81,15 @@ def finished(
         planned.trace_id,
         message=stopped or said["message"],
         traceback=said["traceback"],
-        output=said["output"],
+        output=said["output"] + _gaps(said.get("evidence")),
         evidence=evidence(said.get("evidence")) if seen is None else seen.evidence(),
     )
+
+
+def _gaps(said: Message | None) -> str:
+    """What our observers failed at while the test ran: its evidence may lack something."""
+    failures = (said or {}).get("blind") or ()
+    return "".join(f"\nnetra-loop: evidence may be lacking, an observer failed: {failure}" for failure in failures)
 
 
 def missing(planned: Planned, collection: Collection, at: datetime) -> Finished:

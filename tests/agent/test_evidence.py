@@ -111,3 +111,11 @@ def test_an_offer_from_within_a_send_is_left_for_later(line):
 
     made.offer(inner)
     assert other.recv(1000)[4:] == b'{"is":"outer"}'
+
+
+def test_a_failing_observer_is_told_with_the_evidence_and_not_to_the_test():
+    from_outside = ValueError("a library of another make")
+    evidence.begin("a" * 32)
+    evidence.blind(from_outside)
+    evidence.blind(from_outside)
+    assert evidence.end()["blind"] == ["ValueError: a library of another make"]
