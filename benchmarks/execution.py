@@ -1,78 +1,45 @@
-"""Tests that wait, run by netra-loop's pool and by pytest-xdist in the same run; prints one line with the ratio.
+"""Tests that wait, run by `netra-loop run` and by pytest-xdist in turn; prints one line with the ratio.
 
-    python benchmarks/execution.py [--tests 1000] [--wait 0.5] [--workers 64] [--no-xdist]
+    python benchmarks/execution.py [--tests 1000] [--wait 0.5] [--workers 64]
 
-Both times are whole: starting the interpreter, collecting, running, ending. `ideal` is tests x wait / workers.
+Both times are whole: starting, collecting, running, storing (ours), ending. `ideal` is tests x wait / workers.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import os
-import subprocess
 import sys
-import tempfile
+
+from harness import Failed, in_turn, parser, suite
+
+_SOURCE = """\
 import time
-from pathlib import Path
-
-from netra_loop.clock import SystemClock
-from netra_loop.core.records import Outcome
-from netra_loop.execution.base import Finished, Planned, PoolOptions
-from netra_loop.execution.pool import PytestPool
-
-
-async def ours(root: Path, workers: int, scratch: Path) -> tuple[float, int]:
-    """Seconds, and how many passed."""
-    options = PoolOptions(Path(sys.executable), root, (".",), env=dict(os.environ), workers=workers)
-    begun = time.monotonic()
-    pool = PytestPool(options, SystemClock(), scratch)
-    try:
-        collection = await pool.collect()
-        plan = [Planned(test.id, 1, f"{number:032x}") for number, test in enumerate(collection.tests)]
-        passed = 0
-        async for event in pool.run(plan):
-            passed += isinstance(event, Finished) and event.outcome is Outcome.PASSED
-    finally:
-        await pool.close()
-    return time.monotonic() - begun, passed
-
-
-def theirs(root: Path, workers: int) -> float:
-    """Seconds that pytest-xdist takes."""
-    begun = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "-p", "no:cacheprovider"]
-    subprocess.run(command, cwd=root, check=True, capture_output=True)
-    return time.monotonic() - begun
+import pytest
+@pytest.mark.parametrize("n", range({tests}))
+def test_wait(n): time.sleep({wait})
+"""
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tests", type=int, default=1000)
-    parser.add_argument("--wait", type=float, default=0.5)
-    parser.add_argument("--workers", type=int, default=64)
-    parser.add_argument("--no-xdist", action="store_true")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder, "suite")
-        root.mkdir()
-        (root / "pytest.ini").write_text("[pytest]\n")
-        (root / "test_wait.py").write_text(
-            "import time\nimport pytest\n"
-            f"@pytest.mark.parametrize('n', range({given.tests}))\ndef test_wait(n): time.sleep({given.wait})\n"
-        )
-        mine, passed = asyncio.run(ours(root, given.workers, Path(folder, "scratch")))
-        if passed != given.tests:
-            sys.exit(f"{passed} of {given.tests} tests passed: nothing was measured")
-        ideal = given.tests * given.wait / given.workers
+    options = parser(__doc__, runs=1)
+    options.add_argument("--tests", type=int, default=1000)
+    options.add_argument("--wait", type=float, default=0.5, help="seconds that each test waits (default: %(default)s)")
+    options.add_argument("--workers", type=int, default=64)
+    options.add_argument("--no-xdist", action="store_true", help="the ideal is peer enough")
+    given = options.parse_args()
+    ideal = given.tests * given.wait / given.workers
+    with suite(_SOURCE.format(tests=given.tests, wait=given.wait), given.tests) as made:
         line = f"execution: {given.tests} tests that wait {given.wait:g} s at {given.workers} workers: "
-        line += f"netra-loop {mine:.2f} s, {mine / ideal:.2f} of the ideal {ideal:.2f} s"
-        if not given.no_xdist:
-            peer = theirs(root, given.workers)
-            line += f"; pytest-xdist {peer:.2f} s, ratio {mine / peer:.2f}"
-        print(line)
+        if given.no_xdist:
+            both = in_turn(given.runs, lambda: made.netra_loop(given.workers), lambda: ideal)
+            print(line + both.show("ideal", 1.2))
+            return
+        both = in_turn(given.runs, lambda: made.netra_loop(given.workers), lambda: made.xdist(given.workers))
+    print(f"{line}{both.show('pytest-xdist', 0.25)}; {both.ours / ideal:.2f} of the ideal {ideal:.2f} s (target 1.2)")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"nothing was measured: {failure}")

@@ -78,7 +78,8 @@ RunEvent = Started | Finished | Notice
 class PoolOptions:
     """How the tests' interpreter is started. Paths are absolute; `env` is the tests' whole environment.
 
-    `timeout_s` bounds one test (setup, call and teardown together), `collect_timeout_s` the collection.
+    `timeout_s` bounds one test (setup, call and teardown together), `collect_timeout_s` the collection. Without
+    `evidence` nothing is observed in the tests' processes, and every result's evidence is empty.
     """
 
     python: Path
@@ -91,6 +92,7 @@ class PoolOptions:
     collect_timeout_s: float = 300.0
     isolation: str = "worker"
     testrun_uid: str = ""
+    evidence: bool = True
 
 
 class Runner(Protocol):

@@ -185,7 +185,7 @@ class Zygote:
 def order(options: PoolOptions, role: str, files: str, **more: Any) -> Message:
     """What a process that said hello is told."""
     args = [*options.args, *options.paths]
-    return {"is": "begin", "role": role, "args": args, "evidence": True, "files": files, **more}
+    return {"is": "begin", "role": role, "args": args, "evidence": options.evidence, "files": files, **more}
 
 
 async def dump_stacks(who: ProcessIdentity, file: Path) -> str:
