@@ -16,6 +16,7 @@ from netra_loop.core.symptoms import symptom_of
 
 WRONG_REVISION = "wrong-revision"
 _EPSILON = 1e-9  # thresholds are inclusive, and 1 of 10 is within 10 %
+_PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _HELD = "the goal was held "  # begins the reason of an iteration that was good but not yet often enough in a row
 
 
@@ -65,17 +66,20 @@ class Judgement:
 
 
 def final_results(results: Iterable[Result]) -> dict[str, Result]:
-    """The latest attempt of each test; `flaky` where it passed and an earlier attempt had failed."""
+    """The attempt of each test that counts; `flaky` where it passed and an earlier attempt had failed.
+
+    It is the latest, but for a retry that saw nothing (skipped, or failed as expected): the failure before it stands.
+    """
     final: dict[str, Result] = {}
-    failed: set[str] = set()
+    failed: dict[str, Result] = {}
     for result in sorted(results, key=lambda one: one.attempt):
         final[result.id] = result
         if result.outcome.is_failure:
-            failed.add(result.id)
-    return {
-        test: replace(result, flaky=True) if result.outcome is Outcome.PASSED and test in failed else result
-        for test, result in final.items()
-    }
+            failed[result.id] = result
+        elif result.id in failed:
+            passed = result.outcome in _PASSES
+            final[result.id] = replace(result, flaky=True) if passed else failed[result.id]
+    return final
 
 
 def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[Past] = ()) -> Judgement:
@@ -105,7 +109,8 @@ def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[
     held = 1 + _held_before(history)
     if held < goal.consecutive:
         return answer(Verdict.UNMET, f"{_HELD}{held} of {goal.consecutive} times in a row")
-    reasons = [f"every tier is within its threshold: {counts['passed']} of {len(now.selected)} passed"]
+    retried = f", {counts['flaky']} of them only on retry" if counts["flaky"] else ""
+    reasons = [f"every tier is within its threshold: {counts['passed']} of {len(now.selected)} passed{retried}"]
     if now.left_out:
         reasons.append(f"{now.left_out} collected but in no tier, or deselected, and not run")
     return answer(Verdict.MET, *reasons)
@@ -138,17 +143,31 @@ def count(selected: Sequence[Selected], final: Mapping[str, Result]) -> dict[str
 
 def _tiers(now: Iteration, judged: Mapping[str, Result], goal: GoalSpec) -> Iterable[TierVerdict]:
     """Each tier's verdict. Without tiers there is one, "all", that may not fail at all; with `--only` just that one."""
-    specs: list[tuple[str | None, str, float]] = [(tier.name, tier.name, tier.max_failures) for tier in now.tiers]
-    if not specs:
-        specs = [(None, "all", 0.0)]
-    for key, name, allowed in specs:
-        members = [one.id for one in now.selected if one.tier == key]
+    for tier in now.tiers or (TierSpec(name="all"),):
+        members = [one.id for one in now.selected if one.tier == (tier.name if now.tiers else None)]
         if not members and not now.full:
             continue
         failures = sum(1 for test in members if _counts_against(judged.get(test), goal))
         seen = sum(1 for test in members if test in judged and _is_seen(judged[test], goal))
-        rate = failures / len(members) if members else 0.0
-        yield TierVerdict(name, len(members), failures, rate, allowed, seen > 0 and rate <= allowed + _EPSILON)
+        verdict = TierVerdict(
+            name=tier.name,
+            selected=len(members),
+            failures=failures,
+            failure_rate=failures / len(members) if members else 0.0,
+            max_failures=tier.max_failures,
+            met=False,
+            flaky=sum(1 for test in members if test in judged and judged[test].flaky),
+            max_flaky=tier.max_flaky,
+        )
+        yield replace(verdict, met=seen > 0 and not (_fails_too_much(verdict) or _is_too_flaky(verdict)))
+
+
+def _fails_too_much(tier: TierVerdict) -> bool:
+    return tier.failure_rate > tier.max_failures + _EPSILON
+
+
+def _is_too_flaky(tier: TierVerdict) -> bool:
+    return tier.max_flaky is not None and tier.flaky_rate > tier.max_flaky + _EPSILON
 
 
 def _counts_against(result: Result | None, goal: GoalSpec) -> bool:
@@ -161,7 +180,7 @@ def _counts_against(result: Result | None, goal: GoalSpec) -> bool:
 def _is_seen(result: Result, goal: GoalSpec) -> bool:
     """Whether something was seen to work: an expected failure says nothing of that, and a fake pass neither."""
     fake = result.authenticity is Authenticity.FAKE and goal.authenticity == "required"
-    return result.outcome in {Outcome.PASSED, Outcome.XPASSED} and not fake
+    return result.outcome in _PASSES and not fake
 
 
 def _of_another(result: Result, revision: str | None) -> bool:
@@ -220,11 +239,16 @@ def _tier_reason(tier: TierVerdict, now: Iteration) -> str:
     name = f"tier {tier.name}" if now.tiers else "the selection"
     if tier.selected == 0:
         return f"{name} has no test"
-    if tier.failure_rate <= tier.max_failures + _EPSILON:
+    reasons = []
+    if _fails_too_much(tier):
+        allowed = f"allowed {tier.max_failures:.1%}"
+        reasons.append(f"{tier.failures} of {tier.selected} failed ({tier.failure_rate:.1%}, {allowed})")
+    if tier.max_flaky is not None and _is_too_flaky(tier):
+        allowed = f"allowed {tier.max_flaky:.1%}"
+        reasons.append(f"{tier.flaky} of {tier.selected} passed only on retry ({tier.flaky_rate:.1%}, {allowed})")
+    if not reasons:
         return f"{name} was not judged: no test of it was seen to pass"
-    return (
-        f"{name}: {tier.failures} of {tier.selected} failed ({tier.failure_rate:.1%}, allowed {tier.max_failures:.1%})"
-    )
+    return f"{name}: {', '.join(reasons)}"
 
 
 def _doubts(now: Iteration, foreign: set[str]) -> list[str]:

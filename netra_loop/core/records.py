@@ -6,7 +6,8 @@ datetimes named `*_at`, durations float seconds named `*_s`; `None` means not kn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -150,13 +151,27 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class CollectedTest:
-    """One test as pytest collected it. `keywords` are the names `-k` matches, `markers` those of `-m`."""
+    """One test as pytest collected it. `keywords` are the names `-k` matches, `markers` those of `-m`.
+
+    `source` is the file its function is written in, where that is not `path`.
+    """
 
     id: str
     path: str
     line: int | None
     markers: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What tests come from. `files`: the SHA-256 (hex) of each file, and of each journey's text under its test id;
+    `conftests`: for each test's file the conftest.py files above it.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    conftests: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +305,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class TierVerdict:
-    """A tier held against its threshold. Rates are fractions of `selected`; a tier of nothing has rate 0, unmet."""
+    """A tier held against its thresholds. Rates are fractions of `selected`; a tier of nothing has rate 0, unmet.
+
+    `flaky` counts the tests that passed only on retry; `max_flaky` is the share of them allowed, None: any number.
+    """
 
     name: str
     selected: int
@@ -298,6 +316,13 @@ class TierVerdict:
     failure_rate: float
     max_failures: float
     met: bool
+    flaky: int = 0
+    max_flaky: float | None = None
+
+    @property
+    def flaky_rate(self) -> float:
+        """The share of its tests that passed only on retry."""
+        return self.flaky / self.selected if self.selected else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Command = str | tuple[str, ...]
 Uses = Literal["deploy", "attach", "select", "execute", "collect-logs", "record", "run"]
 TARGETS = ("done", "stop", "pause")
+BUILT_IN_STAGES = ("connected", "authenticated")  # those that a WebSocket's connection tells by itself
 
 
 class Model(BaseModel):
@@ -99,13 +100,27 @@ class SelectSpec(Model):
 
 
 class TierSpec(Model):
-    """A priority group of tests with a threshold."""
+    """A priority group of tests with thresholds. `max_flaky` bounds the passes on retry alone; None: any number."""
 
     name: str
     title: str | None = None
     impact: str | None = None
     max_failures: float = 0.0
+    max_flaky: float | None = None
     select: SelectSpec = SelectSpec(everything=True)
+
+
+class StageSpec(Model):
+    """A stage of the loop's path, and the one way it is reached: an event `received` or `sent`, an answered `request`
+    ("POST /runs/*", its method optional) with one of `status` ("201", "2xx"; none: any below 400), or `built_in`.
+    """
+
+    name: str
+    received: tuple[str, ...] = ()
+    sent: tuple[str, ...] = ()
+    request: str | None = None
+    status: tuple[str, ...] = ()
+    built_in: bool = False
 
 
 class ConnectStep(Model):
@@ -192,6 +207,7 @@ class LoopSpec(Model):
     auth: tuple[AuthSpec, ...] = ()
     tests: TestsSpec | None = None
     tiers: tuple[TierSpec, ...] = ()
+    stages: tuple[StageSpec, ...] = ()  # none: the golden path's, see `core.stages`
     journeys: dict[str, JourneySpec] = Field(default_factory=dict)
     phases: tuple[PhaseSpec, ...]
     goal: GoalSpec = GoalSpec()

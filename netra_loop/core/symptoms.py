@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from netra_loop.core.authenticity import is_error_event
 from netra_loop.core.records import Authenticity, Cause, Exchange, Frame, Outcome, Result, Symptom
 from netra_loop.core.signature import normalise
-from netra_loop.core.stages import furthest
 
 _NORMAL_CLOSES = frozenset({None, 1000, 1001, 1005})
 _AUTH_CLOSES = frozenset({4001, 4003, 4401, 4403})
@@ -213,7 +212,7 @@ def _silence(result: Result, symptom: Symptom) -> Look:
     """Nothing came any more. What came last names it: everything that stops at one place stops for one reason, whether
     the test was killed or gave up by itself.
     """
-    stage = result.stage or furthest(result.evidence)
+    stage = result.stage  # the loop's own; the golden path's would be no guess to make
     pending = next((one for one in reversed(result.evidence.exchanges) if one.status is None), None)
     frames = result.evidence.frames
     if pending is not None and not (frames and frames[-1].at > pending.started_at):

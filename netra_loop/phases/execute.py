@@ -14,7 +14,7 @@ from netra_loop.core.authenticity import assess
 from netra_loop.core.events import Noted
 from netra_loop.core.findings import symptom_of
 from netra_loop.core.records import AttemptStarted, Batch, Outcome, Result, Selected
-from netra_loop.core.stages import furthest
+from netra_loop.core.stages import furthest, stages_of
 from netra_loop.errors import Defect
 from netra_loop.execution.base import Finished, Notice, Planned, RunEvent, Runner, Started
 from netra_loop.phases.base import PhaseContext, PhaseResult
@@ -60,7 +60,7 @@ class _Bench:
             flaky=flaky and event.outcome is Outcome.PASSED,
             authenticity=authenticity,
             reasons=tuple(reasons),
-            stage=furthest(event.evidence),
+            stage=furthest(event.evidence, stages_of(context.spec.stages)),
             message=None if event.message is None else text(event.message),
             output=text(event.output),
             traceback=text(event.traceback),

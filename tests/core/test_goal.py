@@ -236,3 +236,75 @@ def test_a_finding_that_comes_and_goes_is_stuck(iterate):
 def test_nothing_is_stuck_at_the_first_failure(iterate):
     assert not stuck(iterate, {"a"}, no_progress=1)
     assert not stuck(iterate, {"a"}, *[unmet("a")] * 50, no_progress=0)
+
+
+# ------------------------------------------------------------------------------------------------------------ retries
+
+
+def retried(make, *outcomes):
+    """One test's attempts, in order."""
+    return [make.result("t", outcome, attempt=number) for number, outcome in enumerate(outcomes, 1)]
+
+
+@pytest.fixture
+def flaky(make):
+    """A tier of 40 of which so many pass on retry alone, and so many fail."""
+
+    def build(retries: int, failures: int = 0, *, max_flaky: float | None) -> Iteration:
+        selected, results = [], []
+        for number in range(40):
+            passes = number >= failures
+            result = make.result(f"t{number}", PASSED if passes else FAILED)
+            selected.append(Selected(result.id, "P1", number, "because"))
+            if passes and number < failures + retries:
+                results += [replace(result, outcome=FAILED), replace(result, attempt=2)]
+            else:
+                results.append(result)
+        tier = TierSpec(name="P1", max_failures=0.05, max_flaky=max_flaky)
+        return Iteration(selected=selected, results=results, tiers=[tier])
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("retries", "max_flaky", "expected"),
+    [
+        (2, 0.05, Verdict.MET),
+        (3, 0.05, Verdict.UNMET),
+        (1, 0.0, Verdict.UNMET),
+        (0, 0.0, Verdict.MET),
+        (40, None, Verdict.MET),
+        (40, 1.0, Verdict.MET),
+    ],
+)
+def test_passes_on_retry_are_taken_within_their_threshold(flaky, retries, max_flaky, expected):
+    said = verdict(flaky(retries, max_flaky=max_flaky))
+    assert said.verdict is expected
+    assert (said.tiers[0].flaky, said.tiers[0].max_flaky) == (retries, max_flaky)
+
+
+def test_a_tier_too_flaky_says_so(flaky):
+    said = verdict(flaky(3, max_flaky=0.05))
+    assert said.reasons == ("tier P1: 3 of 40 passed only on retry (7.5%, allowed 5.0%)",)
+
+
+def test_a_tier_that_fails_and_is_flaky_says_both(flaky):
+    said = verdict(flaky(3, 4, max_flaky=0.0))
+    assert said.reasons == (
+        "tier P1: 4 of 40 failed (10.0%, allowed 5.0%), 3 of 40 passed only on retry (7.5%, allowed 0.0%)",
+    )
+
+
+def test_a_goal_met_on_retries_says_how_many(flaky):
+    assert verdict(flaky(2, max_flaky=None)).reasons[0].endswith("40 of 40 passed, 2 of them only on retry")
+
+
+@pytest.mark.parametrize("retry", [SKIPPED, Outcome.XFAILED])
+def test_a_retry_that_saw_nothing_hides_no_failure(make, retry):
+    (final,) = final_results(retried(make, FAILED, retry)).values()
+    assert (final.outcome, final.attempt) == (FAILED, 1)
+
+
+def test_the_last_failure_stands(make):
+    (final,) = final_results(retried(make, FAILED, Outcome.TIMEOUT)).values()
+    assert (final.outcome, final.flaky) == (Outcome.TIMEOUT, False)

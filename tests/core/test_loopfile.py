@@ -56,6 +56,32 @@ class TestWhatAFileMeans:
         assert tiers[0].select.paths == ("**/test_priority1*",)
         assert tiers[1].select.everything
 
+    def test_a_tier_may_bound_the_passes_on_retry(self):
+        first, second = load(LEAST + "tiers: [{name: a, max_flaky: 2.5%}, {name: b}]").tiers
+        assert (first.max_flaky, second.max_flaky) == (0.025, None)
+
+    def test_a_stage_is_a_name_or_one_name_with_its_way(self):
+        stages = load(
+            LEAST
+            + """
+stages:
+  - connected
+  - agent_started
+  - asked: {sent: start_agent}
+  - done: [answer, agent_completed]
+  - connection: {received: hello}
+  - created: {request: POST /runs/*, status: [201, 3xx]}
+"""
+        ).stages
+        assert [stage.model_dump(exclude_defaults=True) for stage in stages] == [
+            {"name": "connected", "built_in": True},
+            {"name": "agent_started", "received": ("agent_started",)},
+            {"name": "asked", "sent": ("start_agent",)},
+            {"name": "done", "received": ("answer", "agent_completed")},
+            {"name": "connection", "received": ("hello",)},
+            {"name": "created", "request": "POST /runs/*", "status": ("201", "3xx")},
+        ]
+
     def test_phases_keep_their_order_and_canonical_parameters(self):
         phases = load(EXAMPLE).phases
         assert [phase.name for phase in phases] == ["deploy", "select", "execute", "collect", "record", "fix", "audit"]
@@ -111,6 +137,23 @@ class TestProblems:
             "found 0", "found '0'"
         )
         assert caught.value.exit_code == 2
+
+    @pytest.mark.parametrize(
+        ("stages", "said"),
+        [
+            ("[]", "4:9: expected a list of stages, found an empty one"),
+            ("[a, b, a]", "4:16: duplicate stage 'a', first on line 4"),
+            ("[a, {a: b}]", "4:14: duplicate stage 'a', first on line 4"),
+            ("[{a: []}]", "4:14: expected a list of events, found an empty one"),
+            ("[{a: {sendt: x}}]", "4:15: unknown key 'sendt' in a way to a stage (did you mean 'sent'?)"),
+            ("[{a: {sent: x, status: 200}}]", "4:24: status belongs to a stage that is reached by a request"),
+            ("[{a: {}}]", "4:11: a stage is reached by one of received, sent, request, found none of them"),
+            ("[{a: {request: GET}}]", "4:24: expected a request such as POST /runs or GET /runs/*, found 'GET'"),
+            ("[{a: {request: /, status: 600}}]", "4:35: expected a status such as 201 or 2xx, found '600'"),
+        ],
+    )
+    def test_of_stages_say_their_place(self, stages, said):
+        assert problem(f"{LEAST}stages: {stages}") == f"l.yaml:{said}"
 
     def test_come_all_in_one_go_in_the_order_of_the_file(self):
         found = problems(
@@ -440,7 +483,7 @@ def test_every_loop_that_is_shipped_is_right():
 def test_every_loop_in_the_documentation_is_right():
     page = (Path(__file__).parents[2] / "docs" / "loop-file.md").read_text()
     loops = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
-    assert len(loops) == 3
+    assert len(loops) == 5
     for loop in loops:
         assert loopfile.load(loop, PATH).name
 

@@ -59,6 +59,19 @@ BROKEN = [
     {"tiers": [{"name": "A", "select": "some"}]},
     {"tiers": [{"name": "A", "select": {}}]},
     {"tiers": [{"title": "A"}]},
+    {"tiers": [{"name": "A", "max_flaky": 5}]},
+    {"stages": []},
+    {"stages": "connected"},
+    {"stages": [["a"]]},
+    {"stages": [{"a": "x", "b": "y"}]},
+    {"stages": [{"a": []}]},
+    {"stages": [{"a": {}}]},
+    {"stages": [{"a": {"sendt": "x"}}]},
+    {"stages": [{"a": {"sent": "x", "received": "y"}}]},
+    {"stages": [{"a": {"sent": "x", "status": "2xx"}}]},
+    {"stages": [{"a": {"request": "POST"}}]},
+    {"stages": [{"a": {"request": "/x", "status": "9xx"}}]},
+    {"stages": ["${vars.x}"]},
     {"environments": {"a": {"cloud": "google"}}},
     {"services": {"Web": {}}},
     {"services": {"web": {"image": "i"}}},
@@ -82,6 +95,19 @@ BROKEN = [
     {"phases": {"a": {"uses": "record", "tries": 3}}},
     {"seal": "off"},
 ]
+
+
+STAGES = [
+    ["connected", "authenticated", {"start": {"sent": "start_agent"}}, "agent_started", {"end": ["a", "b"]}],
+    [{"a": "x"}, {"b": {"received": ["y", "z"]}}, {"c": {"request": "POST /runs/*", "status": [201, "3xx"]}}],
+]
+
+
+@pytest.mark.parametrize("stages", STAGES)
+def test_stages_are_right_for_the_schema_and_for_the_reader_alike(stages):
+    loop = {**LEAST, "stages": stages}
+    assert is_valid(loop)
+    assert len(loopfile.load(yaml.safe_dump(loop), Path("/l.yaml")).stages) == len(stages)
 
 
 @pytest.mark.parametrize("change", BROKEN, ids=str)

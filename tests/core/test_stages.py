@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from netra_loop.core.records import Evidence
-from netra_loop.core.stages import DEFAULT, furthest, stage
+from netra_loop.core.spec import StageSpec
+from netra_loop.core.stages import DEFAULT, furthest, reached, stage, stages_of
 
 
 def test_nothing_seen_is_no_stage():
@@ -43,3 +44,64 @@ def test_a_run_without_tools_still_completes(make):
 def test_a_loop_may_have_stages_of_its_own(make):
     own = [stage("asked", "execute_request", direction="sent"), stage("answered", "execute_reply")]
     assert furthest(make.evidence(make.event("execute_reply")), own) == "answered"
+
+
+def test_each_stage_has_the_moment_it_was_first_reached(make):
+    frames = [make.frame("open", second=1), make.event("agent_started", 3), make.event("agent_started", 5)]
+    found = {one.name: one.at for one in reached(make.evidence(*frames))}
+    assert found == {"connected": make.at(1), "authenticated": make.at(1), "agent_started": make.at(3)}
+
+
+def test_a_loop_without_stages_has_the_golden_paths():
+    assert stages_of(()) == DEFAULT
+
+
+def test_built_in_stages_are_the_golden_paths_and_an_event_of_that_name_is_none(make):
+    built_in, own = StageSpec(name="connected", built_in=True), StageSpec(name="connected", received=("hello",))
+    opened = make.evidence(make.frame("open"))
+    assert furthest(opened, stages_of((built_in,))) == "connected"
+    assert furthest(opened, stages_of((own,))) is None
+
+
+def requested(pattern, *statuses):
+    return stages_of((StageSpec(name="asked", request=pattern, status=statuses),))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        ("GET /runs", "/runs", True),
+        ("/runs", "/runs?page=2", True),
+        ("POST /runs", "/runs", False),
+        ("/runs", "/api/runs", False),
+        ("/runs/*", "/runs/17", True),
+        ("/runs/*", "/runs", False),
+        ("/runs/*", "/runs/17/answer", False),
+        ("/runs/*/answer", "/runs/17/answer", True),
+        ("/**/answer", "/runs/17/answer", True),
+        ("/**", "/", True),
+        ("/v*/runs", "/v2/runs", True),
+        ("/" + "**/a" * 30 + "b", "/" + "a/" * 200, False),
+    ],
+)
+def test_a_request_is_known_by_method_and_path(make, pattern, path, fits):
+    evidence = make.evidence(exchanges=(make.exchange(200, path),))
+    assert (furthest(evidence, requested(pattern)) == "asked") is fits
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "fits"),
+    [
+        ((), 302, True),
+        ((), 404, False),
+        ((), None, False),
+        (("2xx",), 201, True),
+        (("2xx",), 302, False),
+        (("404",), 404, True),
+        (("201", "4xx"), 422, True),
+        (("2xx",), None, False),
+    ],
+)
+def test_a_request_counts_by_the_status_of_its_answer(make, statuses, status, fits):
+    evidence = make.evidence(exchanges=(make.exchange(status, "/runs"),))
+    assert (furthest(evidence, requested("GET /runs", *statuses)) == "asked") is fits

@@ -43,6 +43,7 @@ def check(root: Node, values: Values, at: At) -> None:
     if isinstance(root, MappingNode) and not {"tests", "journeys"} & root.entries.keys():
         at.wrong(root.place, "a loop needs 'tests' or 'journeys': there is nothing to run")
     _check_tiers(root, names, at)
+    _check_stages(root, at)
     _check_args(root, at)
     _check_services(values, at)
     _check_phases(root, values, at)
@@ -94,16 +95,28 @@ def _tier_names(root: Node) -> list[Scalar]:
 
 
 def _check_tiers(root: Node, names: _Names, at: At) -> None:
-    first: dict[str, Place] = {}
-    for scalar in _tier_names(root):
-        if scalar.text in first:
-            message = f"duplicate tier {clip(scalar.text)}, first on line {first[scalar.text].line}"
-            at.wrong(scalar.place, message)
-        first.setdefault(scalar.text, scalar.place)
+    _check_once("tier", _tier_names(root), at)
     for journey in _keys(root, "journeys"):
         tier = _at(root, "journeys", journey, "tier")
         if isinstance(tier, Scalar) and tier.text not in names.tiers:
             at.wrong(tier.place, f"unknown tier {clip(tier.text)}", word=tier.text, known=names.tiers)
+
+
+def _check_stages(root: Node, at: At) -> None:
+    stages = _at(root, "stages")
+    named: list[Scalar] = []
+    for item in stages.items if isinstance(stages, Sequence) else ():
+        named += [item] if isinstance(item, Scalar) else []
+        named += [key for key, _ in item.entries.values()] if isinstance(item, MappingNode) else []
+    _check_once("stage", named, at)
+
+
+def _check_once(what: str, named: list[Scalar], at: At) -> None:
+    first: dict[str, Place] = {}
+    for scalar in named:
+        if scalar.text in first:
+            at.wrong(scalar.place, f"duplicate {what} {clip(scalar.text)}, first on line {first[scalar.text].line}")
+        first.setdefault(scalar.text, scalar.place)
 
 
 def _check_services(values: Values, at: At) -> None:

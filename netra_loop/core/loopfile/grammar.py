@@ -7,6 +7,7 @@ from typing import Any
 
 from netra_loop.core.loopfile.grammar_journeys import JOURNEYS
 from netra_loop.core.loopfile.grammar_phases import COMMAND, PHASES
+from netra_loop.core.loopfile.grammar_stages import STAGES
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar
 from netra_loop.core.loopfile.scalars import Duration, Fill, Json, Percent, Text, Whole, Word
 from netra_loop.core.loopfile.shape import At
@@ -183,6 +184,11 @@ _TIER = Record(
             "The share of its tests that may fail with the goal still met; 0% if not given.",
         ),
         Key(
+            "max_flaky",
+            Percent(),
+            "The share of its tests that may pass only on retry with the goal still met; any number if not given.",
+        ),
+        Key(
             "select",
             Either(
                 Word(("all",)),
@@ -270,6 +276,11 @@ LOOP = Record(
         ),
         Key("tests", _TESTS, "The pytest tests."),
         Key("tiers", ListOf("tiers", _TIER), "Priority groups in order; the first that selects a test owns it."),
+        Key(
+            "stages",
+            STAGES,
+            "How far a test got, in order: events by name, or other ways to a stage; the golden path's if not given.",
+        ),
         Key("journeys", JOURNEYS, "Golden paths told in YAML: HTTP and WebSocket steps, run as tests."),
         Key("phases", PHASES, "A state machine: in order, unless `next` says otherwise.", required=True),
         Key("goal", _GOAL, "When the goal is met."),
