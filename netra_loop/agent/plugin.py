@@ -42,6 +42,7 @@ class Plugin:
         self.notes: list[str] = []
         self.errors: list[dict[str, str]] = []
         self.deselected = 0
+        self.sources = collection.Sources()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_cmdline_main(self, config: Any) -> Iterator[None]:
@@ -56,6 +57,14 @@ class Plugin:
         if not config.pluginmanager.hasplugin("xdist"):
             config.addinivalue_line("markers", "xdist_group: tests of one group run in one worker, one after the other")
             config.pluginmanager.register(XdistFixtures(), "netra-loop-fixtures")
+
+    def pytest_plugin_registered(self, plugin: Any) -> None:
+        """Notes what a conftest file held when it was loaded."""
+        self.sources.registered(plugin)
+
+    def pytest_collectstart(self, collector: Any) -> None:
+        """Notes what a file holds when it is collected."""
+        self.sources.collecting(collector)
 
     def pytest_collectreport(self, report: Any) -> None:
         """Files that could not be collected, and those that skipped themselves."""
@@ -105,6 +114,7 @@ class Plugin:
                 "deselected": self.deselected,
                 "notes": self.notes,
                 "spawn": reason,
+                "sources": self.sources.of(session.items, tests, folder),
                 "python": sys.version.split()[0],
             },
         )

@@ -61,7 +61,8 @@ class Deployed:
 class LogQuery:
     """Entries of these revisions (short names) from `since` on, `page_size` at most 1000 at a time.
 
-    `severity` leaves out what is below it, but nothing of the request log and stderr. None: no such bound.
+    `severity` leaves out what is below it, but nothing of the request log and stderr. None: no such bound. Of
+    `services` the request log is read whichever revision answered.
     """
 
     revisions: tuple[str, ...]
@@ -69,6 +70,7 @@ class LogQuery:
     until: datetime | None = None
     severity: str | None = None
     page_size: int = 1000
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,13 @@ _SEVERITIES = {
 
 def filter_of(query: LogQuery) -> str:
     """`query` in Logging's own language."""
+    of_revision = f"resource.labels.revision_name={_any(query.revisions)}"
+    if query.services:
+        requests = f'(resource.labels.service_name={_any(query.services)} AND log_id("{_PREFIX}requests"))'
+        of_revision = f"({of_revision} OR {requests})"
     parts = [
         'resource.type="cloud_run_revision"',
-        f"resource.labels.revision_name={_any(query.revisions)}",
+        of_revision,
         f'timestamp>="{rfc3339(query.since)}"',
     ]
     if query.until is not None:

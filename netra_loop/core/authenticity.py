@@ -1,17 +1,16 @@
 """Whether a pass was seen to happen: real, suspect or fake, with the reasons (contract, "Outcome of a test").
 
 Reasons of a fake pass begin with the contract's own words (`mocked`, `instant`, `no-contact`, `wrong-revision`);
-sentences with the detail follow.
+sentences with the detail follow. What the request log adds later is `core/vouching.py`.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from netra_loop.core.records import Authenticity, Contact, Evidence, Frame, LogEntry, Outcome, Result
+from netra_loop.core.records import Authenticity, Contact, Evidence, Exchange, Frame, Outcome
 
 Host = tuple[str, int | None]
 
@@ -19,6 +18,7 @@ INSTANT_S = 0.001  # no exchange with another process fits into less
 SERVER_CLOSES = frozenset({1006, 1011})
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _ERROR_EVENTS = frozenset({"error", "error_message", "error_event", "agent_failed", "tool_failed"})
+_SHOWN = 3  # of hosts, programs and patches in a sentence
 
 
 def assess(
@@ -28,59 +28,37 @@ def assess(
     environment_hosts: Iterable[Host],
     *,
     mode: str = "required",
+    proxies: Iterable[Host] = (),
+    changed: str | None = None,
 ) -> tuple[Authenticity, tuple[str, ...]]:
     """How far a pass can be believed. `mode` is the loop's `goal.authenticity`; `off`, like any outcome but `passed`,
     gives `n/a`.
 
     `environment_hosts` are (host, port) pairs, port None for any port. All names of the loopback are one host, which
-    counts at the named port alone: a stub that a test started for itself is not the environment.
+    counts at the named port alone: a stub that a test started for itself is not the environment. `proxies` are those
+    the tests were told to use. `changed` is the reason by `core/sources.py` where the test's source changed.
     """
     if mode == "off" or outcome is not Outcome.PASSED:
         return Authenticity.NOT_APPLICABLE, ()
-    hosts = frozenset((canonical_host(host), port) for host, port in environment_hosts)
-    if not any(_is_exchange(contact, hosts) for contact in evidence.contacts):
-        return Authenticity.FAKE, _fake_reasons(evidence, duration_s, hosts)
-    signs = tuple(_failure_signs(evidence, hosts))
-    if signs:
-        return Authenticity.SUSPECT, signs
-    return Authenticity.REAL, ()
-
-
-def reassess_revision(result: Result, entries: Iterable[LogEntry], expected: Collection[str]) -> Result:
-    """`result`, marked fake with `wrong-revision` where the request log shows that another revision answered it.
-
-    `entries` may be all entries of the iteration: those of the log `requests` with the result's trace are looked at.
-    `expected` are the short names of the revisions under test; where it is empty nothing can be said.
-    """
-    if result.authenticity not in {Authenticity.REAL, Authenticity.SUSPECT} or not expected:
-        return result
-    foreign = sorted(
-        {
-            entry.revision
-            for entry in entries
-            if entry.log == "requests" and entry.trace_id == result.trace_id and entry.revision not in expected
-        },
-    )
-    if not foreign:
-        return result
-    detail = f"answered by {', '.join(foreign)}, expected {', '.join(sorted(expected))}"
-    return replace(
-        result,
-        authenticity=Authenticity.FAKE,
-        reasons=("wrong-revision", detail, *result.reasons),
-        flaky=result.flaky,
-    )
+    hosts = _canonical(environment_hosts)
+    late = () if changed is None else (changed,)
+    if not _talked(evidence, hosts, _canonical(proxies)):
+        return Authenticity.FAKE, (*_fake_reasons(evidence, duration_s, hosts), *late)
+    signs = (*_failure_signs(evidence, hosts), *late)
+    return (Authenticity.SUSPECT, signs) if signs else (Authenticity.REAL, ())
 
 
 def canonical_host(host: str) -> str:
-    """`host` in one spelling: lower case, no brackets, no trailing dot; every name of the loopback is `localhost`."""
+    """`host` in one spelling: lower case, no brackets, no trailing dot, IDNA; each name of the loopback is
+    `localhost`.
+    """
     name = host.strip().lower().strip("[]").rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return "localhost"
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        return name
+        return name if name.isascii() else _idna(name)
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
     return "localhost" if address.is_loopback or address.is_unspecified else str(address)
@@ -92,8 +70,39 @@ def is_error_event(frame: Frame) -> bool:
     return frame.direction == "received" and (name in _ERROR_EVENTS or name.endswith("_error"))
 
 
-def _is_exchange(contact: Contact, hosts: frozenset[Host]) -> bool:
-    return contact.sent > 0 and contact.received > 0 and _belongs(contact.host, contact.port, hosts)
+def listed(names: Iterable[str]) -> str:
+    """The first of `names` for a sentence, each once."""
+    unique = list(dict.fromkeys(names))
+    return f"{', '.join(unique[:_SHOWN])}{' and others' if len(unique) > _SHOWN else ''}"
+
+
+def _idna(name: str) -> str:
+    try:
+        return name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return name
+
+
+def _canonical(hosts: Iterable[Host]) -> frozenset[Host]:
+    return frozenset((canonical_host(host), port) for host, port in hosts)
+
+
+def _talked(evidence: Evidence, hosts: frozenset[Host], proxies: frozenset[Host]) -> bool:
+    """Whether bytes went both ways with a host of the environment: straight, or through a proxy, whose peer then tells
+    nothing, so that an answer from a URL of the environment has to.
+    """
+    both_ways = [contact for contact in evidence.contacts if contact.sent > 0 and contact.received > 0]
+    if any(_belongs(contact.host, contact.port, hosts) for contact in both_ways):
+        return True
+    proxied = any(_belongs(contact.host, contact.port, proxies) for contact in both_ways)
+    return proxied and not evidence.mocked and bool(_answered(evidence, hosts))
+
+
+def _answered(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
+    """The URLs of the environment from which an answer or a frame came, as far as the clients tell."""
+    answers = [one.url for one in evidence.exchanges if one.status is not None]
+    frames = [frame.url for frame in evidence.frames if frame.direction == "received"]
+    return [url for url in (*answers, *frames) if _belongs_url(url, hosts)]
 
 
 def _belongs(host: str, port: int | None, hosts: frozenset[Host]) -> bool:
@@ -120,10 +129,36 @@ def _fake_reasons(evidence: Evidence, duration_s: float, hosts: frozenset[Host])
         reasons.append(f"patched: {', '.join(evidence.mocked)}")
     if not hosts:
         reasons.append("no host of the environment is known: give it services or hosts")
-    others = sorted({f"{contact.host}:{contact.port}" for contact in evidence.contacts})
-    if hosts and others:
-        reasons.append(f"talked only to {', '.join(others[:3])}{' and others' if len(others) > 3 else ''}")
+    else:
+        reasons += _met(evidence, hosts)
+    if evidence.children:
+        programs = listed(child.program for child in evidence.children)
+        reasons.append(f"started {programs}: what other programs send is not seen, only the request log tells of it")
     return tuple(reasons)
+
+
+def _met(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
+    """What there was in place of an exchange with the environment."""
+    told = []
+    tried = [contact for contact in evidence.contacts if _belongs(contact.host, contact.port, hosts)]
+    others = [contact for contact in evidence.contacts if contact not in tried]
+    if tried:
+        sent, received = sum(contact.sent for contact in tried), sum(contact.received for contact in tried)
+        told.append(f"{listed(map(_peer, tried))}: {sent} bytes sent, {received} received")
+    elif not others and not evidence.mocked and (urls := _answered(evidence, hosts)):
+        told.append(f"no byte from the network was seen behind the answers of {listed(map(_place, urls))}")
+    if others:
+        told.append(f"talked only to {listed(sorted(map(_peer, others)))}")
+    return told
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _peer(contact: Contact) -> str:
+    return f"{contact.host}:{contact.port}"
 
 
 def _failure_signs(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
@@ -131,7 +166,7 @@ def _failure_signs(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
     signs: dict[str, None] = {}
     for exchange in evidence.exchanges:
         if exchange.status is not None and exchange.status >= 500 and _belongs_url(exchange.url, hosts):
-            signs[f"HTTP {exchange.status} to {exchange.method} {urlsplit(exchange.url).path or '/'}"] = None
+            signs[_status_sign(exchange)] = None
     for frame in evidence.frames:
         if not _belongs_url(frame.url, hosts):
             continue
@@ -144,3 +179,7 @@ def _failure_signs(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
         elif is_error_event(frame):
             signs[f"error event {frame.event} received"] = None
     return list(signs)
+
+
+def _status_sign(exchange: Exchange) -> str:
+    return f"HTTP {exchange.status} to {exchange.method} {urlsplit(exchange.url).path or '/'}"

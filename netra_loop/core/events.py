@@ -7,7 +7,7 @@ not in it comes from a newer netra-loop and is refused by `from_row`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar
@@ -150,6 +150,15 @@ class TestsSelected(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourcesSeen(Event):
+    """What these files held when the session first collected tests from them; see `records.Sources`."""
+
+    kind: ClassVar[str] = "sources_seen"
+    files: Mapping[str, str] = field(default_factory=dict)
+    conftests: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogsRead(Event):
     """A page of log entries was stored, or (`complete`) the marked request's entry was seen. Entries and cursor move
     together: both are committed with this event.
@@ -221,6 +230,7 @@ EVENTS: dict[str, type[Event]] = {
         Waited,
         AuthTried,
         TestsSelected,
+        SourcesSeen,
         LogsRead,
         GoalJudged,
         Noted,

@@ -61,7 +61,7 @@ def join(entries: Iterable[LogEntry], results: Sequence[Result], *, slack_s: flo
     by_trace: dict[str, list[LogEntry]] = {}
     by_time: dict[tuple[str, int], list[LogEntry]] = {}
     out: list[LogEntry] = []
-    running = _Running(results, timedelta(seconds=slack_s))
+    running = Running(results, timedelta(seconds=slack_s))
     for entry in ordered:
         if entry.trace_id:
             owner = owners.get(entry.trace_id)
@@ -88,7 +88,7 @@ def _key(entry: LogEntry) -> _Key:
     return entry.log, entry.revision, entry.timestamp, entry.insert_id
 
 
-class _Running:
+class Running:
     """The attempts that run at an instant; instants must be asked for in ascending order."""
 
     def __init__(self, results: Sequence[Result], slack: timedelta) -> None:

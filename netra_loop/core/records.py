@@ -137,6 +137,14 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A program that a test started, by the name it was called by."""
+
+    program: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything a test left behind beside its outcome. Empty where nothing was seen."""
 
@@ -144,6 +152,7 @@ class Evidence:
     exchanges: tuple[Exchange, ...] = ()
     frames: tuple[Frame, ...] = ()
     mocked: tuple[str, ...] = ()
+    children: tuple[Child, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------- tests

@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from netra_loop.core import events as ev
-from netra_loop.core.records import Revision, TierVerdict, Verdict
+from netra_loop.core.records import Revision, Sources, TierVerdict, Verdict
 from netra_loop.errors import Defect
 
 
@@ -48,7 +48,7 @@ class Status(StrEnum):
 
 
 _CHANGES_WHAT_WAS_JUDGED = frozenset({"deploy", "attach", "select", "execute"})
-_PHASE_FACTS = ("revision_ready", "adopted", "auth_tried", "tests_selected", "logs_read", "goal_judged")
+_PHASE_FACTS = ("revision_ready", "adopted", "auth_tried", "tests_selected", "sources_seen", "logs_read", "goal_judged")
 
 TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
     (Mode.NEW, "session_started"): Mode.READY,
@@ -82,7 +82,8 @@ class State:
     """Everything `decide` and `status` need to know. `target` is a phase, done, stop or pause; None while OPEN.
 
     `visits` counts the starts of each phase within the iteration; `spent_s` is the time phases took, from monotonic
-    clocks; `recoveries` counts the crashes in the open phase since it last got anywhere.
+    clocks; `recoveries` counts the crashes in the open phase since it last got anywhere. `sources` is what each test
+    came from when the session first saw it.
     """
 
     mode: Mode = Mode.NEW
@@ -110,6 +111,7 @@ class State:
     loop_text: str = ""
     revisions: Mapping[str, Revision] = field(default_factory=dict)
     selection: ev.TestsSelected | None = None
+    sources: Sources = field(default_factory=Sources)
     log_entries: int = 0
     logs_complete: bool | None = None
     judged: tuple[Judged, ...] = ()
@@ -247,6 +249,16 @@ def _tests_selected(state: State, recorded: ev.Recorded) -> State:
     return replace(state, selection=recorded.event)
 
 
+def _sources_seen(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.SourcesSeen)
+    first = state.sources
+    return replace(
+        state,
+        sources=Sources({**event.files, **first.files}, {**event.conftests, **first.conftests}),
+    )
+
+
 def _logs_read(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.LogsRead)
@@ -299,6 +311,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[State, ev.Recorded], State]] = {
     ev.PhaseFinished: _phase_finished,
     ev.RevisionReady: _revision_ready,
     ev.TestsSelected: _tests_selected,
+    ev.SourcesSeen: _sources_seen,
     ev.LogsRead: _logs_read,
     ev.GoalJudged: _goal_judged,
     ev.SessionPaused: _session_paused,

@@ -208,7 +208,8 @@ class Run:
         worker.mean_s = took if worker.mean_s is None else (1 - _MEMORY) * worker.mean_s + _MEMORY * took
         worker.current = None
         self._deadlines.clear(worker)
-        self._finish(assignment, finished(assignment.planned, worker.name, started_at, message))
+        said = finished(assignment.planned, worker.name, started_at, message, sources=worker.sources)
+        self._finish(assignment, said)
         if message.get("stopped") or worker.held:
             return  # it ends by itself, or goes on with what it has
         if self._options.isolation == "test" or not self._give(worker):
@@ -289,7 +290,7 @@ class Run:
             return self._cut(worker, planned, Outcome.TIMEOUT, f"timed out after {limit}", stacks)
         note = f"---- teardown ----\nkilled: teardown did not end within the test's {limit}\n{stacks}\n"
         said = {**worker.called, "output": worker.called["output"] + note}
-        return finished(planned, worker.name, worker.started_at, said, worker.seen)
+        return finished(planned, worker.name, worker.started_at, said, worker.seen, worker.sources)
 
     def _cut(self, worker: Worker, planned: Planned, outcome: Outcome, message: str, stacks: str) -> Finished:
         """The result of a test that its own process could not tell."""

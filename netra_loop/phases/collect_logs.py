@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,13 +47,16 @@ class CollectLogs:
         marks = await self._mark(context)
         settle_s = float(context.phase.with_.get("settle_s", _DEFAULT_SETTLE_S))
         severity = context.phase.with_.get("severity")
+        services = tuple(context.state().revisions)
+        traces = {attempt.trace_id for attempt in await context.journal.attempts(context.session, context.iteration)}
         since = (context.state().iteration_started_at or context.clock.now()) - _EARLY
         give_up = context.clock.monotonic() + settle_s
         waiting = {mark.trace_id for mark in marks}
         stored = await context.journal.entries(context.session, context.iteration)
         seen = {_key(entry) for entry in stored}  # read by an earlier attempt, and not to be counted twice
         while True:
-            newest = await self._sweep(context, cloud, LogQuery(revisions, since, severity=severity), seen, waiting)
+            query = LogQuery(revisions, since, severity=severity, services=services)
+            newest = await self._sweep(context, cloud, query, seen, waiting, traces)
             if (marks and not waiting) or context.clock.monotonic() >= give_up:
                 break
             since = max(since, newest - _OVERLAP) if newest else since
@@ -97,13 +101,18 @@ class CollectLogs:
         query: LogQuery,
         seen: set[tuple[str, datetime, str]],
         waiting: set[str],
+        traces: AbstractSet[str],
     ) -> datetime | None:
         """Reads and stores everything that answers `query`; takes off `waiting` the marks it saw. Gives the newest
-        entry's time, None where there was none.
+        entry's time, None where there was none. Of what other revisions answered only the tests' own requests are kept.
         """
         newest: datetime | None = None
         async for page in cloud.entries(query):
-            fresh = [entry for entry in page.entries if _key(entry) not in seen]
+            fresh = [
+                entry
+                for entry in page.entries
+                if _key(entry) not in seen and (entry.revision in query.revisions or entry.trace_id in traces)
+            ]
             if page.entries:
                 newest = page.entries[-1].timestamp
             waiting.difference_update(

@@ -13,12 +13,30 @@ from datetime import datetime
 from netra_loop.core.authenticity import assess
 from netra_loop.core.events import Noted
 from netra_loop.core.findings import symptom_of
-from netra_loop.core.records import AttemptStarted, Batch, Outcome, Result, Selected
+from netra_loop.core.records import (
+    JOURNEY_PREFIX,
+    AttemptStarted,
+    Batch,
+    CollectedTest,
+    Outcome,
+    Result,
+    Selected,
+    Sources,
+)
+from netra_loop.core.sources import change, with_journeys
 from netra_loop.core.stages import furthest, stages_of
 from netra_loop.errors import Defect
-from netra_loop.execution.base import Finished, Notice, Planned, RunEvent, Runner, Started
+from netra_loop.execution.base import Collection, Finished, Notice, Planned, RunEvent, Runner, Started
 from netra_loop.phases.base import PhaseContext, PhaseResult
-from netra_loop.phases.testbed import Runners, environment_hosts, first_revision, runners
+from netra_loop.phases.testbed import (
+    Host,
+    Runners,
+    environment,
+    environment_hosts,
+    first_revision,
+    proxy_hosts,
+    runners,
+)
 
 _BATCH = 500  # rows in one commit; what queues up while one commit is under way goes into the next
 
@@ -29,8 +47,11 @@ class _Bench:
 
     context: PhaseContext
     tiers: Mapping[str, str | None]
-    hosts: tuple[tuple[str, int | None], ...]
+    hosts: tuple[Host, ...]
+    proxies: tuple[Host, ...]
     revision: str | None
+    tests: Mapping[str, CollectedTest]
+    journeys: Sources
 
     def started(self, event: Started) -> AttemptStarted:
         iteration = self.context.iteration
@@ -45,6 +66,8 @@ class _Bench:
             event.duration_s,
             self.hosts,
             mode=context.spec.goal.authenticity,
+            proxies=self.proxies,
+            changed=self._change(event),
         )
         result = Result(
             id=event.id,
@@ -57,9 +80,9 @@ class _Bench:
             worker=event.worker,
             revision=self.revision,
             trace_id=event.trace_id,
-            flaky=flaky and event.outcome is Outcome.PASSED,
+            flaky=(flaky or event.reran > 0) and event.outcome is Outcome.PASSED,
             authenticity=authenticity,
-            reasons=tuple(reasons),
+            reasons=tuple(map(text, reasons)),
             stage=furthest(event.evidence, stages_of(context.spec.stages)),
             message=None if event.message is None else text(event.message),
             output=text(event.output),
@@ -67,6 +90,16 @@ class _Bench:
             evidence=context.redactor.deep(event.evidence),
         )
         return replace(result, symptom=symptom_of(result))
+
+    def _change(self, event: Finished) -> str | None:
+        """What changed about the test since the session began: what its process collected is held against the first."""
+        first = self.context.state().sources
+        if event.id.startswith(JOURNEY_PREFIX):
+            return change(event.id, None, first, self.journeys)
+        test = self.tests.get(event.id)
+        if test is None or event.sources is None:
+            return None
+        return change(test.path, test.source, first, event.sources)
 
 
 class Execute:
@@ -93,13 +126,16 @@ class Execute:
         results = dict(done)
         if todo or _failures(results):
             found, scope = await runners(context)
-            if found.pool is not None:
-                await found.pool.collect()  # a resumed session's pool has not yet; any other answers at once
+            # a resumed session's pool has not collected yet; any other answers at once
+            collected = await found.pool.collect() if found.pool is not None else Collection(())
             bench = _Bench(
                 context,
                 {item.id: item.tier for item in selection},
                 environment_hosts(context, scope),
+                proxy_hosts(environment(context, scope)),
                 first_revision(context),
+                {test.id: test for test in collected.tests},
+                with_journeys(Sources(), context.spec.journeys.values()),
             )
             failed = Counter(result.id for result in stored if result.outcome.is_failure)
             await self._rounds(bench, found, todo, results, failed)

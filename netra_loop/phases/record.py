@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TypeVar
 
-from netra_loop.core.authenticity import reassess_revision
 from netra_loop.core.events import GoalJudged
 from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_signatures
 from netra_loop.core.goal import Iteration, Judgement, judge, was_held
 from netra_loop.core.joining import join
 from netra_loop.core.records import Batch, CollectionError, Finding, LogEntry, Result
 from netra_loop.core.symptoms import symptom_of
+from netra_loop.core.vouching import reassess
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.known import earlier_findings, sources
 from netra_loop.phases.testbed import first_revision
@@ -87,9 +87,10 @@ class Record:
 
 
 def _assessed(context: PhaseContext, results: Sequence[Result], entries: Sequence[LogEntry]) -> list[Result]:
-    """The results, those another revision answered marked as fake; the request log tells by trace."""
-    expected = frozenset(revision.name for revision in context.state().revisions.values())
-    assessed = [reassess_revision(result, entries, expected) for result in results]
+    """The results in the light of the request log: who answered them, where they were seen to talk to nobody."""
+    state = context.state()
+    expected = frozenset(revision.name for revision in state.revisions.values())
+    assessed = reassess(results, entries, expected, complete=bool(state.logs_complete))
     return [replace(result, symptom=symptom_of(result)) for result in assessed]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from netra_loop.core.events import Noted, TestsSelected
+from netra_loop.core.events import Event, Noted, SourcesSeen, TestsSelected
 from netra_loop.core.goal import final_results
 from netra_loop.core.records import Batch, Result
 from netra_loop.core.selection import select
+from netra_loop.core.sources import unseen, with_journeys
 from netra_loop.execution.base import Collection
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.testbed import Runners, runners
@@ -42,7 +43,7 @@ class Select:
         )
         notes = tuple(context.stamp(Noted(text=context.redactor.text(text))) for text in collection.warnings)
         batch = Batch(
-            events=(*notes, context.stamp(fact)),
+            events=(*notes, *_sources_seen(context, collection), context.stamp(fact)),
             selected=tuple(chosen),
             selected_iteration=context.iteration,
         )
@@ -57,6 +58,15 @@ class Select:
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.reconcile`."""
         return await self.run(context)
+
+
+def _sources_seen(context: PhaseContext, collection: Collection) -> list[Event]:
+    """What each file held that the session sees for the first time; later it is held against that."""
+    now = with_journeys(collection.sources, context.spec.journeys.values())
+    fresh = unseen(now, context.state().sources)
+    if not fresh.files and not fresh.conftests:
+        return []
+    return [context.stamp(SourcesSeen(files=fresh.files, conftests=fresh.conftests))]
 
 
 async def _collect(found: Runners) -> Collection:

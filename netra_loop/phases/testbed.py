@@ -19,6 +19,7 @@ from netra_loop.phases.scope import Scope, websocket_url
 from netra_loop.phases.serving import ensure_serving
 
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
 _GIVEN_ELSEWHERE = frozenset(
     f"NETRA_LOOP_{name}"
     for name in (
@@ -152,6 +153,20 @@ def environment_hosts(context: PhaseContext, scope: Scope) -> tuple[Host, ...]:
     hosts = [host for url in urls if url for host in _host_of(url)]
     hosts += [_listed_host(scope.text(listed), spec) for listed in context.environment.hosts]
     return tuple(dict.fromkeys(hosts))
+
+
+def proxy_hosts(env: Mapping[str, str]) -> tuple[Host, ...]:
+    """The proxies that `env` tells the tests' clients to use."""
+    named = [env.get(name) or env.get(name.upper()) for name in _PROXIES]
+    hosts: dict[Host, None] = {}
+    for url in named:
+        try:
+            parts = urlsplit(url if url and "://" in url else f"//{url or ''}")
+            if parts.hostname is not None:
+                hosts[parts.hostname, parts.port] = None
+        except ValueError:
+            pass  # no client can use it either
+    return tuple(hosts)
 
 
 def _own_urls(spec: LoopSpec, scope: Scope) -> list[str]:

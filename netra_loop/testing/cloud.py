@@ -108,7 +108,7 @@ class FakeCloud:
 
 def _answers(entry: LogEntry, query: LogQuery) -> bool:
     return (
-        entry.revision in query.revisions
+        (entry.revision in query.revisions or (entry.log == "requests" and entry.service in query.services))
         and entry.timestamp >= query.since
         and (query.until is None or entry.timestamp < query.until)
         and (

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from netra_loop.core.authenticity import assess, canonical_host, reassess_revision
-from netra_loop.core.records import Authenticity, Evidence, Outcome
+from netra_loop.core.authenticity import assess, canonical_host
+from netra_loop.core.records import Authenticity, Child, Evidence, Outcome
 
 HOSTS = [("127.0.0.1", 4000), ("api.staging.example.com", None)]
 
 
-def judged(evidence, *, outcome=Outcome.PASSED, duration_s=1.0, hosts=HOSTS, mode="required"):
-    return assess(outcome, evidence, duration_s, hosts, mode=mode)
+def judged(evidence, *, outcome=Outcome.PASSED, duration_s=1.0, hosts=HOSTS, **more):
+    return assess(outcome, evidence, duration_s, hosts, **more)
 
 
 def test_a_pass_that_exchanged_data_with_the_environment_is_real(make):
@@ -84,24 +84,72 @@ def test_a_hostile_url_is_no_sign_and_no_error(make):
     assert judged(seen)[0] is Authenticity.REAL
 
 
-def real(make, **more):
-    return make.result(outcome=Outcome.PASSED, authenticity=Authenticity.REAL, **more)
+@pytest.mark.parametrize(
+    ("listed", "seen"),
+    [
+        (("localhost", 4000), ("::1", 4000)),
+        (("[fe80::1]", 80), ("FE80:0:0::1", 80)),
+        (("staging.example.com.", None), ("Staging.Example.com", 8443)),
+        (("büro.example.com", 443), ("xn--bro-hoa.example.com", 443)),
+    ],
+)
+def test_a_host_is_the_same_in_every_spelling(make, listed, seen):
+    assert judged(make.evidence(contacts=(make.contact(*seen),)), hosts=[listed])[0] is Authenticity.REAL
 
 
-def test_a_pass_that_another_revision_answered_is_fake(make):
-    result = real(make)
-    request = make.entry("GET /", log="requests", revision="backend-00002", trace_id=result.trace_id)
-    reassessed = reassess_revision(result, [request], {"backend-00001"})
-    assert reassessed.authenticity is Authenticity.FAKE
-    assert reassessed.reasons == ("wrong-revision", "answered by backend-00002, expected backend-00001")
+def test_what_was_sent_and_never_answered_is_told(make):
+    _, reasons = judged(make.evidence(contacts=(make.contact(sent=12, received=0),)))
+    assert reasons == ("no-contact", "127.0.0.1:4000: 12 bytes sent, 0 received")
 
 
-def test_other_traces_and_other_logs_say_nothing_of_it(make):
-    result = real(make)
-    entries = [
-        make.entry("GET /", log="requests", revision="backend-00002", trace_id="another"),
-        make.entry("x", log="stderr", revision="backend-00002", trace_id=result.trace_id),
-        make.entry("GET /", log="requests", revision="backend-00001", trace_id=result.trace_id),
-    ]
-    assert reassess_revision(result, entries, {"backend-00001"}) is result
-    assert reassess_revision(result, entries, set()) is result
+def test_answers_without_a_byte_are_told_and_are_none(make):
+    kind, reasons = judged(make.evidence(exchanges=(make.exchange(200, "/me?key=hush"),)))
+    assert kind is Authenticity.FAKE
+    assert reasons == ("no-contact", "no byte from the network was seen behind the answers of http://127.0.0.1:4000/me")
+
+
+def test_a_client_that_was_patched_and_talked_all_the_same_is_real(make):
+    seen = Evidence(contacts=(make.contact(),), mocked=("httpx.Client.post",))
+    assert judged(seen)[0] is Authenticity.REAL
+
+
+PROXY = ("proxy.example.com", 3128)
+
+
+def test_an_answer_through_a_proxy_that_the_tests_were_told_of_is_real(make):
+    seen = make.evidence(contacts=(make.contact(*PROXY),), exchanges=(make.exchange(200),))
+    assert judged(seen, proxies=[PROXY])[0] is Authenticity.REAL
+    assert judged(seen)[0] is Authenticity.FAKE
+
+
+def test_a_proxy_that_gave_no_answer_of_the_environment_vouches_for_nothing(make):
+    talked = (make.contact(*PROXY),)
+    silent = make.evidence(contacts=talked, exchanges=(make.exchange(None),))
+    patched = Evidence(contacts=talked, exchanges=(make.exchange(200),), mocked=("httpx",))
+    one_way = make.evidence(contacts=(make.contact(*PROXY, received=0),), exchanges=(make.exchange(200),))
+    assert {judged(seen, proxies=[PROXY])[0] for seen in (silent, patched, one_way)} == {Authenticity.FAKE}
+
+
+def test_a_socket_behind_a_proxy_is_told_by_its_frames(make):
+    seen = make.evidence(make.event("agent_completed"), contacts=(make.contact(*PROXY),))
+    assert judged(seen, proxies=[PROXY])[0] is Authenticity.REAL
+
+
+def test_programs_that_a_test_started_are_named(make):
+    kind, reasons = judged(Evidence(children=(Child("curl", make.T0), Child("node", make.T0), Child("curl", make.T0))))
+    assert kind is Authenticity.FAKE
+    assert reasons[0] == "no-contact"
+    assert reasons[1].startswith("started curl, node: ")
+
+
+def test_a_test_that_is_not_the_one_the_session_began_with_is_suspect(make):
+    changed = "its source changed since the session began: tests/test_x.py"
+    assert judged(make.evidence(contacts=(make.contact(),)), changed=changed) == (Authenticity.SUSPECT, (changed,))
+    assert judged(Evidence(), changed=changed) == (Authenticity.FAKE, ("no-contact", changed))
+    assert judged(Evidence(), changed=changed, outcome=Outcome.FAILED) == (Authenticity.NOT_APPLICABLE, ())
+
+
+def test_a_lost_connection_of_another_host_is_no_sign(make):
+    lost = make.frame("close", url="ws://127.0.0.1:4001/ws", code=1006)
+    assert judged(make.evidence(lost, contacts=(make.contact(),)))[0] is Authenticity.REAL
+    assert judged(make.evidence(make.closed(1006), contacts=(make.contact(),)))[0] is Authenticity.SUSPECT

@@ -27,6 +27,7 @@ SAMPLES: dict[str, ev.Event] = {
         ev.Waited(why="quota", seconds=1.0),
         ev.AuthTried(method="jwt", ok=True),
         ev.TestsSelected(selected=3),
+        ev.SourcesSeen(files={"tests/test_a.py": "00ff"}, conftests={"tests/test_a.py": []}),
         ev.LogsRead(entries=2, cursor="c", complete=False),
         ev.GoalJudged(phase="a", iteration=1, attempt=1, outcome="unmet"),
         ev.Noted(text="note"),

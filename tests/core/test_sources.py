@@ -1,0 +1,60 @@
+from netra_loop.core.records import Sources
+from netra_loop.core.sources import change, unseen, with_journeys
+from netra_loop.core.spec import ConnectStep, JourneySpec, StepSpec
+
+A, CONFTEST = "tests/test_a.py", "tests/conftest.py"
+FIRST = Sources({A: "1", CONFTEST: "c", "tests/base.py": "b"}, {A: [CONFTEST]})
+SAID = "its source changed since the session began: "
+
+
+def now(**files):
+    paths = {"a": A, "conftest": CONFTEST, "base": "tests/base.py"}
+    return Sources({**FIRST.files, **{paths[name]: found for name, found in files.items()}}, FIRST.conftests)
+
+
+def test_the_same_files_are_no_change():
+    assert change(A, "tests/base.py", FIRST, now()) is None
+
+
+def test_its_own_file_is_named():
+    assert change(A, None, FIRST, now(a="2")) == SAID + A
+
+
+def test_the_conftest_above_it_counts_and_is_named():
+    assert change(A, None, FIRST, now(conftest="x")) == SAID + CONFTEST
+
+
+def test_the_file_that_its_function_is_written_in_counts_only_for_it():
+    assert change(A, "tests/base.py", FIRST, now(base="x")) == SAID + "tests/base.py"
+    assert change(A, None, FIRST, now(base="x")) is None
+
+
+def test_a_file_the_session_did_not_begin_with_has_not_changed():
+    assert change("tests/test_new.py", None, FIRST, Sources({"tests/test_new.py": "1"})) is None
+    assert change(A, None, Sources(), now(a="2")) is None
+
+
+def test_a_conftest_that_came_later_is_a_change_also_once_it_was_seen():
+    later = Sources({**FIRST.files, "conftest.py": "n"}, {A: ["conftest.py", CONFTEST]})
+    assert change(A, None, FIRST, later) == SAID + "conftest.py (added)"
+    seen = unseen(later, FIRST)
+    merged = Sources({**seen.files, **FIRST.files}, {**seen.conftests, **FIRST.conftests})
+    assert change(A, None, merged, later) == SAID + "conftest.py (added)"
+
+
+def test_a_conftest_that_went_is_a_change():
+    gone = Sources({A: "1"}, {A: []})
+    assert change(A, None, FIRST, gone) == SAID + "tests/conftest.py (removed)"
+
+
+def test_only_what_is_new_is_told_to_the_journal():
+    fresh = unseen(Sources({A: "2", "tests/test_b.py": "1"}, {A: [], "tests/test_b.py": [CONFTEST]}), FIRST)
+    assert (fresh.files, fresh.conftests) == ({"tests/test_b.py": "1"}, {"tests/test_b.py": [CONFTEST]})
+
+
+def test_a_journey_s_source_is_its_text():
+    journey = JourneySpec(name="path", steps=(StepSpec(connect=ConnectStep(url="ws://h/ws")),))
+    other = JourneySpec(name="path", steps=(*journey.steps, *journey.steps))
+    first, later = with_journeys(Sources(), [journey]), with_journeys(Sources(), [other])
+    assert change("journey::path", None, first, first) is None
+    assert change("journey::path", None, first, later) == SAID + "journey::path"

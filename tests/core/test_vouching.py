@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import pytest
+
+from netra_loop.core.records import Authenticity, Child, Evidence, Outcome
+from netra_loop.core.sources import CHANGED
+from netra_loop.core.vouching import BY_TRACE, reassess
+
+NOW = "backend-00001"
+REAL, SUSPECT, FAKE = Authenticity.REAL, Authenticity.SUSPECT, Authenticity.FAKE
+
+
+def passed(make, name="test_a", authenticity=REAL, **more):
+    return make.result(name, outcome=Outcome.PASSED, authenticity=authenticity, **more)
+
+
+def fake(make, name="test_a", *programs, reasons=("no-contact",), **more):
+    seen = Evidence(children=tuple(Child(program, make.T0) for program in programs), **more.pop("seen", {}))
+    return passed(make, name, FAKE, evidence=seen, reasons=reasons, **more)
+
+
+def request(make, trace_id, *, second=1.0, revision=NOW, status=200, agent="curl/8.5.0"):
+    told = {"method": "GET", "url": "http://x/api", "status": status, "latency_s": 0.1, "user_agent": agent}
+    return make.entry(f"GET /api {status}", second, log="requests", revision=revision, trace_id=trace_id, request=told)
+
+
+def one(results):
+    (result,) = results
+    return result.authenticity, result.reasons
+
+
+def test_a_pass_that_another_revision_answered_is_fake(make):
+    result = passed(make)
+    asked = [request(make, result.trace_id), request(make, result.trace_id, revision="backend-00002")]
+    kind, reasons = one(reassess([result], asked, {NOW}, complete=False))
+    assert kind is FAKE
+    assert reasons == ("wrong-revision", "answered by backend-00002, expected backend-00001")
+
+
+def test_a_pass_without_contact_that_another_revision_answered_says_so_first(make):
+    result = fake(make)
+    kind, reasons = one(reassess([result], [request(make, result.trace_id, revision="old")], {NOW}, complete=True))
+    assert (kind, reasons[0]) == (FAKE, "wrong-revision")
+
+
+def test_other_traces_and_other_logs_say_nothing_of_it(make):
+    result = passed(make)
+    entries = [
+        request(make, "another", revision="backend-00002"),
+        make.entry("x", log="stderr", revision="backend-00002", trace_id=result.trace_id),
+        request(make, result.trace_id),
+    ]
+    assert reassess([result], entries, {NOW}, complete=True) == [result]
+
+
+def test_where_no_revision_is_under_test_nothing_can_be_said(make):
+    result = fake(make)
+    assert reassess([result], [request(make, result.trace_id, revision="x")], set(), complete=True) == [result]
+
+
+def test_a_trace_in_the_request_log_is_an_exchange_whoever_sent_it(make):
+    result = fake(make)
+    assert one(reassess([result], [request(make, result.trace_id)], {NOW}, complete=False)) == (REAL, (BY_TRACE,))
+
+
+@pytest.mark.parametrize("status", [0, 499])
+def test_a_request_that_was_never_answered_vouches_for_nothing(make, status):
+    result = fake(make)
+    assert reassess([result], [request(make, result.trace_id, status=status)], {NOW}, complete=True) == [result]
+
+
+@pytest.mark.parametrize("judged", [REAL, FAKE])
+def test_a_server_error_that_only_the_log_shows_makes_it_suspect(make, judged):
+    result = passed(make, authenticity=judged)
+    kind, reasons = one(reassess([result], [request(make, result.trace_id, status=500)], {NOW}, complete=True))
+    assert kind is SUSPECT
+    assert reasons[0] == "GET /api 500, by the request log"
+
+
+def test_a_changed_source_is_not_forgotten_over_it(make):
+    changed = CHANGED + "tests/test_x.py"
+    result = fake(make, reasons=("no-contact", changed))
+    kind, reasons = one(reassess([result], [request(make, result.trace_id)], {NOW}, complete=True))
+    assert (kind, reasons) == (SUSPECT, (changed, BY_TRACE))
+
+
+def test_what_did_not_pass_is_left_alone(make):
+    result = make.result(outcome=Outcome.FAILED)
+    assert reassess([result], [request(make, result.trace_id)], {NOW}, complete=True) == [result]
+
+
+# ------------------------------------------------------------------------------------------- requests of nobody's trace
+
+
+def test_a_request_that_only_this_test_s_program_can_have_sent_makes_it_suspect(make):
+    result = fake(make, "test_a", "curl")
+    kind, reasons = one(reassess([result], [request(make, "strange")], {NOW}, complete=True))
+    assert kind is SUSPECT
+    assert "started curl" in reasons[0]
+    assert "GET /api 200" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"second": -0.5},  # before the test
+        {"second": 7.5},  # after it
+        {"agent": "netra-loop (night)"},  # our own
+        {"revision": "backend-00009"},
+        {"status": 499},
+    ],
+)
+def test_a_request_that_is_not_this_test_s_says_nothing_of_it(make, told):
+    result = fake(make, "test_a", "curl")
+    assert reassess([result], [request(make, "strange", **told)], {NOW}, complete=True) == [result]
+
+
+def test_while_the_log_is_not_complete_nothing_is_concluded_from_time(make):
+    result = fake(make, "test_a", "curl")
+    assert reassess([result], [request(make, "strange")], {NOW}, complete=False) == [result]
+
+
+def test_two_tests_that_both_started_programs_are_not_told_apart(make):
+    both = [fake(make, "test_a", "curl"), fake(make, "test_b", "curl", started_at=make.at(0.5))]
+    assert reassess(both, [request(make, "strange", second=1)], {NOW}, complete=True) == both
+    first, second = reassess(both, [request(make, "strange", second=0.2)], {NOW}, complete=True)
+    assert (first.authenticity, second.authenticity) == (SUSPECT, FAKE)
+
+
+def test_a_test_that_talked_without_its_trace_may_have_sent_it(make):
+    bare = passed(make, "test_b", evidence=Evidence(contacts=(make.contact(),)))
+    curl = fake(make, "test_a", "curl")
+    assert reassess([curl, bare], [request(make, "strange")], {NOW}, complete=True) == [curl, bare]
+    traced = [request(make, "strange"), request(make, bare.trace_id)]
+    assert reassess([curl, bare], traced, {NOW}, complete=True)[0].authenticity is SUSPECT
+
+
+def test_a_patched_client_or_no_program_stays_fake(make):
+    patched = fake(make, "test_a", "curl", reasons=("mocked", "no-contact"), seen={"mocked": ("httpx",)})
+    idle = fake(make, "test_b")
+    assert reassess([patched, idle], [request(make, "strange")], {NOW}, complete=True) == [patched, idle]
+
+
+def test_asked_again_it_says_the_same(make):
+    results = [
+        fake(make, "test_a", "curl"),
+        fake(make, "test_b"),
+        passed(make, "test_c"),
+        passed(make, "test_d"),
+        make.result("test_e"),
+    ]
+    entries = [
+        request(make, "strange"),
+        request(make, results[1].trace_id),
+        request(make, results[2].trace_id, revision="old"),
+        request(make, results[3].trace_id, status=503),
+    ]
+    once = reassess(results, entries, {NOW}, complete=True)
+    assert [result.authenticity for result in once] == [SUSPECT, REAL, FAKE, SUSPECT, Authenticity.NOT_APPLICABLE]
+    assert reassess(once, entries, {NOW}, complete=True) == once
