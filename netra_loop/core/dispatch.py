@@ -1,0 +1,354 @@
+"""Who runs what next, decided when a worker asks. Pure: it knows what was handed out, and needs no clock.
+
+Bands come one after the other. Within one, work is a tree: what shares a fixture lies under one branch, module within
+package, class within module. A worker goes down it:
+
+- it stays in the branch whose fixtures it holds up, while there is anything left in it;
+- else it takes what nobody is at, first what was never timed, then the longest, a branch counting as a whole;
+- it joins a branch where others are, paying for the fixtures once more, only where that branch would otherwise end
+  later than all of the work spread evenly over all workers, or, when nothing else is left, than its own set-up.
+
+Two things overrule this, because an iteration ends with its last test. A test as long as all that is left, divided by
+the workers, is begun at once, by a worker that leaves its branch for it, or, ahead of its band, by at most half of
+the workers. And a band whose rest waits for fixtures that others hold up does not keep the following one waiting.
+Bands called `strict` are exempt: all of one is handed out before anything after it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from netra_loop.core.affinity import Element, Path
+
+_GUESS_S = 1.0  # of a test that was never timed, where none was
+_MATTERS = 1.05  # an end that is later by less than this is not worth leaving the order for
+
+_SPOKEN_FOR = "ahead of its tier: what is left before it waits for fixtures that other workers hold up"
+
+Priority = tuple[int, float, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One thing to hand out. Lower bands come first; `seconds` None: never timed."""
+
+    band: int
+    seconds: float | None = None
+    path: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What to run: its place in the work given. `why` tells where the order was left, None where it was kept."""
+
+    number: int
+    why: str | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Leaf:
+    number: int
+    seconds: float
+    timed: bool
+    parent: _Branch
+    taken: bool = False
+
+    def priority(self) -> Priority:
+        return (1, -self.seconds, self.number) if self.timed else (0, 0.0, self.number)
+
+
+@dataclass(eq=False, slots=True)
+class _Branch:
+    """`stamp` changes with every change, so that older entries in its parent's heaps are known to be stale."""
+
+    element: Element | None
+    parent: _Branch | None
+    first: int
+    branches: dict[str, _Branch] = field(default_factory=dict)
+    fresh: list[tuple[Priority, int, _Leaf | _Branch]] = field(default_factory=list)
+    begun: list[tuple[float, int, int, _Branch]] = field(default_factory=list)
+    left: int = 0
+    left_s: float = 0.0
+    untimed: int = 0
+    workers: int = 0
+    stamp: int = 0
+
+    @property
+    def cost_s(self) -> float:
+        known = self.element.cost_s if self.element is not None else None
+        return 0.0 if known is None else known
+
+    def priority(self) -> Priority:
+        return (0, 0.0, self.first) if self.untimed else (1, -self.left_s - self.cost_s, self.first)
+
+    def share_s(self) -> float:
+        """How long those who are in it still have, if they share it evenly."""
+        return self.left_s / max(1, self.workers)
+
+    def file(self) -> None:
+        """Puts it where its parent will find it."""
+        self.stamp += 1
+        if self.parent is None or not self.left:
+            return
+        if self.workers:
+            heapq.heappush(self.parent.begun, (-self.share_s(), self.first, self.stamp, self))
+        else:
+            heapq.heappush(self.parent.fresh, (self.priority(), self.stamp, self))
+
+    def best_fresh(self) -> _Leaf | _Branch | None:
+        while self.fresh:
+            _, stamp, child = self.fresh[0]
+            if isinstance(child, _Leaf) and not child.taken:
+                return child
+            if isinstance(child, _Branch) and stamp == child.stamp:
+                return child
+            heapq.heappop(self.fresh)
+        return None
+
+    def latest_begun(self) -> _Branch | None:
+        while self.begun:
+            _, _, stamp, child = self.begun[0]
+            if stamp == child.stamp:
+                return child
+            heapq.heappop(self.begun)
+        return None
+
+    def lineage(self) -> list[_Branch]:
+        """From the top of its band, without the band itself, down to it."""
+        line: list[_Branch] = []
+        node: _Branch | None = self
+        while node is not None and node.parent is not None:
+            line.append(node)
+            node = node.parent
+        return line[::-1]
+
+
+@dataclass(eq=False, slots=True)
+class _Band:
+    root: _Branch
+    strict: bool
+    longest: list[tuple[float, int, _Leaf]] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class _Standing:
+    """Where a worker is: the branches whose fixtures it holds up, widest first."""
+
+    line: list[_Branch] = field(default_factory=list)
+    ahead: bool = False
+
+
+class Dispatch:
+    """`strict` counts the bands that are handed out whole before anything else. Equals keep the order they came in."""
+
+    def __init__(self, work: Sequence[Work], workers: int, *, strict: int = 0) -> None:
+        timed = [one.seconds for one in work if one.seconds is not None]
+        self._guess_s = sum(timed) / len(timed) if timed else _GUESS_S
+        self._workers = max(1, workers)
+        self._standings: dict[Hashable, _Standing] = {}
+        self._left, self._left_s = 0, 0.0
+        self._ahead = 0
+        bands = sorted({one.band for one in work})
+        self._bands = [_Band(_Branch(None, None, 0), strict=place < strict) for place, _ in enumerate(bands)]
+        places = {band: self._bands[place] for place, band in enumerate(bands)}
+        self._leaves = [self._plant(places[one.band], number, one) for number, one in enumerate(work)]
+        for band in self._bands:
+            heapq.heapify(band.longest)
+            _file_all(band.root)
+
+    def __len__(self) -> int:
+        return self._left
+
+    def pending(self) -> Iterator[int]:
+        """What was not handed out, in the order given."""
+        return (leaf.number for leaf in self._leaves if not leaf.taken)
+
+    def take(self, worker: Hashable) -> Pick | None:
+        """What `worker` is to run next. None: nothing is left, or nothing that it would end sooner than those who hold
+        the fixtures of it up; then it is of no more use, unless work is put back.
+        """
+        standing = self._standings.setdefault(worker, _Standing())
+        if standing.ahead:
+            standing.ahead, self._ahead = False, self._ahead - 1
+        while self._bands and not self._bands[0].root.left:
+            del self._bands[0]
+        for place, band in enumerate(self._bands):
+            if not band.root.left:
+                continue
+            if place == 0:
+                overdue = self._overdue(standing)
+                if overdue is not None:
+                    return overdue
+            found = self._within(band, standing, more=any(later.root.left for later in self._bands[place + 1 :]))
+            if found is not None:
+                why = _SPOKEN_FOR if place else self._joining(found, standing)
+                return self._hand(found, standing, why)
+        return None
+
+    def stand(self, worker: Hashable, number: int) -> None:
+        """`worker` runs `number`, which was taken before, without having asked for it."""
+        self._move(self._standings.setdefault(worker, _Standing()), self._leaves[number].parent)
+
+    def leave(self, worker: Hashable) -> None:
+        """`worker` is gone, and its fixtures with it. Safe to repeat."""
+        standing = self._standings.pop(worker, None)
+        if standing is not None:
+            self._ahead -= standing.ahead
+            self._move(standing, None)
+
+    def drain(self) -> list[int]:
+        """All that was not handed out, in the order given; nothing is left then."""
+        left = list(self.pending())
+        for number in left:
+            self._leaves[number].taken = True
+        self._bands.clear()
+        self._left, self._left_s = 0, 0.0
+        return left
+
+    # -------------------------------------------------------------------------------------------------- planting
+
+    def _plant(self, band: _Band, number: int, one: Work) -> _Leaf:
+        branch = band.root
+        for element in one.path:
+            child = branch.branches.get(element.name)
+            if child is None:
+                child = branch.branches[element.name] = _Branch(element, branch, number)
+            branch = child
+        timed = one.seconds is not None
+        seconds = one.seconds if one.seconds is not None else self._guess_s
+        leaf = _Leaf(number, seconds, timed, branch)
+        heapq.heappush(branch.fresh, (leaf.priority(), 0, leaf))
+        if timed:
+            band.longest.append((-seconds, number, leaf))
+        self._count(leaf, 1)
+        return leaf
+
+    def _count(self, leaf: _Leaf, sign: int) -> None:
+        self._left += sign
+        self._left_s += sign * leaf.seconds
+        node: _Branch | None = leaf.parent
+        while node is not None:
+            node.left += sign
+            node.left_s = node.left_s + sign * leaf.seconds if node.left else 0.0
+            node.untimed += 0 if leaf.timed else sign
+            node = node.parent
+
+    # -------------------------------------------------------------------------------------------------- choosing
+
+    @property
+    def _even_s(self) -> float:
+        """How long all that is left takes if it is spread evenly."""
+        return self._left_s / self._workers
+
+    def _within(self, band: _Band, standing: _Standing, *, more: bool) -> _Leaf | None:
+        node, depth = band.root, 0
+        while True:
+            child = self._own(node, standing, depth) or self._choose(node, must=depth > 0 or (band.strict and more))
+            if child is None or isinstance(child, _Leaf):
+                return child
+            node, depth = child, depth + 1
+
+    @staticmethod
+    def _own(node: _Branch, standing: _Standing, depth: int) -> _Branch | None:
+        """The branch under `node` whose fixtures the worker holds up; a later band's may have the same ones."""
+        if depth >= len(standing.line) or not node.branches:
+            return None
+        element = standing.line[depth].element
+        child = node.branches.get(element.name) if element is not None else None
+        return child if child is not None and child.left else None
+
+    def _choose(self, node: _Branch, *, must: bool) -> _Leaf | _Branch | None:
+        fresh, begun = node.best_fresh(), node.latest_begun()
+        if begun is None:
+            return fresh
+        bar = begun.cost_s + (self._even_s if fresh is not None else 0.0)
+        if begun.share_s() > bar or (fresh is None and must):
+            return begun
+        return fresh
+
+    def _overdue(self, standing: _Standing) -> Pick | None:
+        """A test that must begin now if the iteration is not to end later because of it."""
+        if self._workers == 1:
+            return None
+        first = self._bands[0]
+        if standing.line and standing.line[0].left:
+            leaf = self._longest(first)
+            own = standing.line[0]
+            if (
+                leaf is not None
+                and own not in leaf.parent.lineage()
+                and leaf.seconds >= self._even_s
+                and own.share_s() > own.cost_s + _setup_s(leaf) + (_MATTERS - 1) * leaf.seconds
+            ):
+                return self._hand(leaf, standing, f"at once: with its {told_seconds(leaf.seconds)} it may end last")
+        if first.strict or first.root.left < self._workers or self._ahead >= self._workers // 2:
+            return None
+        before_s = 0.0
+        for band, later in zip(self._bands, self._bands[1:], strict=False):
+            before_s += band.root.left_s / self._workers
+            leaf = self._longest(later)
+            if leaf is None:
+                continue
+            length = leaf.seconds + _setup_s(leaf)
+            if before_s + length > _MATTERS * max(length, self._even_s):
+                standing.ahead, self._ahead = True, self._ahead + 1
+                return self._hand(
+                    leaf, standing, f"ahead of its tier: with its {told_seconds(leaf.seconds)} it would end last"
+                )
+        return None
+
+    @staticmethod
+    def _longest(band: _Band) -> _Leaf | None:
+        """The longest test of a band; None also where it lies in a branch that somebody is at, who takes it soonest."""
+        while band.longest and band.longest[0][2].taken:
+            heapq.heappop(band.longest)
+        leaf = band.longest[0][2] if band.longest else None
+        return None if leaf is None or any(node.workers for node in leaf.parent.lineage()) else leaf
+
+    # -------------------------------------------------------------------------------------------------- handing out
+
+    @staticmethod
+    def _joining(leaf: _Leaf, standing: _Standing) -> str | None:
+        joined = next((node for node in leaf.parent.lineage() if node.workers and node not in standing.line), None)
+        if joined is None or joined.element is None:
+            return None
+        cost = "" if joined.element.cost_s is None else f" ({told_seconds(joined.element.cost_s)})"
+        others = "another worker" if joined.workers == 1 else f"{joined.workers} other workers"
+        return f"beside {others}, to end sooner: {joined.element.label} once more{cost}"
+
+    def _hand(self, leaf: _Leaf, standing: _Standing, why: str | None) -> Pick:
+        leaf.taken = True
+        self._count(leaf, -1)
+        self._move(standing, leaf.parent)
+        return Pick(leaf.number, why)
+
+    def _move(self, standing: _Standing, branch: _Branch | None) -> None:
+        line = branch.lineage() if branch is not None else []
+        for node in standing.line:
+            if node not in line:
+                node.workers -= 1
+                node.file()
+        for node in line:
+            if node not in standing.line:
+                node.workers += 1
+            node.file()
+        standing.line = line
+
+
+def _file_all(root: _Branch) -> None:
+    waiting = list(root.branches.values())
+    while waiting:
+        branch = waiting.pop()
+        waiting.extend(branch.branches.values())
+        branch.file()
+
+
+def _setup_s(leaf: _Leaf) -> float:
+    return sum(node.cost_s for node in leaf.parent.lineage() if not node.workers)
+
+
+def told_seconds(seconds: float) -> str:
+    """`12.3 s`."""
+    return f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:.0f} s"
