@@ -82,6 +82,7 @@ class FakeRunner:
                 traceback=ends.traceback,
                 output=ends.output,
                 evidence=ends.evidence,
+                sources=self._collection.sources,
             )
 
     async def close(self) -> None:

@@ -54,7 +54,8 @@ def test_only_what_is_new_is_told_to_the_journal():
 
 def test_a_journey_s_source_is_its_text():
     journey = JourneySpec(name="path", steps=(StepSpec(connect=ConnectStep(url="ws://h/ws")),))
+    moved = JourneySpec(name="path", steps=(journey.steps[0].model_copy(update={"line": 99}),))
     other = JourneySpec(name="path", steps=(*journey.steps, *journey.steps))
     first, later = with_journeys(Sources(), [journey]), with_journeys(Sources(), [other])
-    assert change("journey::path", None, first, first) is None
+    assert change("journey::path", None, first, with_journeys(Sources(), [moved])) is None
     assert change("journey::path", None, first, later) == SAID + "journey::path"

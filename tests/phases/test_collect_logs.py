@@ -1,5 +1,6 @@
 """Tests of `uses: collect-logs`."""
 
+from netra_loop.core.records import Outcome
 from netra_loop.core.redact import Redactor
 from netra_loop.testing import FakeCloud
 
@@ -126,3 +127,17 @@ async def test_entries_are_redacted_before_they_are_stored(bench):
     bench.entry("key open-sesame", payload={"message": "key open-sesame", "deep": ["open-sesame"]})
     await bench.act("collect-logs", **SETTLE)
     assert "open-sesame" not in str(await bench.journal.entries(bench.session))
+
+
+async def test_what_another_revision_answered_to_a_test_is_read(bench):
+    await bench.executed(one=Outcome.PASSED)
+    (result,) = await bench.journal.results(bench.session, 1)
+    theirs = {"log": "requests", "revision": "backend-00009-fak"}
+    bench.entry("of the test", trace_id=result.trace_id, **theirs)
+    bench.entry("of somebody", trace_id="f" * 32, **theirs)
+    bench.entry("of another service", trace_id=result.trace_id, **{**theirs, "service": "elsewhere"})
+    bench.entry("printed", trace_id=result.trace_id, revision="backend-00009-fak")
+    await bench.act("collect-logs", **SETTLE)
+    entries = await bench.journal.entries(bench.session, 1)
+    assert [entry.message for entry in entries if entry.revision == "backend-00009-fak"] == ["of the test"]
+    assert (await bench.act("record")).outcome == "inconclusive"

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from netra_loop.cloud.base import DeployRequest
-from netra_loop.core.records import Authenticity, Evidence, Exchange, Outcome
+from netra_loop.core.records import Authenticity, CollectedTest, Evidence, Exchange, Outcome, Sources
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import TestsSpec
 from netra_loop.errors import Defect, ForeignChange
-from netra_loop.execution.base import Finished, Notice
+from netra_loop.execution.base import Collection, Finished, Notice
 from netra_loop.testing import Ends, FakeRunner
 
 PASSED, FAILED = Outcome.PASSED, Outcome.FAILED
@@ -182,3 +182,138 @@ async def test_nothing_runs_against_somebody_else_s_revision(bench):
     with pytest.raises(ForeignChange, match="backend-00002-fak"):
         await bench.act("execute")
     assert runner.begun.total() == 0
+
+
+# ------------------------------------------------------------------------------------------------------------- retries
+
+
+async def begun(bench):
+    attempts = await bench.journal.attempts(bench.session, bench.iteration)
+    ordered = sorted(attempts, key=lambda one: (one.started_at, one.attempt))
+    return [(one.id.rpartition("::")[2], one.attempt) for one in ordered]
+
+
+async def test_retries_come_after_every_first_attempt_and_on_the_same_revision(bench):
+    bench.change(tests=TestsSpec(paths=("../tests",), retries=1))
+    await bench.executed(one=[FAILED, PASSED], two=PASSED, three=[FAILED, PASSED], four=PASSED)
+    order = await begun(bench)
+    assert {attempt for _, attempt in order[:4]} == {1}
+    assert sorted(order[4:]) == [("one", 2), ("three", 2)]
+    assert {one.revision for one in await bench.journal.results(bench.session, 1)} == {"backend-00001-fak"}
+
+
+async def test_a_fake_pass_is_no_failure_to_retry(bench):
+    bench.change(tests=TestsSpec(paths=("../tests",), retries=2))
+    await bench.executed(one=Ends(PASSED))
+    (result,) = await bench.journal.results(bench.session, 1)
+    assert (result.attempt, result.authenticity, result.flaky) == (1, Authenticity.FAKE, False)
+
+
+async def test_a_pass_on_retry_that_touched_nothing_is_flaky_and_fake(bench):
+    bench.change(tests=TestsSpec(paths=("../tests",), retries=1))
+    failure = Ends(FAILED, message="AssertionError: assert 1 == 2", evidence=bench.real(PASSED).evidence)
+    await bench.executed(one=[failure, Ends(PASSED)])
+    first, second = await bench.journal.results(bench.session, 1)
+    assert (second.outcome, second.flaky, second.authenticity) == (PASSED, True, Authenticity.FAKE)
+    assert (first.outcome, first.message) == (FAILED, failure.message)
+    assert first.evidence == failure.evidence
+    await bench.act("record")
+    assert bench.state.judged_now().tiers[0].failures == 1
+    assert (await bench.journal.results(bench.session, 1))[1].flaky
+
+
+async def test_a_pass_on_retry_after_a_crash_of_ours_is_still_flaky(bench):
+    bench.change(tests=TestsSpec(paths=("../tests",), retries=1))
+    await bench.deployed()
+    bench.tests(one=[FAILED, Gone(), bench.real(PASSED)])
+    await bench.act("select")
+    context = await bench.open("execute")
+    with pytest.raises(Gone):
+        await bench.run(context)
+    await bench.recover(context)
+    assert await bench.results() == [("one", 1, "failed"), ("one", 3, "passed")]
+    assert (await bench.journal.results(bench.session, 1))[-1].flaky
+
+
+# ----------------------------------------------------------------------------------------------------- changed sources
+
+
+def runner(bench, sha256, *, path="tests/test_a.py", outcome=PASSED):
+    """The tests as another process collected them."""
+    test = CollectedTest(f"{path}::one", path, 1)
+    sources = Sources({path: sha256, "conftest.py": "c"}, {path: ["conftest.py"]})
+    made = FakeRunner(
+        {test.id: bench.real(outcome)}, clock=bench.clock, collection=Collection((test,), sources=sources)
+    )
+    bench.tools.runner = made
+    return made
+
+
+async def judged(bench):
+    result = (await bench.journal.results(bench.session, bench.iteration))[-1]
+    return result.authenticity, result.reasons
+
+
+SAID = ("its source changed since the session began: tests/test_a.py",)
+
+
+async def test_a_test_that_was_edited_between_iterations_passes_as_suspect(bench):
+    await bench.deployed()
+    for bench.iteration, held in enumerate(("1", "2", "1"), start=1):
+        runner(bench, held)
+        await bench.act("select")
+        await bench.act("execute")
+        expected = (Authenticity.SUSPECT, SAID) if held == "2" else (Authenticity.REAL, ())
+        assert await judged(bench) == expected
+
+
+async def test_a_test_that_was_edited_while_the_session_was_down_passes_as_suspect(bench):
+    await bench.deployed()
+    runner(bench, "1")
+    await bench.act("select")
+    context = await bench.open("execute")
+    runner(bench, "2")
+    await bench.recover(context)
+    assert await judged(bench) == (Authenticity.SUSPECT, SAID)
+
+
+async def test_what_counts_is_what_the_process_that_ran_it_had_collected(bench):
+    await bench.deployed()
+    runner(bench, "1")
+    await bench.act("select")
+    renewed = runner(bench, "2")
+    collected_first = Collection(renewed._collection.tests, sources=Sources({"tests/test_a.py": "1"}))
+
+    async def collect():
+        return collected_first
+
+    renewed.collect = collect
+    await bench.act("execute")
+    assert (await judged(bench))[0] is Authenticity.SUSPECT
+
+
+async def test_a_new_file_s_tests_have_not_changed(bench):
+    await bench.deployed()
+    runner(bench, "1")
+    await bench.act("select")
+    bench.iteration = 2
+    runner(bench, "9", path="tests/test_new.py")
+    await bench.act("select")
+    await bench.act("execute")
+    assert await judged(bench) == (Authenticity.REAL, ())
+
+
+async def test_an_edited_test_that_fails_just_fails(bench):
+    await bench.deployed()
+    runner(bench, "1")
+    await bench.act("select")
+    runner(bench, "2", outcome=FAILED)
+    await bench.act("execute")
+    assert await judged(bench) == (Authenticity.NOT_APPLICABLE, ())
+
+
+async def test_reasons_are_redacted_too(bench):
+    bench.tools.redactor = Redactor(["open-sesame"])
+    seen = Evidence(mocked=("httpx.get('open-sesame')",))
+    await bench.executed(one=Ends(PASSED, evidence=seen))
+    assert "open-sesame" not in str(await judged(bench))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from netra_loop.core.records import Authenticity, Batch, CollectedTest, CollectionError, Outcome
+from netra_loop.core.records import Authenticity, Batch, Child, CollectedTest, CollectionError, Evidence, Outcome
 from netra_loop.core.spec import GoalSpec, PhaseSpec, TierSpec
 from netra_loop.execution.base import Collection
 from netra_loop.testing import Ends, FakeRunner
@@ -150,3 +150,42 @@ async def test_recording_again_after_a_crash_says_the_same(bench):
     first = await bench.run(context)
     again = await bench.recover(context)
     assert (again.outcome, again.batch.findings) == (first.outcome, first.batch.findings)
+
+
+async def started_curl(bench):
+    """One test that started curl, and the request log's own words on it."""
+    bench.change(phases=(*bench.spec.phases, PhaseSpec(name="logs", uses="collect-logs")))
+    seen = Evidence(children=(Child("curl", bench.clock.now()),))
+    await bench.executed(one=Ends(PASSED, 1.0, evidence=seen))
+    (result,) = await bench.journal.results(bench.session, 1)
+    return result
+
+
+def asked(bench, result, trace_id):
+    request = {"method": "GET", "url": "http://x/", "status": 200, "latency_s": 0.1, "user_agent": "curl/8"}
+    bench.entry("GET / 200", -0.5, log="requests", trace_id=trace_id, request=request)
+
+
+async def test_a_program_s_requests_that_bear_the_trace_make_its_test_real(bench):
+    result = await started_curl(bench)
+    assert result.authenticity is Authenticity.FAKE
+    asked(bench, result, result.trace_id)
+    await bench.act("collect-logs", settle_s=5.0)
+    assert (await bench.act("record")).outcome == "met"
+    (result,) = await bench.journal.results(bench.session, 1)
+    assert (result.authenticity, result.symptom) == (Authenticity.REAL, None)
+
+
+async def test_a_program_s_requests_that_bear_none_make_it_suspect(bench):
+    result = await started_curl(bench)
+    asked(bench, result, "f" * 32)
+    await bench.act("collect-logs", settle_s=5.0)
+    assert (await bench.act("record")).outcome == "met"
+    (result,) = await bench.journal.results(bench.session, 1)
+    assert (result.authenticity, result.symptom) == (Authenticity.SUSPECT, None)
+
+
+async def test_a_program_that_asked_nobody_leaves_its_test_fake(bench):
+    await started_curl(bench)
+    await bench.act("collect-logs", settle_s=5.0)
+    assert (await bench.act("record")).outcome == "unmet"

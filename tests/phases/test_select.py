@@ -1,6 +1,6 @@
 """Tests of `uses: select`."""
 
-from netra_loop.core.records import CollectedTest, CollectionError, Outcome
+from netra_loop.core.records import CollectedTest, CollectionError, Outcome, Sources
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import ConnectStep, JourneySpec, SelectSpec, StepSpec, TierSpec
 from netra_loop.execution.base import Collection
@@ -113,3 +113,21 @@ async def test_another_loop_s_failures_do_not_count(bench, tmp_path):
         await later.begin()
         await later.act("select")
     assert (await later.journal.selection(later.session, 1))[0].id == "tests/test_a.py::one"
+
+
+async def test_what_files_held_is_kept_from_the_first_time_they_are_seen(bench):
+    first = Sources({"tests/test_a.py": "1", "conftest.py": "c"}, {"tests/test_a.py": ["conftest.py"]})
+    later = Sources({"tests/test_a.py": "2", "conftest.py": "c", "tests/test_b.py": "1"}, {"tests/test_a.py": []})
+    for seen in (first, later, later):
+        bench.tools.runner = collected("login", sources=seen)
+        await bench.act("select")
+    assert [event.files for event in await bench.events("sources_seen")] == [first.files, {"tests/test_b.py": "1"}]
+    assert bench.state.sources == Sources({**later.files, **first.files}, first.conftests)
+
+
+async def test_a_journey_s_text_is_kept_too(bench):
+    journey = JourneySpec(name="path", steps=(StepSpec(connect=ConnectStep(url="ws://127.0.0.1:1/ws")),))
+    bench.change(tests=None, journeys={"path": journey})
+    bench.tools.journey_runner = FakeRunner({})
+    await bench.act("select")
+    assert list(bench.state.sources.files) == ["journey::path"]

@@ -16,7 +16,7 @@ from netra_loop.core.spec import (
     TestsSpec,
 )
 from netra_loop.errors import UsageError
-from netra_loop.phases.testbed import environment_hosts, interpreter, pool_options
+from netra_loop.phases.testbed import environment_hosts, interpreter, pool_options, proxy_hosts
 
 
 def options(bench, **tests):
@@ -154,3 +154,16 @@ def test_without_services_it_is_what_the_loop_s_urls_name(bench):
 def test_a_listed_host_that_is_none_is_the_loop_file_s_mistake(bench):
     with pytest.raises(UsageError, match="names no host"):
         hosts(bench, "auth.example.com:port")
+
+
+def test_proxies_are_those_the_tests_are_told_of():
+    env = {
+        "HTTP_PROXY": "http://user:secret@proxy.example.com:3128",
+        "https_proxy": "proxy.example.com:3128",
+        "ALL_PROXY": "socks5h://[::1]:1080",
+        "WS_PROXY": "http://no-port.example.com",
+        "wss_proxy": "http://[",
+        "NO_PROXY": "localhost",
+    }
+    assert proxy_hosts(env) == (("proxy.example.com", 3128), ("::1", 1080), ("no-port.example.com", None))
+    assert proxy_hosts({}) == ()
