@@ -98,7 +98,13 @@ class FakeCloud:
                         message="",
                         insert_id=f"fake-{number:08d}",
                         trace_id=trace_id,
-                        request={"method": "GET", "url": url, "status": 200, "latency_s": 0.0},
+                        request={
+                            "method": "GET",
+                            "url": url,
+                            "status": 200,
+                            "latency_s": 0.0,
+                            "user_agent": "netra-loop (fake)",
+                        },
                     )
                 )
 
