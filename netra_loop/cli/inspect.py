@@ -69,26 +69,33 @@ def results(
     context: typer.Context,
     session: _Session,
     iteration: _Iteration = None,
-    test: Annotated[str | None, typer.Option(metavar="ID", help="One test: all it left behind.")] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="One test, by its id or a part that no other has: all it left behind."),
+    ] = None,
+    why: Annotated[bool, typer.Option("--why", help="Say why each test was selected, and where in the order.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Show what each test did, every attempt included."""
-    from netra_loop.report import render, rows
+    """Show what each test did, every attempt included; with --test all that is known of one, on one axis of time."""
+    from netra_loop.cli.one_test import read_one_test, whys
+    from netra_loop.report import one_test, render, rows
 
     async def work(store: Journal) -> None:
         head = await store.find(session)
-        found = await store.results(head.id, _iteration(iteration, head), test=test, bodies=test is not None)
-        if test is not None and not found:
-            raise UsageError(
-                f"session {head.id!r} has no result of test {test!r}",
-                hint=f"netra-loop results {head.id}",
-            )
+        number = _iteration(iteration, head)
+        if test is not None:
+            read = await read_one_test(store, head, test, number)
+            if as_json:
+                _lines(one_test.one_test_rows(read))
+            else:
+                render.show(one_test.one_test(read), sys.stdout)
+            return
+        found = await store.results(head.id, number, bodies=False)
+        reasons = await whys(store, head, found) if why else None
         if as_json:
-            _lines(rows.result_row(result) for result in found)
-        elif test is not None:
-            render.show(render.one_test(found), sys.stdout)
+            _lines(rows.result_row(item, why=reasons) for item in found)
         else:
-            render.show(render.results(found), sys.stdout)
+            render.show(render.results(found, reasons), sys.stdout)
 
     _look(context, work)
 

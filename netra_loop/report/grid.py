@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+_INDENT_MAX = 24  # of a folded line
 STYLES = {
     "passed": "green",
     "met": "bold green",
@@ -100,3 +102,53 @@ def width(text: str) -> int:
 def _pad(text: str, to: int, *, right: bool) -> str:
     blanks = " " * (to - width(text))
     return blanks + text if right else text + blanks
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Rows of harmless texts without a head, their last column folded on a terminal with its lines one below another;
+    elsewhere nothing is wrapped. A row is its cells and a style; the last cell may have several lines.
+    """
+
+    rows: Sequence[tuple[Sequence[str], str]]
+    right: frozenset[int] = frozenset()
+    indent: int = 2
+
+    def plain(self) -> list[str]:
+        """Its lines as aligned text, without trailing blanks."""
+        widths = self._widths()
+        lines = []
+        for cells, _ in self.rows:
+            *heads, last = cells
+            head = "".join(_pad(cell, widths[n], right=n in self.right) + "  " for n, cell in enumerate(heads))
+            first, *more = last.split("\n")
+            blank = " " * width(head)
+            lines += [" " * self.indent + head + first, *(" " * self.indent + blank + line for line in more)]
+        return [line.rstrip() for line in lines]
+
+    def _widths(self) -> list[int]:
+        columns = max((len(cells) for cells, _ in self.rows), default=1) - 1
+        return [max(width(cells[n]) for cells, _ in self.rows) for n in range(columns)]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draws it as the console can show it."""
+        if not console.is_terminal or not self.rows:
+            yield from (Text(line, no_wrap=True, overflow="ignore", end="\n") for line in self.plain())
+            return
+        table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(width=max(0, self.indent - 2))
+        for n in range(len(self._widths())):
+            table.add_column(justify="right" if n in self.right else "left", no_wrap=True)
+        table.add_column(overflow="fold", ratio=1)
+        for cells, style in self.rows:
+            *heads, last = cells
+            lines = Group(*(_hanging(line, style) for line in last.split("\n")))
+            table.add_row("", *(Text(cell, style=style) for cell in heads), lines)
+        yield table
+
+
+def _hanging(line: str, style: str) -> RenderableType:
+    """A line that keeps its indentation where it has to be folded."""
+    text = line.lstrip(" ")
+    indent = min(len(line) - len(text), _INDENT_MAX)
+    return Padding(Text(text, style=style), (0, 0, 0, indent)) if indent else Text(text, style=style)

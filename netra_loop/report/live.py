@@ -214,7 +214,8 @@ class LiveConsole:
             return []
         left = tally.remaining_s()
         guess = f", about {phrases.duration(left)} left" if left is not None else ""
-        words = f" {tally.done}/{tally.total}, {tally.failed} failed, {tally.running} running{guess}"
+        retried = f", {tally.flaky} only on retry" if tally.flaky else ""
+        words = f" {tally.done}/{tally.total}, {tally.failed} failed{retried}, {tally.running} running{guess}"
         room = max(0, min(30, width - len(words)))
         full, empty = ("#", "-") if ascii_only else ("━", "─")
         share = min(1.0, tally.done / tally.total)

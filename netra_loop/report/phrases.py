@@ -37,9 +37,11 @@ def percent(fraction: float) -> str:
 
 
 def tests(counts: Mapping[str, int]) -> str:
-    """`31 selected: 25 passed, 4 failed, 2 timeout (1 flaky)`; what is 0 is left out."""
+    """`31 selected: 25 passed, 4 failed, 2 timeout (1 flaky: passed only on retry)`; what is 0 is left out."""
     ended = [f"{counts[o.value]} {o.value}" for o in Outcome if counts.get(o.value)]
-    marks = [f"{counts[name]} {name}" for name in ("flaky", "fake", "suspect") if counts.get(name)]
+    marks = [f"{counts[name]} {name}" for name in ("fake", "suspect", "flaky") if counts.get(name)]
+    if counts.get("flaky"):
+        marks[-1] += ": passed only on retry"
     return (
         f"{counts.get('selected', 0)} selected"
         + (": " + ", ".join(ended) if ended else ", none ended")
@@ -59,6 +61,12 @@ def result(item: Result) -> str:
     said = item.message or ", ".join(item.reasons)
     told = f": {safe_line(said, MESSAGE_MAX)}" if said else ""
     return f"{word} {safe_line(item.id)} ({', '.join(safe_line(part) for part in about if part)}){told}"
+
+
+def failed_first(first: Result) -> str:
+    """What is said behind a pass on retry: how its first attempt had ended, and with what message."""
+    said = f": {first.message}" if first.message else ""
+    return safe_line(f"; attempt {first.attempt} was {first.outcome.value}{said}", MESSAGE_MAX)
 
 
 def place(cause: RootCause) -> str:

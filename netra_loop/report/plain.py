@@ -69,8 +69,11 @@ class PlainConsole:
     def finished(self, result: Result) -> None:
         """See `Observer.finished`."""
         self._tally.finished(result)
-        if self._verbose or result.outcome.is_failure or result.authenticity is Authenticity.FAKE:
-            self._line(f"[{result.iteration}] {phrases.result(result)}")
+        told = result.outcome.is_failure or result.flaky or result.authenticity is Authenticity.FAKE
+        if self._verbose or told:
+            first = self._tally.first_failures.get(result.id) if result.flaky else None
+            behind = phrases.failed_first(first) if first else ""
+            self._line(f"[{result.iteration}] {phrases.result(result)}{behind}")
         self._progress()
 
     def progress(self, text: str) -> None:
@@ -102,7 +105,9 @@ class PlainConsole:
         tally = self._tally
         left = tally.remaining_s()
         guess = f", about {phrases.duration(left)} left" if left is not None else ""
-        self._line(f"{tally.done} of {tally.total} done, {tally.failed} failed, {tally.running} running{guess}")
+        retried = f", {tally.flaky} only on retry" if tally.flaky else ""
+        counts = f"{tally.failed} failed{retried}, {tally.running} running"
+        self._line(f"{tally.done} of {tally.total} done, {counts}{guess}")
 
     def _line(self, text: str) -> None:
         self._write(f"{self._clock.now():%H:%M:%S} {text}")
@@ -133,4 +138,8 @@ def _tier(row: Mapping[str, Any]) -> str:
     tier = TierVerdict(**row)
     sign = "met" if tier.met else "unmet"
     rate = f"{phrases.percent(tier.failure_rate)}, allowed {phrases.percent(tier.max_failures)}"
-    return safe_line(f"{tier.name}: {tier.failures} of {tier.selected} failed ({rate}): {sign}")
+    retried = ""
+    if tier.flaky or tier.max_flaky is not None:
+        allowed = "" if tier.max_flaky is None else f", allowed {phrases.percent(tier.max_flaky)}"
+        retried = f", {tier.flaky} passed only on retry ({phrases.percent(tier.flaky_rate)}{allowed})"
+    return safe_line(f"{tier.name}: {tier.failures} of {tier.selected} failed ({rate}){retried}: {sign}")

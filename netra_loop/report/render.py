@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -11,10 +11,10 @@ from rich.text import Text
 
 from netra_loop.clock import from_rfc3339
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import Exchange, Finding, Frame, LogEntry, Result, TierVerdict
+from netra_loop.core.records import Finding, LogEntry, Result, TierVerdict
 from netra_loop.report import phrases
 from netra_loop.report.grid import STYLES, Column, Grid
-from netra_loop.report.safe import safe_line, safe_text
+from netra_loop.report.safe import safe_line
 from netra_loop.report.view import SessionView
 
 
@@ -75,67 +75,54 @@ def status(view: SessionView, findings: Sequence[Finding] = ()) -> Group:
 
 
 def tiers(verdicts: Sequence[TierVerdict]) -> Grid:
-    """Tiers held against their thresholds."""
+    """Tiers held against their thresholds; passes on retry where there are any, or a tier bounds them."""
     columns = [Column("TIER"), Column("SELECTED", right=True), Column("FAILURES", right=True)]
-    return Grid(
-        [*columns, Column("RATE", right=True), Column("ALLOWED", right=True), Column("VERDICT")],
-        [
-            [
-                safe_line(tier.name),
-                str(tier.selected),
-                str(tier.failures),
-                phrases.percent(tier.failure_rate),
-                phrases.percent(tier.max_failures),
-                "met" if tier.met else "unmet",
-            ]
-            for tier in verdicts
-        ],
-    )
+    columns += [Column("RATE", right=True), Column("ALLOWED", right=True)]
+    retried = any(tier.flaky or tier.max_flaky is not None for tier in verdicts)
+    if retried:
+        columns += [Column("FLAKY", right=True), Column("ALLOWED", right=True)]
+    rows = []
+    for tier in verdicts:
+        row = [safe_line(tier.name), str(tier.selected), str(tier.failures)]
+        row += [phrases.percent(tier.failure_rate), phrases.percent(tier.max_failures)]
+        if retried:
+            row += [str(tier.flaky), "any" if tier.max_flaky is None else phrases.percent(tier.max_flaky)]
+        rows.append([*row, "met" if tier.met else "unmet"])
+    return Grid([*columns, Column("VERDICT")], rows)
 
 
-def results(found: Sequence[Result]) -> Grid:
-    """Every attempt, in the order of their starts."""
+def results(found: Sequence[Result], why: Mapping[tuple[int, str], str] | None = None) -> Grid:
+    """Every attempt, a test's own one below another, the tests in the order of their starts. With `why`, by iteration
+    and id, a column says why each was selected, and where in the order.
+    """
     columns = [Column("OUTCOME"), Column("TIER"), Column("ITERATION", right=True), Column("TRY", right=True)]
-    return Grid(
-        [
-            *columns,
-            Column("DURATION", right=True),
-            Column("AUTHENTICITY"),
-            Column("TEST", fold=True),
-            Column("MESSAGE"),
-        ],
-        [
-            [
-                item.outcome.value + (" flaky" if item.flaky else ""),
-                safe_line(item.tier or ""),
-                str(item.iteration),
-                str(item.attempt),
-                phrases.duration(item.duration_s),
-                item.authenticity.value,
-                safe_line(item.id),
-                safe_line(item.message or ", ".join(item.reasons), phrases.MESSAGE_MAX),
-            ]
-            for item in sorted(found, key=lambda item: item.started_at)
-        ],
-        empty="no test has ended yet",
-    )
-
-
-def one_test(found: Sequence[Result]) -> Group:
-    """All that one test left behind, attempt after attempt: its exchanges and frames on one time axis, its texts."""
-    parts: list[RenderableType] = []
-    for item in found:
-        parts.append(_line(phrases.result(item), STYLES.get(item.outcome.value, "bold")))
-        parts.append(_line(f"  iteration {item.iteration}, worker {item.worker}, started {_when(item.started_at)}"))
-        parts.append(
-            _line(f"  revision {item.revision or 'none'}, trace {item.trace_id}, stage {item.stage or 'none'}")
-        )
-        parts += [_line(f"  {line}") for line in _timeline(item)]
-        for name, text in (("traceback", item.traceback), ("output", item.output)):
-            if text:
-                parts += [_line(f"  {name}:", "bold"), *(_line(f"    {line}") for line in _lines(text))]
-        parts.append(Text())
-    return Group(*parts)
+    columns += [Column("DURATION", right=True), Column("AUTHENTICITY"), Column("TEST", fold=True), Column("MESSAGE")]
+    first: dict[tuple[int, str], Result] = {}
+    began: dict[tuple[int, str], datetime] = {}
+    for item in sorted(found, key=lambda item: item.attempt):
+        key = (item.iteration, item.id)
+        began[key] = min(item.started_at, began.get(key, item.started_at))
+        if item.outcome.is_failure:
+            first.setdefault(key, item)
+    rows = []
+    for item in sorted(found, key=lambda item: (item.iteration, began[item.iteration, item.id], item.id, item.attempt)):
+        key = (item.iteration, item.id)
+        said = item.message or ", ".join(item.reasons)
+        if item.flaky and key in first:
+            said = f"passed on retry{phrases.failed_first(first[key])}"
+        row = [
+            item.outcome.value + (" flaky" if item.flaky else ""),
+            safe_line(item.tier or ""),
+            str(item.iteration),
+            str(item.attempt),
+            phrases.duration(item.duration_s),
+            item.authenticity.value,
+            safe_line(item.id),
+            safe_line(said, phrases.MESSAGE_MAX),
+        ]
+        rows.append(row if why is None else [*row, safe_line(why.get(key, ""))])
+    columns += [] if why is None else [Column("WHY", fold=True)]
+    return Grid(columns, rows, empty="no test has ended yet")
 
 
 def findings(found: Sequence[Finding]) -> Grid:
@@ -210,10 +197,6 @@ def _line(text: str, style: str = "") -> Text:
     return Text(text, style=style)
 
 
-def _lines(text: str) -> Iterable[str]:
-    return safe_text(text.rstrip("\n")).split("\n")
-
-
 def _when(at: datetime, *, clock_only: bool = False) -> str:
     """A UTC instant for people; log entries need their milliseconds more than their day."""
     return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}" if clock_only else f"{at:%Y-%m-%d %H:%M:%SZ}"
@@ -225,34 +208,3 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _complete(view: SessionView) -> str:
     return ", complete" if view.logs_complete else ", not complete"
-
-
-def _timeline(item: Result) -> list[str]:
-    """What the test did on the wire, each with its seconds from the test's start."""
-    moments: list[tuple[datetime, str]] = [
-        *((exchange.started_at, _exchange(exchange)) for exchange in item.evidence.exchanges),
-        *((frame.at, _frame(frame)) for frame in item.evidence.frames),
-    ]
-    moments.sort(key=lambda moment: moment[0])
-    wire = [f"{(at - item.started_at).total_seconds():+9.3f} s  {text}" for at, text in moments]
-    return wire + [
-        f"talked to {safe_line(contact.host)}:{contact.port}, {contact.sent} bytes sent, {contact.received} received"
-        for contact in item.evidence.contacts
-    ]
-
-
-def _exchange(exchange: Exchange) -> str:
-    answer = str(exchange.status) if exchange.status is not None else exchange.error or "no answer"
-    body = f": {exchange.body}" if exchange.body else ""
-    return safe_line(
-        f"{exchange.method} {exchange.url} -> {answer} in {phrases.duration(exchange.duration_s)}{body}", 300
-    )
-
-
-def _frame(frame: Frame) -> str:
-    arrow = "=>" if frame.direction == "sent" else "<="
-    if frame.kind == "close":
-        return safe_line(f"{arrow} close {frame.code or ''} {frame.reason or ''}")
-    if frame.kind == "open":
-        return safe_line(f"{arrow} open {frame.url}")
-    return safe_line(f"{arrow} {frame.event or frame.kind} ({frame.size} bytes)")

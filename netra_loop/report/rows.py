@@ -5,6 +5,7 @@ Keys and their order are fixed; a key is always there, null where nothing is kno
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -95,11 +96,14 @@ def tier_row(tier: TierVerdict) -> dict[str, Any]:
         "failure_rate": round(tier.failure_rate, 6),
         "max_failures": round(tier.max_failures, 6),
         "met": tier.met,
+        "flaky": tier.flaky,
+        "max_flaky": None if tier.max_flaky is None else round(tier.max_flaky, 6),
     }
 
 
-def result_row(result: Result) -> dict[str, Any]:
-    """One line of `results`."""
+def result_row(result: Result, why: Mapping[tuple[int, str], str] | None = None) -> dict[str, Any]:
+    """One line of `results`. With `why`, by iteration and id, a key of that name behind the contract's."""
+    reason = {} if why is None else {"why": why.get((result.iteration, result.id))}
     return {
         "id": result.id,
         "tier": result.tier,
@@ -117,6 +121,7 @@ def result_row(result: Result) -> dict[str, Any]:
         "symptom": result.symptom.value if result.symptom else None,
         "message": result.message,
         "trace_id": result.trace_id,
+        **reason,
     }
 
 

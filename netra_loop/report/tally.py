@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from netra_loop.clock import Clock
-from netra_loop.core.records import AttemptStarted, Authenticity, Outcome, Result
+from netra_loop.core.records import AttemptStarted, Authenticity, Evidence, Outcome, Result
 
 LAST_FAILURES = 20
 _ENOUGH_TO_GUESS = 3
+_MESSAGE_MAX = 500
 
 
 class Tally:
-    """Fed by an observer. A test that ends again (a retry) counts once, by its newest outcome."""
+    """Fed by an observer. A test that ends again (a retry) counts once, by its newest outcome.
+
+    `failures` are the newest; `first_failures` keeps of each test how it first failed, without what it left behind.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -22,8 +27,10 @@ class Tally:
         """Starts afresh, with so many tests to come."""
         self.total = total
         self.failures: deque[Result] = deque(maxlen=LAST_FAILURES)
+        self.first_failures: dict[str, Result] = {}
         self._ended: dict[str, Outcome] = {}
         self._fake: set[str] = set()
+        self._flaky: set[str] = set()
         self._running: dict[str, float] = {}
         self._began: float | None = None
         self._done_here = 0
@@ -43,8 +50,14 @@ class Tally:
         self._fake.discard(result.id)
         if result.authenticity is Authenticity.FAKE:
             self._fake.add(result.id)
+        self._flaky.discard(result.id)
+        if result.flaky:
+            self._flaky.add(result.id)
+        self.failures = deque((one for one in self.failures if one.id != result.id), maxlen=LAST_FAILURES)
         if result.outcome.is_failure or result.authenticity is Authenticity.FAKE:
             self.failures.append(result)
+        if result.outcome.is_failure:
+            self.first_failures.setdefault(result.id, _light(result))
 
     @property
     def done(self) -> int:
@@ -56,6 +69,11 @@ class Tally:
         """Tests whose newest outcome is a failure, and fake passes."""
         bad = {id_ for id_, outcome in self._ended.items() if outcome.is_failure}
         return len(bad | self._fake)
+
+    @property
+    def flaky(self) -> int:
+        """Tests that passed, and only on retry."""
+        return len(self._flaky)
 
     @property
     def running(self) -> int:
@@ -74,3 +92,8 @@ class Tally:
         if self._began is None or self._done_here < _ENOUGH_TO_GUESS or left <= 0:
             return None
         return (self._clock.monotonic() - self._began) / self._done_here * left
+
+
+def _light(result: Result) -> Result:
+    message = None if result.message is None else result.message[:_MESSAGE_MAX]
+    return replace(result, message=message, output="", traceback="", evidence=Evidence())

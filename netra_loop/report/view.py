@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from netra_loop.core.goal import final_results
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, TierVerdict
 
 TEST_COUNTS = ("selected", *(outcome.value for outcome in Outcome), "flaky", "fake", "suspect")
@@ -41,15 +42,10 @@ class SessionView:
 
 
 def count_tests(selected: int, results: Iterable[Result]) -> dict[str, int]:
-    """The contract's `tests` of `status`: each test by its latest attempt among the results of one iteration."""
-    latest: dict[str, Result] = {}
-    for result in results:
-        before = latest.get(result.id)
-        if before is None or result.attempt >= before.attempt:
-            latest[result.id] = result
+    """The contract's `tests` of `status`: each test by the attempt that counts among the results of one iteration."""
     counts = dict.fromkeys(TEST_COUNTS, 0)
     counts["selected"] = selected
-    for result in latest.values():
+    for result in final_results(results).values():
         counts[result.outcome.value] += 1
         counts["flaky"] += result.flaky
         counts["fake"] += result.authenticity is Authenticity.FAKE

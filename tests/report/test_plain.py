@@ -112,7 +112,7 @@ def test_the_summary_ends_with_the_verdict(
         "TIER  SELECTED  FAILURES   RATE  ALLOWED  VERDICT",
         "P1           7         2  28.6%       0%  unmet",
         "",
-        "tests: 31 selected: 25 passed, 6 failed (1 flaky)",
+        "tests: 31 selected: 25 passed, 6 failed (1 flaky: passed only on retry)",
         "",
         "findings:",
         "  f-12ab new websocket-close (product): the socket was closed with 1011",

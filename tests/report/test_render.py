@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from netra_loop.core.events import Recorded, SessionPaused
-from netra_loop.core.records import Finding, LogEntry, Result
+from netra_loop.core.records import Finding, LogEntry, Result, TierVerdict
 from netra_loop.report import phrases, render, rows
 from netra_loop.report.view import SessionView
 
@@ -30,7 +31,7 @@ def test_status(view: SessionView, finding: Finding) -> None:
         "started    2026-11-21 04:00:00Z",
         "updated    2026-11-21 04:01:30Z",
         "revisions  backend: backend-00001-abc at http://127.0.0.1:4000",
-        "tests      31 selected: 25 passed, 6 failed (1 flaky)",
+        "tests      31 selected: 25 passed, 6 failed (1 flaky: passed only on retry)",
         "findings   1 new",
         "logs       120 entries, complete",
         "",
@@ -69,12 +70,32 @@ def test_findings(finding: Finding) -> None:
     assert "agent_service_core.py:41 in start_agent: AttributeError" in plain(render.findings([finding]))[1]
 
 
-def test_one_test_has_its_wire_on_one_axis(result: Callable[..., Result]) -> None:
-    lines = plain(render.one_test([result(outcome="failed", traceback="E   boom\x1b[2J", output="said\n")]))
-    assert "     +1.000 s  GET http://x/health -> 503 in 0.25 s: sick" in lines
-    assert "     +2.000 s  <= close 1011" in lines
-    assert "    E   boom\\x1b[2J" in lines
-    assert "    said" in lines
+def test_attempts_of_a_test_stand_together_and_a_retry_hides_no_failure(result: Callable[..., Result]) -> None:
+    later = timedelta(seconds=30)
+    failed = result("t::a", "failed", message="no answer")
+    passed = result("t::a", attempt=2, flaky=True, started_at=failed.started_at + later)
+    other = result("t::b", started_at=failed.started_at + later / 2)
+    header, *lines = plain(render.results([passed, other, failed]))
+    assert header.endswith("MESSAGE")
+    assert [line.split()[0] for line in lines] == ["failed", "passed", "passed"]
+    assert "passed flaky" in lines[1]
+    assert lines[1].endswith("t::a  passed on retry; attempt 1 was failed: no answer")
+
+
+def test_why_each_test_was_selected_is_a_column(result: Callable[..., Result]) -> None:
+    lines = plain(render.results([result("t::a")], {(1, "t::a"): "tier P1 which takes all; failed last time"}))
+    assert lines[0].endswith("WHY")
+    assert lines[1].endswith("tier P1 which takes all; failed last time")
+
+
+def test_a_tier_says_how_many_passed_only_on_retry() -> None:
+    tier = TierVerdict("P1", 40, 0, 0.0, 0.0, met=False, flaky=3, max_flaky=0.05)
+    assert plain(render.tiers([tier])) == [
+        "TIER  SELECTED  FAILURES  RATE  ALLOWED  FLAKY  ALLOWED  VERDICT",
+        "P1          40         0    0%       0%      3       5%  unmet",
+    ]
+    free = replace(tier, max_flaky=None, met=True)
+    assert plain(render.tiers([free]))[1].split() == ["P1", "40", "0", "0%", "0%", "3", "any", "met"]
 
 
 def test_logs_and_journal() -> None:

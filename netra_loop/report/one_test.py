@@ -1,0 +1,169 @@
+"""One test, told to whoever has to find out what happened: each attempt with its facts, its timeline, its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from netra_loop.core.records import Authenticity, LogEntry, Result, Selected
+from netra_loop.core.stages import Stage
+from netra_loop.report import phrases
+from netra_loop.report.folding import Item, LeftOut, Quiet, Repeated, fold
+from netra_loop.report.grid import STYLES, Ledger
+from netra_loop.report.rows import result_row
+from netra_loop.report.safe import safe_line, safe_text
+from netra_loop.report.timeline import TEXT_MAX, Moment, clock_behind_s, timeline, timeline_rows
+
+_HEAD_LINES, _TAIL_LINES = 2, 10  # of a log entry: what it says, and the end of its stack trace
+_BEHIND_S = 0.005  # from here on a clock is worth a word
+_STYLES = {"bad": "red", "odd": "yellow", "test": "cyan", "server": "magenta", "wire": ""}
+
+
+@dataclass(frozen=True)
+class OneTest:
+    """All that is stored of one test: `attempts` in order, and by iteration its place in the selection, how many were
+    selected, and the log entries. `stages` are the loop's; empty where its file can no longer be read.
+    """
+
+    attempts: Sequence[Result]
+    selected: Mapping[int, Selected] = field(default_factory=dict)
+    of: Mapping[int, int] = field(default_factory=dict)
+    entries: Mapping[int, Sequence[LogEntry]] = field(default_factory=dict)
+    stages: Sequence[Stage] = ()
+
+    def timeline(self, attempt: Result) -> list[Moment]:
+        """The moments of one of the attempts."""
+        return timeline(attempt, self.entries.get(attempt.iteration, ()), self.stages)
+
+    def why(self, attempt: Result) -> str | None:
+        """Why the test was selected in that iteration, and where in the order; None where that was not stored."""
+        chosen = self.selected.get(attempt.iteration)
+        return None if chosen is None else chosen.reason
+
+
+def one_test_rows(test: OneTest) -> Iterator[dict[str, Any]]:
+    """The attempts as JSON: the contract's row, and behind it `why`, `timeline`, `traceback` and `output`."""
+    for item in test.attempts:
+        yield {
+            **result_row(item),
+            "why": test.why(item),
+            "timeline": timeline_rows(item, test.timeline(item)),
+            "traceback": item.traceback,
+            "output": item.output,
+        }
+
+
+def one_test(test: OneTest) -> Group:
+    """The test for people, an attempt after the other."""
+    parts: list[RenderableType] = [Text(safe_line(test.attempts[0].id), "bold")] if test.attempts else []
+    for item in test.attempts:
+        moments = test.timeline(item)
+        rows = [_row(one, item) for one in fold(moments)]
+        parts += [
+            Text(),
+            Text(_head(item, test.attempts), STYLES.get(item.outcome.value, "bold")),
+            Ledger([((name, safe_line(value)), "") for name, value in _facts(item, test, moments) if value]),
+            Text(),
+            Ledger(rows, right=frozenset({0})),
+        ]
+        if any(not one.sure for one in moments):
+            parts.append(Text("  server? : no trace says so, it was logged while the test ran", "dim"))
+        for name, text in (("message", item.message), ("traceback", item.traceback), ("output", item.output)):
+            if text:
+                said = safe_text(text.strip("\n")).replace("\t", "    ")
+                parts += [Text(), Text(f"  {name}", "bold"), Ledger([((said,), "")], indent=4)]
+    return Group(*parts)
+
+
+# ------------------------------------------------------------------------------------------------------------ the head
+
+
+def _head(item: Result, attempts: Sequence[Result]) -> str:
+    """`iteration 2, attempt 1 of 2: failed in 7.02 s`; of a pass on retry that it was one, and what came before."""
+    tries = [one for one in attempts if one.iteration == item.iteration]
+    of = f" of {len(tries)}" if len(tries) > 1 else ""
+    took = f"iteration {item.iteration}, attempt {item.attempt}{of}: {_outcome(item)} in "
+    flaky = ""
+    if item.flaky:
+        failed = [one for one in tries if one.attempt < item.attempt and one.outcome.is_failure]
+        flaky = f", on retry alone: flaky{phrases.failed_first(failed[0]) if failed else ''}"
+    return safe_line(f"{took}{phrases.duration(item.duration_s)}{flaky}", TEXT_MAX)
+
+
+def _outcome(item: Result) -> str:
+    doubted = item.authenticity in {Authenticity.FAKE, Authenticity.SUSPECT}
+    said = item.outcome.value.upper()
+    return f"{said}, but {item.authenticity.value.upper()}" if doubted else said
+
+
+def _facts(item: Result, test: OneTest, moments: Sequence[Moment]) -> list[tuple[str, str]]:
+    chosen = test.selected.get(item.iteration)
+    of = test.of.get(item.iteration)
+    place = f"; number {chosen.position + 1} of {of} in the order" if chosen and of else ""
+    behind = clock_behind_s(item, moments)
+    reasons = f": {', '.join(item.reasons)}" if item.reasons else ""
+    evidence = item.evidence
+    hosts = [f"{one.host}:{one.port} ({one.sent:,} B sent, {one.received:,} B received)" for one in evidence.contacts]
+    return [
+        ("tier", item.tier or ""),
+        ("selected", f"{chosen.reason}{place}" if chosen else ""),
+        ("worker", f"{item.worker}, started {item.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z"),
+        ("revision", item.revision or "none"),
+        ("trace", item.trace_id),
+        ("authenticity", f"{item.authenticity.value}{reasons}"),
+        ("stage", _stage(item, test.stages)),
+        ("symptom", item.symptom.value if item.symptom else ""),
+        ("talked to", "; ".join(hosts) or "nobody"),
+        ("patched", ", ".join(evidence.mocked)),
+        ("clocks", f"the server's is at least {behind:.3f} s behind the test's" if behind >= _BEHIND_S else ""),
+    ]
+
+
+def _stage(item: Result, stages: Sequence[Stage]) -> str:
+    """The furthest stage, and the one that was not reached any more."""
+    names = [stage.name for stage in stages]
+    if item.stage is None:
+        return "none" + (f"; the first would be {names[0]}" if names else "")
+    if item.stage not in names:
+        return item.stage
+    number = names.index(item.stage) + 1
+    missed = f"; never reached {names[number]}" if number < len(names) else ", the last"
+    return f"{item.stage}, {number} of {len(names)}{missed}"
+
+
+# -------------------------------------------------------------------------------------------------------- the timeline
+
+
+def _row(item: Item, attempt: Result) -> tuple[tuple[str, str, str], str]:
+    match item:
+        case Quiet():
+            return ("", "", f"… {item.seconds:.1f} s of silence"), "yellow"
+        case Repeated():
+            lines = "this" if item.moments == 1 else f"these {item.moments} lines"
+            when = _offset(attempt, item.until)
+            return ("", "", f"… {lines} {phrases.counted(item.times, 'more time')}, until {when}"), "dim"
+        case LeftOut():
+            return ("", "", f"… {item.moments} moments left out; all of them: --json"), "dim"
+        case Moment():
+            reached = f"  [stage {safe_line(', '.join(item.stages))}]" if item.stages else ""
+            text = "\n".join((item.text[:TEXT_MAX].replace("\t", "    ") + reached, *_shortened(item)))
+            who = item.source if item.sure else f"{item.source}?"
+            return (_offset(attempt, item.at), who, text), _STYLES[item.mark or item.source]
+
+
+def _shortened(item: Moment) -> list[str]:
+    """The further lines: of many the first and the last, which name what was raised and where."""
+    lines = [line for line in item.more if line.strip(" ^~")]  # Python's marks under a line of source
+    if len(lines) > _HEAD_LINES + _TAIL_LINES:
+        left = len(lines) - _HEAD_LINES - _TAIL_LINES
+        lines[_HEAD_LINES:-_TAIL_LINES] = [f"  … {phrases.counted(left, 'line')} left out"]
+    return [f"  {line[:TEXT_MAX]}".replace("\t", "    ") for line in lines]
+
+
+def _offset(attempt: Result, at: datetime) -> str:
+    return f"{(at - attempt.started_at).total_seconds():+.3f} s"
