@@ -1,7 +1,8 @@
 """Writes down the life of WebSockets seen from the client: opened, each message by type and size, closed and by whom.
 
-The websockets library decides without I/O in `websockets.protocol`; observed there, its asyncio and its blocking client
-are the same.
+The websockets library decides without I/O in `websockets.protocol`; observed there, its asyncio, its blocking and its
+trio client are the same. Its legacy client and websocket-client hand their frames to `Life` as well; for aiohttp see
+`aiohttp_client`.
 """
 
 from __future__ import annotations
@@ -9,36 +10,40 @@ from __future__ import annotations
 import json
 import weakref
 from typing import Any
+from urllib.parse import urlsplit
 
 from . import evidence
 from .exchanges import HEADER
 from .wire import Message
+from .wrapping import quietly, wrap
 
-_TEXT, _BINARY, _CLOSE = 1, 2, 8
+_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
+_HEAD, _MASK = 2, 4  # bytes before the content of a frame as short as a ping is; clients mask theirs
 _EVENT_LIMIT = 1 << 20  # larger messages are not looked into
 _KEPT = 1000  # characters of a message that names an error
+LOST = "connection lost without a close frame"
 
 _decode = json.JSONDecoder().decode
-_urls: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()  # connection to its URL
-_upgrades: weakref.WeakKeyDictionary[Any, Message] = weakref.WeakKeyDictionary()  # connection to its upgrade's exchange
-_opened: weakref.WeakSet[Any] = weakref.WeakSet()  # connections whose upgrade went through; only these can close
-_closed: weakref.WeakSet[Any] = weakref.WeakSet()  # connections whose close frame was seen
 
 
 def message(url: str, direction: str, data: Any) -> None:
     """A text (str) or binary (bytes) message went by."""
     if isinstance(data, str):
-        size = len(data.encode("utf-8", "replace"))
-        event, text = _read(data) if size <= _EVENT_LIMIT else (None, None)
-        evidence.frame(url, "text", direction, size=size, event=event, text=text)
+        _text(url, direction, data.encode("utf-8", "replace"))
     else:
         evidence.frame(url, "binary", direction, size=memoryview(data).nbytes)
+
+
+def _text(url: str, direction: str, data: bytes, size: int | None = None) -> None:
+    size = len(data) if size is None else size
+    event, text = _read(data.decode("utf-8", "replace")) if size <= _EVENT_LIMIT else (None, None)
+    evidence.frame(url, "text", direction, size=size, event=event, text=text)
 
 
 def _read(data: str) -> tuple[str | None, str | None]:
     try:
         value = _decode(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, None
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return None, None
@@ -46,126 +51,174 @@ def _read(data: str) -> tuple[str | None, str | None]:
     return event, data[:_KEPT] if "error" in event.lower() else None
 
 
-def install_websockets_client(module: Any) -> None:
-    """The opening handshake: its `traceparent`, and whether it went through."""
-    kind = module.ClientProtocol
-    send_request, process_response = kind.send_request, kind.process_response
+class Life:
+    """One connection, from its upgrade on: told frame by frame, tells message by message."""
 
-    def observed_send(self: Any, request: Any) -> Any:
-        try:
-            uri = getattr(self, "uri", None) or self.wsuri
-            scheme = "wss" if uri.secure else "ws"
-            _urls[self] = f"{scheme}://{uri.host}:{uri.port}{request.path}"
-            value = None if HEADER in request.headers else evidence.traceparent()
-            if value is not None:
-                request.headers[HEADER] = value
-            _upgrades[self] = evidence.exchange("GET", _urls[self])
-        except Exception as error:
-            evidence.blind(error)
-        return send_request(self, request)
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.upgrade: Message | None = evidence.exchange("GET", url)
+        self.opened = False
+        self.closed = False
+        self._parts: dict[str, tuple[int, bytearray, int]] = {}  # by direction: opcode, what is kept, whole size
 
-    def observed_response(self: Any, response: Any) -> Any:
-        entry = _upgrades.pop(self, None) or evidence.exchange("GET", _urls.get(self, ""))
-        evidence.answered(entry, response.status_code)
-        body = getattr(response, "body", None)
+    def answered(self, status: int, body: Any = None) -> None:
+        """The upgrade was answered; whether it went through, `open` says."""
+        entry = self.upgrade or evidence.exchange("GET", self.url)
+        self.upgrade = None
+        evidence.answered(entry, status)
         if body:
             evidence.body(entry, bytes(body))
-        result = process_response(self, response)  # raises where the upgrade is refused
-        _opened.add(self)
-        evidence.frame(_urls.get(self, ""), "open", "received")
-        return result
 
-    kind.send_request, kind.process_response = observed_send, observed_response
+    def failed(self, error: BaseException) -> None:
+        """The upgrade was not answered; nothing where it was."""
+        if self.upgrade is not None:
+            evidence.failed(self.upgrade, error)
+            self.upgrade = None
+
+    def open(self) -> None:
+        """The upgrade went through: from here on there can be an end."""
+        self.opened = True
+        evidence.frame(self.url, "open", "received")
+
+    def lost(self) -> None:
+        """No more data will come."""
+        self.failed(EOFError("the connection ended before the upgrade was answered"))
+        if self.opened and not self.closed:
+            self.closed = True
+            evidence.frame(self.url, "close", "received", code=1006, reason=LOST)
+
+    def frame(self, direction: str, opcode: int, data: Any, *, fin: bool = True) -> None:
+        """A frame went by; messages that come in several are told with their last."""
+        if opcode == _CLOSE:
+            self._close(direction, bytes(data))
+        elif opcode in (_PING, _PONG):
+            self._kept_alive(direction, len(data))
+        elif opcode in (_TEXT, _BINARY) and fin:
+            self._whole(direction, opcode, bytes(data), len(data))
+        elif opcode in (_CONTINUATION, _TEXT, _BINARY):
+            self._part(direction, opcode, data, fin=fin)
+
+    def _kept_alive(self, direction: str, size: int) -> None:
+        """Pings and pongs come and go by themselves, also while a test does nothing at all."""
+        parts = urlsplit(self.url)
+        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        if direction == "sent":
+            evidence.kept_alive(parts.hostname or "", port, _HEAD + _MASK + size, 0)
+        else:
+            evidence.kept_alive(parts.hostname or "", port, 0, _HEAD + size)
+
+    def _part(self, direction: str, opcode: int, data: Any, *, fin: bool) -> None:
+        kind, kept, size = self._parts.pop(direction, (opcode, bytearray(), 0))
+        size += len(data)
+        if kind == _TEXT and size <= _EVENT_LIMIT:
+            kept += data
+        if fin:
+            self._whole(direction, kind, bytes(kept), size)
+        else:
+            self._parts[direction] = (kind, kept, size)
+
+    def _whole(self, direction: str, opcode: int, data: bytes, size: int) -> None:
+        if opcode == _TEXT:
+            _text(self.url, direction, data, size)
+        else:
+            evidence.frame(self.url, "binary", direction, size=size)
+
+    def _close(self, direction: str, data: bytes) -> None:
+        if self.closed:
+            return  # the first one tells who closed; the answer to it tells nothing new
+        self.closed = True
+        code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+        evidence.frame(self.url, "close", direction, code=code, reason=data[2:].decode("utf-8", "replace"))
+
+
+# --------------------------------------------------------------------------------------------- the websockets library
+
+_lives: weakref.WeakKeyDictionary[Any, Life] = weakref.WeakKeyDictionary()  # by protocol object; of clients only
+
+
+def give_trace(headers: Any) -> None:
+    """Adds the test's `traceparent` to a mapping of headers that has none."""
+    if HEADER not in headers:
+        value = evidence.traceparent()
+        if value is not None:
+            headers[HEADER] = value
+
+
+def url_of(uri: Any, path: str) -> str:
+    """The URL of one of the library's parsed addresses, as a test would write it."""
+    host = f"[{uri.host}]" if ":" in uri.host else uri.host
+    return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}{path}"
+
+
+def install_websockets_client(module: Any) -> None:
+    """The opening handshake: its `traceparent`, and whether it went through."""
+
+    def sending(original: Any) -> Any:
+        def send_request(self: Any, request: Any) -> Any:
+            quietly(_asked, self, request)
+            return original(self, request)
+
+        return send_request
+
+    def processing(original: Any) -> Any:
+        def process_response(self: Any, response: Any) -> Any:
+            quietly(_answered, self, response)
+            result = original(self, response)  # raises where the upgrade is refused
+            quietly(_opened, self)
+            return result
+
+        return process_response
+
+    wrap(module.ClientProtocol, "send_request", sending)
+    wrap(module.ClientProtocol, "process_response", processing)
+
+
+def _asked(protocol: Any, request: Any) -> None:
+    uri = getattr(protocol, "uri", None) or protocol.wsuri
+    give_trace(request.headers)
+    _lives[protocol] = Life(url_of(uri, request.path))
+
+
+def _answered(protocol: Any, response: Any) -> None:
+    life = _lives.get(protocol)
+    if life is not None:
+        life.answered(response.status_code, getattr(response, "body", None))
+
+
+def _opened(protocol: Any) -> None:
+    life = _lives.get(protocol)
+    if life is not None:
+        life.open()
 
 
 def install_websockets(module: Any) -> None:
     """Frames of the library's protocol object, of clients only."""
-    kind = module.Protocol
-    send_frame, recv_frame, receive_eof = kind.send_frame, kind.recv_frame, kind.receive_eof
 
-    def observed_send(self: Any, frame: Any) -> Any:
-        _frame(self, "sent", frame)
-        return send_frame(self, frame)
+    def passing(direction: str) -> Any:
+        def make(original: Any) -> Any:
+            def observed(self: Any, frame: Any) -> Any:
+                life = quietly(_lives.get, self)
+                if life is not None:
+                    quietly(_frame, life, direction, frame)
+                return original(self, frame)
 
-    def observed_receive(self: Any, frame: Any) -> Any:
-        _frame(self, "received", frame)
-        return recv_frame(self, frame)
+            return observed
 
-    def observed_eof(self: Any) -> Any:
-        unanswered = _upgrades.pop(self, None)
-        if unanswered is not None:
-            evidence.failed(unanswered, EOFError("the connection ended before the upgrade was answered"))
-        if self in _opened and self not in _closed:
-            _closed.add(self)
-            evidence.frame(_urls[self], "close", "received", code=1006, reason="connection lost without a close frame")
-        return receive_eof(self)
+        return make
 
-    kind.send_frame, kind.recv_frame, kind.receive_eof = observed_send, observed_receive, observed_eof
+    def ending(original: Any) -> Any:
+        def receive_eof(self: Any) -> Any:
+            life = quietly(_lives.get, self)
+            if life is not None:
+                quietly(life.lost)
+            return original(self)
 
+        return receive_eof
 
-def _frame(protocol: Any, direction: str, frame: Any) -> None:
-    try:
-        url = _urls.get(protocol)
-        if url is None:
-            return
-        data = bytes(frame.data)
-        if frame.opcode == _TEXT:
-            message(url, direction, data.decode("utf-8", "replace"))
-        elif frame.opcode == _BINARY:
-            message(url, direction, data)
-        elif frame.opcode == _CLOSE and protocol not in _closed:
-            _closed.add(protocol)  # the first one tells who closed; the answer to it tells nothing new
-            code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
-            evidence.frame(url, "close", direction, code=code, reason=data[2:].decode("utf-8", "replace"))
-    except Exception as error:
-        evidence.blind(error)
+    wrap(module.Protocol, "send_frame", passing("sent"))
+    wrap(module.Protocol, "recv_frame", passing("received"))
+    wrap(module.Protocol, "receive_eof", ending)
 
 
-def install_aiohttp(module: Any) -> None:
-    """The client's end of aiohttp's WebSockets."""
-    kind = module.ClientWebSocketResponse
-    receive, send_str, send_bytes, close = kind.receive, kind.send_str, kind.send_bytes, kind.close
-
-    async def observed_receive(self: Any, *args: Any, **kwargs: Any) -> Any:
-        received = await receive(self, *args, **kwargs)
-        _aiohttp_received(self, received)
-        return received
-
-    async def observed_str(self: Any, data: str, *args: Any, **kwargs: Any) -> Any:
-        message(_aiohttp_url(self), "sent", data)
-        return await send_str(self, data, *args, **kwargs)
-
-    async def observed_bytes(self: Any, data: bytes, *args: Any, **kwargs: Any) -> Any:
-        message(_aiohttp_url(self), "sent", data)
-        return await send_bytes(self, data, *args, **kwargs)
-
-    async def observed_close(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.closed and self not in _closed:
-            _closed.add(self)
-            code = kwargs.get("code", args[0] if args else 1000)
-            evidence.frame(_aiohttp_url(self), "close", "sent", code=int(code), reason=None)
-        return await close(self, *args, **kwargs)
-
-    kind.receive, kind.send_str, kind.send_bytes, kind.close = (
-        observed_receive,
-        observed_str,
-        observed_bytes,
-        observed_close,
-    )
-
-
-def _aiohttp_url(socket: Any) -> str:
-    return str(getattr(getattr(socket, "_response", None), "url", ""))
-
-
-def _aiohttp_received(socket: Any, received: Any) -> None:
-    try:
-        name = received.type.name
-        if name in ("TEXT", "BINARY"):
-            message(_aiohttp_url(socket), "received", received.data)
-        elif name in ("CLOSE", "CLOSED", "ERROR") and socket not in _closed:
-            _closed.add(socket)
-            code = received.data if name == "CLOSE" else 1006
-            evidence.frame(_aiohttp_url(socket), "close", "received", code=int(code), reason=received.extra)
-    except Exception as error:
-        evidence.blind(error)
+def _frame(life: Life, direction: str, frame: Any) -> None:
+    life.frame(direction, int(frame.opcode), frame.data, fin=frame.fin)

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from . import evidence
 
 _waiting: dict[str, Callable[[Any], None]] = {}
 
 
 def when_imported(name: str, install: Callable[[Any], None]) -> None:
-    """Calls `install(module)` once module `name` has been imported, now if it has been. Its errors are swallowed."""
+    """Calls `install(module)` once module `name` has been imported, now if it has been.
+
+    Where that fails (a library of a make we do not know) each test's evidence says so from then on.
+    """
     module = sys.modules.get(name)
     if module is not None:
-        _call(install, module)
+        _call(name, install, module)
         return
     if not _waiting:
         sys.meta_path.insert(0, _Finder())
     _waiting[name] = install
 
 
-def _call(install: Callable[[Any], None], module: Any) -> None:
-    with contextlib.suppress(Exception):  # a library of a kind we do not know goes unobserved
+def _call(name: str, install: Callable[[Any], None], module: Any) -> None:
+    try:
         install(module)
+    except Exception as error:
+        evidence.blind_to(name, error)
 
 
 class _Finder:
@@ -39,19 +45,19 @@ class _Finder:
                 continue
             spec = finder.find_spec(name, path, target)
             if spec is not None:
-                self._listen(spec.loader, install)
+                self._listen(name, spec.loader, install)
                 return spec
         _waiting[name] = install  # not there now; it may be later
         return None
 
-    def _listen(self, loader: Any, install: Callable[[Any], None]) -> None:
+    def _listen(self, name: str, loader: Any, install: Callable[[Any], None]) -> None:
         try:
             execute = loader.exec_module
 
             def exec_module(module: Any) -> None:
                 execute(module)
-                _call(install, module)
+                _call(name, install, module)
 
             loader.exec_module = exec_module
-        except AttributeError:
-            pass
+        except AttributeError as error:
+            evidence.blind_to(name, error)

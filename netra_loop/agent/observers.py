@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from . import contacts, exchanges, frames, mocks
+from . import (
+    aiohttp_client,
+    children,
+    contacts,
+    exchanges,
+    exchanges_httpx,
+    frames,
+    frames_legacy,
+    frames_websocket,
+    mocks,
+    uvloops,
+)
 from .imports import when_imported
 
+_HTTPCORE = {
+    "httpcore._sync.http11": "HTTP11Connection",
+    "httpcore._sync.http2": "HTTP2Connection",
+    "httpcore._async.http11": "AsyncHTTP11Connection",
+    "httpcore._async.http2": "AsyncHTTP2Connection",
+}
 
-def _aiohttp(module: Any) -> None:
-    exchanges.install_aiohttp(module)
-    frames.install_aiohttp(module)
+
+def _uvloop(module: Any) -> None:
+    uvloops.install(module)
+    children.install_uvloop(module)
 
 
 def install() -> None:
     """Puts the observers in place; those of libraries that are not imported yet, when they are."""
     contacts.install()
+    children.install()
     when_imported("ssl", contacts.install_tls)
+    when_imported("asyncio.base_events", contacts.install_asyncio)
+    when_imported("uvloop", _uvloop)
     when_imported("http.client", exchanges.install_http_client)
-    when_imported("httpx", exchanges.install_httpx)
-    when_imported("aiohttp", _aiohttp)
+    when_imported("urllib3.response", exchanges.install_urllib3)
+    when_imported("requests.sessions", exchanges.install_requests)
+    when_imported("httpx", exchanges_httpx.install_httpx)
+    for module, name in _HTTPCORE.items():
+        when_imported(module, functools.partial(exchanges_httpx.install_httpcore, name=name))
+    when_imported("aiohttp", aiohttp_client.install)
     when_imported("websockets.protocol", frames.install_websockets)
     when_imported("websockets.client", frames.install_websockets_client)
+    when_imported("websockets.legacy.client", frames_legacy.install_client)
+    when_imported("websockets.legacy.protocol", frames_legacy.install_protocol)
+    when_imported("websocket._handshake", frames_websocket.install_handshake)
+    when_imported("websocket._core", frames_websocket.install_core)
+    when_imported("subprocess", children.install_subprocess)
+    when_imported("multiprocessing.util", children.install_multiprocessing)
     when_imported("unittest.mock", mocks.install_unittest)
+    when_imported("mock.mock", mocks.install_unittest)
     when_imported("_pytest.monkeypatch", mocks.install_monkeypatch)

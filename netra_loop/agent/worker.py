@@ -119,7 +119,10 @@ class Worker:
         self._reports = []
         self._token = self.line.peek()
         self.line.send({"is": "began", "key": self._key, "at": wall()})
-        evidence.begin(message["trace"], self._pass_on if self._order["evidence"] else None)
+        watched = self._order["evidence"]
+        evidence.begin(
+            message["trace"], self._pass_on if watched else None, self._order["files"] + ".forks" if watched else None
+        )
         following = Upcoming(self, self._key) if self._token is None else self._item(self._token)
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)

@@ -145,6 +145,14 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A program that a test started, by its name without folders. What it did is not known; forks are no programs."""
+
+    program: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything a test left behind beside its outcome. Empty where nothing was seen."""
 
@@ -152,6 +160,7 @@ class Evidence:
     exchanges: tuple[Exchange, ...] = ()
     frames: tuple[Frame, ...] = ()
     mocked: tuple[str, ...] = ()
+    children: tuple[Child, ...] = ()
     children: tuple[Child, ...] = ()
 
 

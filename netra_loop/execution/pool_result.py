@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from netra_loop.core.records import CollectedTest, Contact, Evidence, Exchange, Frame, Outcome
+from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
 
@@ -29,6 +29,7 @@ def evidence(said: Message | None) -> Evidence:
         exchanges=tuple(_exchange(row) for row in said["exchanges"]),
         frames=tuple(_frame(row) for row in said["frames"]),
         mocked=tuple(said["mocked"]),
+        children=tuple(Child(program, instant(at)) for program, at in said["children"]),
     )
 
 
@@ -38,25 +39,28 @@ class Seen:
     def __init__(self) -> None:
         self._exchanges: dict[int, Message] = {}
         self._frames: dict[int, Message] = {}
-        self._contacts: list[Any] = []
-        self._mocked: list[str] = []
+        self._standing: Message = {"contacts": [], "mocked": [], "children": [], "blind": []}
 
     def take(self, news: Message) -> None:
         """Adds one piece. Exchanges and frames come with their numbers: what came before is replaced."""
         self._exchanges.update((number, row) for number, row in news["exchanges"])
         self._frames.update((number, row) for number, row in news["frames"])
-        self._contacts, self._mocked = news["contacts"], news["mocked"]
+        self._standing = {name: news[name] for name in self._standing}
 
     def evidence(self) -> Evidence:
         """All of it, in the order of time."""
+        exchanges = [self._exchanges[number] for number in sorted(self._exchanges)]
         return evidence(
             {
-                "contacts": self._contacts,
-                "exchanges": [self._exchanges[number] for number in sorted(self._exchanges)],
+                "exchanges": [exchange for exchange in exchanges if not exchange.get("unreal")],
                 "frames": [self._frames[number] for number in sorted(self._frames)],
-                "mocked": self._mocked,
+                **self._standing,
             },
         )
+
+    def gaps(self) -> str:
+        """What our observers failed at, as far as it was told."""
+        return _gaps(self._standing)
 
 
 def finished(
@@ -81,7 +85,7 @@ def finished(
         planned.trace_id,
         message=stopped or said["message"],
         traceback=said["traceback"],
-        output=said["output"] + _gaps(said.get("evidence")),
+        output=said["output"] + (_gaps(said.get("evidence")) if seen is None else seen.gaps()),
         evidence=evidence(said.get("evidence")) if seen is None else seen.evidence(),
     )
 

@@ -20,6 +20,7 @@ from netra_loop.core.records import (
     AttemptStarted,
     Authenticity,
     Cause,
+    Child,
     Claim,
     Contact,
     Evidence,
@@ -216,6 +217,7 @@ def _body(item: Result) -> bytes | None:
         ("contacts", evidence.contacts),
         ("exchanges", evidence.exchanges),
         ("frames", evidence.frames),
+        ("children", evidence.children),
     ):
         if items:
             parts[name] = [_plain(one) for one in items]
@@ -227,7 +229,7 @@ def _body(item: Result) -> bytes | None:
     return zlib.compress(raw) if len(raw) > COMPRESS_ABOVE else raw
 
 
-def _plain(item: Contact | Exchange | Frame) -> Row:
+def _plain(item: Contact | Exchange | Frame | Child) -> Row:
     row: Row = {}
     for name in item.__slots__:
         value = getattr(item, name)
@@ -247,6 +249,7 @@ def _unbody(body: bytes) -> Row:
         exchanges=tuple(Exchange(**{"status": None, **_timed(one)}) for one in parts.get("exchanges", ())),
         frames=tuple(Frame(**_timed(one)) for one in parts.get("frames", ())),
         mocked=tuple(parts.get("mocked", ())),
+        children=tuple(Child(**_timed(one)) for one in parts.get("children", ())),
     )
     return {"output": parts.get("output", ""), "traceback": parts.get("traceback", ""), "evidence": evidence}
 

@@ -33,9 +33,9 @@ def test_each_change_is_told_at_once_and_once(told):
     entry = evidence.exchange("GET", "http://host/")
     evidence.answered(entry, 200)
     evidence.frame("ws://host/", "open", "received")
-    assert [[number for number, _ in message["exchanges"]] for message in told] == [[0], [0], []]
+    assert [[number for number, _ in message["exchanges"]] for message in told] == [[], [0], [0], []]
     assert [row["status"] for message in told for _, row in message["exchanges"]] == [None, 200]
-    assert [[number for number, _ in message["frames"]] for message in told] == [[], [], [0]]
+    assert [[number for number, _ in message["frames"]] for message in told] == [[], [], [], [0]]
     assert told[0]["contacts"][0][:3] == ["host", 80, 5]
 
 

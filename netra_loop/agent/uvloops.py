@@ -1,0 +1,159 @@
+"""Counts the bytes of uvloop's connections, which never pass Python's `socket`: by asking the kernel, per connection.
+
+Asked when data arrives, when the connection ends, and whenever the evidence is looked at. Linux counts bytes per TCP
+connection (`TCP_INFO`); elsewhere the peer is known, and that its bytes are not counted is told.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from typing import Any
+
+from . import evidence
+from .contacts import named, peer_of, resolving_on_loop
+from .wrapping import quietly, wrap
+
+_INFO = 232
+_RECEIVED = struct.Struct("=Q")
+_SENT = struct.Struct("=QQ")  # sent, and sent again
+_AT_RECEIVED, _AT_SENT = 128, 200  # offsets in the kernel's `struct tcp_info`
+_LINUX = sys.platform == "linux"
+
+_open: dict[int, _Watched] = {}
+
+
+class _Watched:
+    """One connection, from the moment its protocol is made."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.peer = (host, port)
+        self.loop: Any = None
+        self.socket: Any = None
+        self.inode = 0
+        self.sent = 0
+        self.received = 0
+
+    def made(self, loop: Any, transport: Any) -> None:
+        """It is up."""
+        self.loop = loop
+        self.socket = transport.get_extra_info("socket")
+        self.inode = os.fstat(self.socket.fileno()).st_ino
+        _open[id(self)] = self
+
+    def measure(self) -> None:
+        """Notes what came to the kernel's counters since the last time."""
+        if self.socket is None or not _LINUX:
+            return
+        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO)
+        (received,) = _RECEIVED.unpack_from(info, _AT_RECEIVED)
+        sent, again = _SENT.unpack_from(info, _AT_SENT)
+        sent -= again
+        if (sent, received) != (self.sent, self.received):
+            evidence.contact(*self.peer, sent - self.sent, received - self.received)
+            self.sent, self.received = sent, received
+
+    def lost(self) -> None:
+        """It is about to be closed."""
+        if self.socket is not None and self.still():
+            self.measure()
+        self.socket = None
+        _open.pop(id(self), None)
+
+    def still(self) -> bool:
+        """Whether its descriptor is still its own."""
+        try:
+            return not self.loop.is_closed() and os.fstat(self.socket.fileno()).st_ino == self.inode
+        except OSError:
+            return False
+
+
+def install(module: Any) -> None:
+    """Wraps the making of connections of `uvloop.Loop`."""
+
+    def make(original: Any) -> Any:
+        async def create_connection(
+            self: Any, protocol_factory: Any, host: Any = None, port: Any = None, *args: Any, **kwargs: Any
+        ) -> Any:
+            watched = quietly(_begin, host, port, kwargs.get("sock"))
+
+            def factory() -> Any:
+                protocol = protocol_factory()
+                if watched is not None:
+                    quietly(_watch, self, watched, protocol)
+                return protocol
+
+            return await original(self, factory, host, port, *args, **kwargs)
+
+        return create_connection
+
+    wrap(module.Loop, "create_connection", make)
+    wrap(module.Loop, "start_tls", _starting_tls)
+    wrap(module.Loop, "getaddrinfo", resolving_on_loop)
+    evidence.count_with(_measure_all)
+    if not _LINUX:
+        evidence.blind_to("the traffic of uvloop", OSError(f"{sys.platform} does not count bytes per connection"))
+
+
+def _begin(host: Any, port: Any, sock: Any) -> _Watched | None:
+    peer = peer_of(sock) if sock is not None else named((str(host), int(port)))
+    if peer is None:
+        return None
+    evidence.contact(*peer, 0, 0)
+    return _Watched(*peer)
+
+
+def _watch(loop: Any, watched: _Watched, protocol: Any) -> None:
+    # on the object itself: uvloop keeps its protocol's methods, and hands the transport to nobody but the protocol
+    made, lost = protocol.connection_made, protocol.connection_lost
+
+    def connection_made(transport: Any) -> Any:
+        quietly(watched.made, loop, transport)
+        return made(transport)
+
+    def connection_lost(error: Any) -> Any:
+        quietly(watched.lost)
+        return lost(error)
+
+    protocol.connection_made, protocol.connection_lost = connection_made, connection_lost
+    _listen(watched, protocol)
+
+
+def _listen(watched: _Watched, protocol: Any) -> None:
+    for name in ("data_received", "buffer_updated"):
+        received = getattr(protocol, name, None)
+        if received is not None:
+            setattr(protocol, name, _measuring(watched, received))
+
+
+def _measuring(watched: _Watched, received: Any) -> Any:
+    def observed(data: Any) -> Any:
+        quietly(watched.measure)
+        return received(data)
+
+    return observed
+
+
+def _starting_tls(original: Any) -> Any:
+    async def start_tls(self: Any, transport: Any, protocol: Any, *args: Any, **kwargs: Any) -> Any:
+        quietly(_follow, transport, protocol)
+        return await original(self, transport, protocol, *args, **kwargs)
+
+    return start_tls
+
+
+def _follow(transport: Any, protocol: Any) -> None:
+    number = transport.get_extra_info("socket").fileno()
+    for watched in list(_open.values()):
+        if watched.socket.fileno() == number:
+            _listen(watched, protocol)
+
+
+def _measure_all() -> None:
+    for key, watched in list(_open.items()):
+        if watched.still():
+            quietly(watched.measure)
+        else:
+            del _open[key]
