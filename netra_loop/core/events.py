@@ -139,13 +139,16 @@ class AuthTried(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TestsSelected(Event):
-    """The selection of an iteration was made; its rows are committed with it."""
+    """The selection of an iteration was made; its rows are committed with it. The first `failing` of them failed last
+    time.
+    """
 
     __test__ = False
     kind: ClassVar[str] = "tests_selected"
     selected: int
     deselected: int = 0
     full: bool = True
+    failing: int = 0
     collection_errors: tuple[Mapping[str, str], ...] = ()
 
 

@@ -171,7 +171,8 @@ class Evidence:
 class CollectedTest:
     """One test as pytest collected it. `keywords` are the names `-k` matches, `markers` those of `-m`.
 
-    `source` is the file its function is written in, where that is not `path`.
+    `source` is the file its function is written in, where that is not `path`; `shares` names the fixtures wider than a
+    test that it uses (see `affinity`).
     """
 
     id: str
@@ -180,6 +181,7 @@ class CollectedTest:
     markers: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     source: str | None = None
+    shares: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,11 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one attempt at one test did. `output` is what it printed, `traceback` pytest's long report."""
+    """What one attempt at one test did. `output` is what it printed, `traceback` pytest's long report.
+
+    `wider_s` of `duration_s` went to fixtures that other tests share; `placed` is why it ran elsewhere than its place
+    in the selection says, "" where it did not.
+    """
 
     id: str
     tier: str | None
@@ -247,6 +253,8 @@ class Result:
     output: str = ""
     traceback: str = ""
     evidence: Evidence = Evidence()
+    wider_s: float = 0.0
+    placed: str = ""
 
 
 # ---------------------------------------------------------------------------------------------------- logs
@@ -360,7 +368,7 @@ class Batch:
 
     A selection and findings, where they are not None, are the iteration's whole: what was there before is replaced,
     also by nothing. They name no iteration themselves: it is `selected_iteration` or `findings_iteration`, or, where
-    that is 0, the iteration of the batch's first event.
+    that is 0, the iteration of the batch's first event. `fixtures` are seconds that shared fixtures took, by name.
     """
 
     events: tuple[Any, ...] = ()  # core.events.Event; Any keeps records free of a cycle
@@ -368,6 +376,7 @@ class Batch:
     selected_iteration: int = 0
     started: tuple[AttemptStarted, ...] = ()
     results: tuple[Result, ...] = ()
+    fixtures: Mapping[str, float] = field(default_factory=dict)
     entries: tuple[LogEntry, ...] = ()
     findings: tuple[Finding, ...] | None = None
     findings_iteration: int = 0

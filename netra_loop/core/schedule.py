@@ -2,26 +2,37 @@
 
 What failed last time comes first, because its answer is what everybody waits for; then the tiers in their order. Within
 a tier a test that was never timed comes before the timed ones (it may be the longest of all), and the timed ones run
-longest first, so that the end of an iteration is not spent waiting for one late long test.
+longest first, so that the end of an iteration is not spent waiting for one late long test. Tests that share a fixture
+of a class, module or package stand together, at the place that their whole length earns them. It is the order of a
+single worker; how several share it is decided in `dispatch` when they ask.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from netra_loop.core.affinity import Element, Path, paths
+from netra_loop.core.dispatch import Dispatch, Work, told_seconds
+
+Band = tuple[int, int]
+"""(0 for what failed last time, else 1; the tier's rank)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A test that is in. `rank` is its tier's place in the loop file, `module` what shares fixtures with it, `why` how
-    it came to be selected."""
+    """A test that is in. `rank` is its tier's place in the loop file, `module` its file, `why` how it came to be
+    selected, `shares` the names of the wider fixtures it uses (see `affinity`).
+    """
 
     id: str
     tier: str | None
     rank: int
     module: str
     why: str
+    shares: tuple[str, ...] = ()
 
 
 def order(
@@ -29,39 +40,63 @@ def order(
 ) -> list[tuple[Candidate, str]]:
     """The candidates in the order to run, each with the reason for its place.
 
-    Never-timed tests keep the order of collection, those of one module together, at the place of the module's first.
-    A negative or not finite duration counts as not known. Equal keys keep the order of collection.
+    `durations` are seconds of tests by id, and of fixtures by name. Never-timed tests keep the order of collection,
+    those of one module together, at the place of the module's first. A negative or not finite duration counts as not
+    known. Equals keep the order of collection.
     """
     first_of_module: dict[str, int] = {}
     for index, candidate in enumerate(candidates):
         first_of_module.setdefault(candidate.module, index)
-
-    def key(indexed: tuple[int, Candidate]) -> tuple[int, int, int, float, int]:
-        index, candidate = indexed
-        known = _known(durations, candidate.id)
-        return (
-            0 if candidate.id in failed_before else 1,
-            candidate.rank,
-            0 if known is None else 1,
-            float(first_of_module[candidate.module]) if known is None else -known,
-            index,
-        )
-
-    return [
-        (candidate, _place(candidate, failed_before, durations))
-        for _, candidate in sorted(enumerate(candidates), key=key)
-    ]
+    listed = sorted(candidates, key=lambda candidate: first_of_module[candidate.module])  # stable
+    bands = [(0 if one.id in failed_before else 1, one.rank) for one in listed]
+    work = plan(bands, [known(durations, one.id) for one in listed], [one.shares for one in listed], durations)
+    members = Counter((one.band, element.name) for one in work for element in one.path)
+    single = Dispatch(work, 1)
+    placed: list[tuple[Candidate, str]] = []
+    while (pick := single.take("")) is not None:
+        candidate, one = listed[pick.number], work[pick.number]
+        dearest = max(one.path, key=lambda element: element.cost_s or 0.0, default=None)
+        reasons = ["failed last time"] if candidate.id in failed_before else []
+        if dearest is not None and members[one.band, dearest.name] > 1:
+            reasons.append(_kept(members[one.band, dearest.name] - 1, dearest))
+        placed.append((candidate, "; ".join(reasons) or _length(one)))
+    return placed
 
 
-def _known(durations: Mapping[str, float], test_id: str) -> float | None:
-    seconds = durations.get(test_id)
+def plan(
+    bands: Sequence[Band],
+    seconds: Sequence[float | None],
+    shares: Sequence[Sequence[str]],
+    durations: Mapping[str, float],
+) -> list[Work]:
+    """What `Dispatch` hands out, one for each place of the sequences; fixtures matter within a band alone."""
+    used = {name for names in shares for name in names}
+    costs = {name: cost for name in used if (cost := known(durations, name)) is not None}
+    ranks = {band: rank for rank, band in enumerate(sorted(set(bands)))}
+    of_band: dict[Band, list[int]] = defaultdict(list)
+    for place, band in enumerate(bands):
+        of_band[band].append(place)
+    path_of: dict[int, Path] = {}
+    for places in of_band.values():
+        path_of.update(zip(places, paths([shares[place] for place in places], costs), strict=True))
+    return [Work(ranks[band], seconds[place], path_of[place]) for place, band in enumerate(bands)]
+
+
+def strict(bands: Sequence[Band]) -> int:
+    """How many of the bands are of tests that failed last time: those nothing may overtake."""
+    return len({band for band in bands if band[0] == 0})
+
+
+def known(durations: Mapping[str, float], name: str) -> float | None:
+    """The seconds of `name`; None where they are not known, or make no sense."""
+    seconds = durations.get(name)
     return seconds if seconds is not None and 0 <= seconds < float("inf") else None
 
 
-def _place(candidate: Candidate, failed_before: AbstractSet[str], durations: Mapping[str, float]) -> str:
-    known = _known(durations, candidate.id)
-    if candidate.id in failed_before:
-        return "failed last time"
-    if known is None:
-        return "no duration known, file order"
-    return f"longest first: {known:.3g} s" if known < 1000 else f"longest first: {known:.0f} s"
+def _kept(others: int, element: Element) -> str:
+    cost = "cost not known" if element.cost_s is None else told_seconds(element.cost_s)
+    return f"kept with {others} other{'' if others == 1 else 's'}: {element.label} ({cost})"
+
+
+def _length(one: Work) -> str:
+    return "no duration known, file order" if one.seconds is None else f"longest first: {told_seconds(one.seconds)}"

@@ -36,7 +36,8 @@ def select(
 
     The first tier that selects a test owns it; without tiers everything is in, with tier None. What no tier selects is
     left out: `len(tests) + len(journeys) - len(answer)` counts it. `only` names the one tier to keep; UsageError where
-    there is no such tier. `durations` are seconds of earlier attempts. An id that was collected twice counts once.
+    there is no such tier. `durations` are seconds of earlier attempts, and of shared fixtures. An id that was collected
+    twice counts once.
     """
     names = [tier.name for tier in tiers]
     if only is not None and only not in names:
@@ -71,12 +72,13 @@ def _owned(
         yield Candidate(JOURNEY_PREFIX + journey.name, tier, rank, JOURNEY_PREFIX, why)
     for test in tests:
         if not tiers:
-            yield Candidate(test.id, None, 0, test.path, "no tiers: every test")
+            yield Candidate(test.id, None, 0, test.path, "no tiers: every test", test.shares)
             continue
         for rank, tier_spec in enumerate(tiers):
             match = why_selected(test, tier_spec.select)
             if match is not None:
-                yield Candidate(test.id, tier_spec.name, rank, test.path, f"tier {tier_spec.name} {match}")
+                why = f"tier {tier_spec.name} {match}"
+                yield Candidate(test.id, tier_spec.name, rank, test.path, why, test.shares)
                 break
 
 

@@ -8,14 +8,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from netra_loop.core.records import CollectedTest, CollectionError, Evidence, Outcome
+from netra_loop.core.records import CollectedTest, CollectionError, Evidence, Outcome, Sources
+from netra_loop.core.schedule import Band
 
 
 @dataclass(frozen=True)
 class Collection:
     """What was collected. `fatal` is set where nothing could be (pytest's usage error, the interpreter died): its text.
 
-    `deselected` counts what pytest's own options left out; `warnings` are sentences for a person.
+    `deselected` counts what pytest's own options left out; `warnings` are sentences for a person. `sources` are the
+    files as they were when they were collected.
     """
 
     tests: tuple[CollectedTest, ...]
@@ -23,15 +25,24 @@ class Collection:
     deselected: int = 0
     fatal: str | None = None
     warnings: tuple[str, ...] = ()
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One attempt to make. `trace_id` (32 hex digits) is unique to it; requests the test makes carry it."""
+    """One attempt to make. `trace_id` (32 hex digits) is unique to it; requests the test makes carry it.
+
+    The rest is for the order: `band` as in `schedule`, `seconds` it is expected to take (None: not known), `fixtures`
+    it shares with other tests, by name, with the seconds that each takes; `why` it comes again, "" for the first time.
+    """
 
     id: str
     attempt: int
     trace_id: str
+    band: Band = (1, 0)
+    seconds: float | None = None
+    fixtures: tuple[tuple[str, float | None], ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,11 @@ class Started:
 @dataclass(frozen=True)
 class Finished:
     """A test ended, however it did. Each `Planned` gets exactly one, whatever happens to processes, unless the run is
-    cancelled. `traceback` is pytest's long report or the stacks of all threads; `message` one line.
+    cancelled. `traceback` is pytest's long report or the stacks of all threads; `message` one line. `sources` are
+    those of the process that ran it, which may have collected anew; None: not known, or nothing was collected.
+    `reran` counts the times that a plugin of the suite's own ran the test again inside this attempt. `wider_s` of
+    `duration_s` went to fixtures that other tests share; `fixtures` are the seconds each of them takes, by name. `placed`
+    is why it ran elsewhere than in the plan's order, "" where it did not.
     """
 
     id: str
@@ -62,6 +77,11 @@ class Finished:
     traceback: str = ""
     output: str = ""
     evidence: Evidence = Evidence()
+    sources: Sources | None = None
+    reran: int = 0
+    wider_s: float = 0.0
+    fixtures: Mapping[str, float] = field(default_factory=dict)
+    placed: str = ""
 
 
 @dataclass(frozen=True)

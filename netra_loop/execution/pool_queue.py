@@ -1,4 +1,4 @@
-"""What is still to be run, in order: decides who runs what next. No I/O.
+"""What is still to be run: which tests go together, and who gets which. No I/O; `core.dispatch` decides.
 
 Work is pulled: a worker gets its next test when it needs to know it, which is when it tears the current one down. Ahead
 of that it gets tests only where they have been fast and plenty are left, so that the wire is never what it waits for.
@@ -7,23 +7,29 @@ of that it gets tests only where they have been fast and plenty are left, so tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from netra_loop.core import schedule
+from netra_loop.core.dispatch import Dispatch, Work
 from netra_loop.execution.base import Planned
 
 _FAST_S = 0.02
 _AHEAD = 3
 _PLENTY = 4  # tests left for each worker
+_AGAIN = "again: the worker that held it ended before it began"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """One attempt in its place. `occurrence` tells tests of one id apart, from 0; `key` is unique in a run."""
+    """One attempt in its place. `occurrence` tells tests of one id apart, from 0; `key` is unique in a run. `why` says
+    what took it out of the plan's order, "" where nothing did.
+    """
 
     key: int
     planned: Planned
     occurrence: int = 0
+    why: str = ""
 
 
 Unit = tuple[Assignment, ...]
@@ -52,33 +58,76 @@ def units(
 
 
 class Queue:
-    """Units in the order they are to be begun."""
+    """Units not handed out yet. `alone`: every test has a worker to itself, so that no fixture is ever shared."""
 
-    def __init__(self, waiting: Iterable[Unit], workers: int) -> None:
-        self._waiting = deque(waiting)
+    def __init__(self, waiting: Sequence[Unit], workers: int, *, alone: bool = False) -> None:
+        self._units = list(waiting)
         self._workers = workers
+        self._places = {one.key: place for place, unit in enumerate(self._units) for one in unit}
+        self._returned: deque[Assignment] = deque()
+        bands = [min(one.planned.band for one in unit) for unit in self._units]
+        useful = min(workers, len(self._units))
+        self._dispatch = Dispatch(_work(self._units, bands, alone=alone), useful, strict=schedule.strict(bands))
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._dispatch) + len(self._returned)
 
     def __iter__(self) -> Iterator[Unit]:
-        return iter(self._waiting)
+        yield from ((one,) for one in self._returned)
+        yield from (self._units[number] for number in self._dispatch.pending())
 
-    def take(self) -> Unit | None:
-        """The next unit, None where nothing is left."""
-        return self._waiting.popleft() if self._waiting else None
+    def take(self, worker: Hashable) -> Unit | None:
+        """The unit that `worker` is to run next. None: nothing is left, or nothing that it would end sooner than those
+        who hold the fixtures of it up. It is then of no more use, unless something is put back.
+        """
+        if self._returned:
+            one = self._returned.popleft()
+            self._dispatch.stand(worker, self._places[one.key])
+            return (one,)
+        pick = self._dispatch.take(worker)
+        if pick is None:
+            return None
+        unit = self._units[pick.number]
+        why = pick.why
+        return unit if why is None else tuple(_because(one, why) for one in unit)
+
+    def leave(self, worker: Hashable) -> None:
+        """`worker` is gone, and the fixtures that it held up. Safe to repeat."""
+        self._dispatch.leave(worker)
 
     def put_back(self, assignments: Sequence[Assignment]) -> None:
         """Handed out and never begun: first in line again, each for itself."""
-        self._waiting.extendleft((assignment,) for assignment in reversed(assignments))
+        self._returned.extendleft(_because(one, _AGAIN) for one in reversed(assignments))
 
     def drain(self) -> list[Assignment]:
         """All that is left, taken out."""
-        left = [assignment for unit in self._waiting for assignment in unit]
-        self._waiting.clear()
+        left = [one for unit in self for one in unit]
+        self._returned.clear()
+        self._dispatch.drain()
         return left
 
     def ahead(self, mean_s: float | None, held: int) -> bool:
         """Whether a worker whose last tests took `mean_s` each, and which holds `held` for later, gets one more now."""
         fast = mean_s is not None and mean_s < _FAST_S
-        return fast and held < _AHEAD and len(self._waiting) > _PLENTY * self._workers
+        return fast and held < _AHEAD and len(self) > _PLENTY * self._workers
+
+
+def _work(waiting: Sequence[Unit], bands: Sequence[schedule.Band], *, alone: bool) -> list[Work]:
+    costs = {name: cost for unit in waiting for one in unit for name, cost in one.planned.fixtures if cost is not None}
+    shared = [() if alone else _shared(unit) for unit in waiting]
+    return schedule.plan(bands, [_seconds(unit) for unit in waiting], shared, costs)
+
+
+def _shared(unit: Unit) -> tuple[str, ...]:
+    """What all tests of the unit share: the others' fixtures are up for a part of it only."""
+    names = [{name for name, _ in one.planned.fixtures} for one in unit]
+    return tuple(sorted(set.intersection(*names)))
+
+
+def _seconds(unit: Unit) -> float | None:
+    known = [one.planned.seconds for one in unit if one.planned.seconds is not None]
+    return sum(known) if len(known) == len(unit) else None
+
+
+def _because(one: Assignment, why: str) -> Assignment:
+    return Assignment(one.key, one.planned, one.occurrence, why)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome
+from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
 
 
 def collected(row: Message) -> CollectedTest:
-    """One collected test."""
-    return CollectedTest(row["id"], row["path"], row["line"], tuple(row["markers"]), tuple(row["keywords"]))
+    """One collected test. The words that thousands of tests have in common are kept once."""
+    markers, keywords, shares = (tuple(map(sys.intern, row[name])) for name in ("markers", "keywords", "shares"))
+    return CollectedTest(row["id"], sys.intern(row["path"]), row["line"], markers, keywords, row["source"], shares)
 
 
 def instant(seconds: float) -> datetime:
@@ -69,12 +71,13 @@ def finished(
     started_at: datetime,
     said: Message,
     seen: Seen | None = None,
+    sources: Sources | None = None,
 ) -> Finished:
     """A test that came to its end inside its process; `stopped` marks one that took the session along.
 
     `seen` stands in where the process did not say what the test did to the network.
     """
-    stopped = said.get("stopped")
+    stopped, timed = said.get("stopped"), said.get("timed") or {}
     return Finished(
         planned.id,
         planned.attempt,
@@ -87,6 +90,10 @@ def finished(
         traceback=said["traceback"],
         output=said["output"] + (_gaps(said.get("evidence")) if seen is None else seen.gaps()),
         evidence=evidence(said.get("evidence")) if seen is None else seen.evidence(),
+        sources=sources,
+        reran=int(said["reran"]),
+        wider_s=float(timed.get("total", 0.0)),
+        fixtures=dict(timed.get("fixtures", {})),
     )
 
 

@@ -135,7 +135,9 @@ class Journal(Protocol):
         ...
 
     async def durations(self, loop: str) -> dict[str, float]:
-        """The last known duration, in seconds, of each test of that loop, over all its sessions."""
+        """The last known seconds of each test of that loop, over all its sessions, without those that went to fixtures
+        it shares; and of each such fixture, under its name.
+        """
         ...
 
     def own(self, session: str) -> AbstractAsyncContextManager[int]:

@@ -19,6 +19,7 @@ from typing import Any
 from netra_loop.core.records import (
     AttemptStarted,
     Authenticity,
+    Batch,
     Cause,
     Child,
     Claim,
@@ -203,7 +204,18 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
         output=heavy.get("output", ""),
         traceback=heavy.get("traceback", ""),
         evidence=heavy.get("evidence", Evidence()),
+        wider_s=heavy.get("wider_s", 0.0),
+        placed=heavy.get("placed", ""),
     )
+
+
+def duration_rows(batch: Batch) -> list[Row]:
+    """What the batch teaches about how long tests take by themselves, and the fixtures that they share. What no worker
+    ran teaches nothing.
+    """
+    ran = [item for item in batch.results if item.worker]
+    rows = [{"id": clean(item.id), "duration_s": max(0.0, item.duration_s - item.wider_s)} for item in ran]
+    return [*rows, *({"id": clean(name), "duration_s": seconds} for name, seconds in batch.fixtures.items())]
 
 
 def _body(item: Result) -> bytes | None:
@@ -223,6 +235,10 @@ def _body(item: Result) -> bytes | None:
             parts[name] = [_plain(one) for one in items]
     if evidence.mocked:
         parts["mocked"] = evidence.mocked
+    if item.wider_s:
+        parts["wider_s"] = item.wider_s
+    if item.placed:
+        parts["placed"] = item.placed
     if not parts:
         return None
     raw = canonical(parts).encode()
@@ -251,7 +267,7 @@ def _unbody(body: bytes) -> Row:
         mocked=tuple(parts.get("mocked", ())),
         children=tuple(Child(**_timed(one)) for one in parts.get("children", ())),
     )
-    return {"output": parts.get("output", ""), "traceback": parts.get("traceback", ""), "evidence": evidence}
+    return {**parts, "evidence": evidence}
 
 
 def _timed(row: Row) -> Row:

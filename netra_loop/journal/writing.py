@@ -96,7 +96,7 @@ def _write_rows(connection: sa.Connection, session: str, loop: str, batch: Batch
     _upsert(connection, t.attempts, [codec.attempt_to_row(session, item) for item in batch.started])
     results = [codec.result_to_row(session, item) for item in batch.results]
     _upsert(connection, t.results, results)
-    _upsert(connection, t.durations, [{"loop": loop, "id": r["id"], "duration_s": r["duration_s"]} for r in results])
+    _upsert(connection, t.durations, [{"loop": loop, **row} for row in codec.duration_rows(batch)])
     _upsert(connection, t.entries, _joined(connection, session, batch.entries))
 
 

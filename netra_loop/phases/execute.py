@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -28,6 +27,7 @@ from netra_loop.core.stages import furthest, stages_of
 from netra_loop.errors import Defect
 from netra_loop.execution.base import Collection, Finished, Notice, Planned, RunEvent, Runner, Started
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.planning import Planner, planner
 from netra_loop.phases.testbed import (
     Host,
     Runners,
@@ -88,6 +88,8 @@ class _Bench:
             output=text(event.output),
             traceback=text(event.traceback),
             evidence=context.redactor.deep(event.evidence),
+            wider_s=event.wider_s,
+            placed=event.placed,
         )
         return replace(result, symptom=symptom_of(result))
 
@@ -123,8 +125,8 @@ class Execute:
         for result in done.values():
             context.observer.finished(result)
         todo = [item for item in selection if item.id not in done]
-        results = dict(done)
-        if todo or _failures(results):
+        outcomes = {test: result.outcome for test, result in done.items()}  # all that is kept of a stored result
+        if todo or _failures(outcomes):
             found, scope = await runners(context)
             # a resumed session's pool has not collected yet; any other answers at once
             collected = await found.pool.collect() if found.pool is not None else Collection(())
@@ -138,32 +140,32 @@ class Execute:
                 with_journeys(Sources(), context.spec.journeys.values()),
             )
             failed = Counter(result.id for result in stored if result.outcome.is_failure)
-            await self._rounds(bench, found, todo, results, failed)
-        return _summary(selection, results)
+            plans = await planner(context, selection, bench.tests)
+            await self._rounds(bench, found, plans, [item.id for item in todo], outcomes, failed)
+        return _summary(selection, outcomes)
 
     async def _rounds(
         self,
         bench: _Bench,
         found: Runners,
-        todo: Sequence[Selected],
-        results: dict[str, Result],
+        plans: Planner,
+        batch: Sequence[str],
+        outcomes: dict[str, Outcome],
         failed: Counter[str],
     ) -> None:
-        """The first attempt of each, then the retries of what failed, all on the same revision. `failed` counts the
-        attempts that an earlier process has already seen fail.
+        """The first attempt of each in `batch`, then the retries of what failed, all on the same revision. `failed`
+        counts the attempts that an earlier process has already seen fail.
         """
         context = bench.context
         tries = await _attempts_so_far(context)
-        batch: Sequence[str] = [item.id for item in todo]
         retries = context.spec.tests.retries if context.spec.tests else 0
         while True:
-            plan = [Planned(test, tries[test] + 1, secrets.token_hex(16)) for test in batch]
-            async for result in _run(bench, found, plan, failed):
-                results[result.id] = result
+            async for result in _run(bench, found, plans.plan(batch, tries, failed), failed):
+                outcomes[result.id] = result.outcome
                 tries[result.id] = result.attempt
                 if result.outcome.is_failure:
                     failed[result.id] += 1
-            batch = [test for test in _failures(results) if failed[test] <= retries]
+            batch = [test for test in _failures(outcomes) if failed[test] <= retries]
             if not batch:
                 return
 
@@ -232,7 +234,8 @@ async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str,
     notes = tuple(
         context.stamp(Noted(text=context.redactor.text(event.text))) for event in events if isinstance(event, Notice)
     )
-    await context.record(Batch(events=notes, started=started, results=tuple(results)))
+    fixtures = {name: took for event in events if isinstance(event, Finished) for name, took in event.fixtures.items()}
+    await context.record(Batch(events=notes, started=started, results=tuple(results), fixtures=fixtures))
     for item in started:
         context.observer.started(item)
     for result in results:
@@ -256,13 +259,13 @@ async def _attempts_so_far(context: PhaseContext) -> defaultdict[str, int]:
     return tries
 
 
-def _failures(results: Mapping[str, Result]) -> list[str]:
-    return [test for test, result in results.items() if result.outcome.is_failure]
+def _failures(outcomes: Mapping[str, Outcome]) -> list[str]:
+    return [test for test, outcome in outcomes.items() if outcome.is_failure]
 
 
-def _summary(selection: Sequence[Selected], results: Mapping[str, Result]) -> PhaseResult:
+def _summary(selection: Sequence[Selected], outcomes: Mapping[str, Outcome]) -> PhaseResult:
     counts: dict[str, int] = defaultdict(int)
-    for result in results.values():
-        counts[result.outcome.value] += 1
-    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "no test ran"
-    return PhaseResult("ok", told, {"selected": len(selection), "reported": len(results), **counts})
+    for outcome in outcomes.values():
+        counts[outcome.value] += 1
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "no test ran"
+    return PhaseResult("ok", told, {"selected": len(selection), "reported": len(outcomes), **counts})

@@ -23,12 +23,13 @@ class Select:
         found, _ = await runners(context)
         collection = await _collect(found)
         spec = context.spec
+        failed = await _failed_before(context)
         chosen = select(
             collection.tests,
             tuple(spec.journeys.values()),
             spec.tiers,
             only=context.only,
-            failed_before=await _failed_before(context),
+            failed_before=failed,
             durations=await context.journal.durations(spec.name),
         )
         errors = [{"id": error.id, "text": context.redactor.text(error.text)} for error in collection.errors]
@@ -39,6 +40,7 @@ class Select:
             selected=len(chosen),
             deselected=collection.deselected + left_out,
             full=context.only is None,
+            failing=sum(one.id in failed for one in chosen),
             collection_errors=tuple(errors),
         )
         notes = tuple(context.stamp(Noted(text=context.redactor.text(text))) for text in collection.warnings)

@@ -86,7 +86,8 @@ class MemoryJournal:
         stored.attempts |= {(row["iteration"], row["id"], row["attempt"]): row for row in attempts}
         stored.results |= {(row["iteration"], row["id"], row["attempt"]): row for row in results}
         stored.findings |= {(row["iteration"], row["id"]): row for row in findings}
-        self._durations.setdefault(stored.loop, {}).update({row["id"]: row["duration_s"] for row in results})
+        timed = {row["id"]: row["duration_s"] for row in codec.duration_rows(batch)}
+        self._durations.setdefault(stored.loop, {}).update(timed)
         for row in entries:
             key = codec.entry_key(row)
             stored.entries[key] = codec.joined(stored.entries[key], row) if key in stored.entries else row

@@ -32,9 +32,9 @@ def test_repetitions_of_an_id_go_round_the_tests_that_bear_it():
 
 def test_what_was_never_begun_is_next_again_in_its_order():
     queue = Queue(units(plan("a", "b", "c"), {}, {}, alone=False), workers=1)
-    first, second = queue.take(), queue.take()
+    first, second = queue.take("gw0"), queue.take("gw0")
     queue.put_back([*first, *second])
-    assert [ids(queue.take()) for _ in range(4)] == [["a"], ["b"], ["c"], []]
+    assert [ids(queue.take("gw0")) for _ in range(4)] == [["a"], ["b"], ["c"], []]
 
 
 def test_drain_empties():
@@ -50,5 +50,5 @@ def test_tests_are_handed_out_ahead_to_fast_workers_while_plenty_are_left():
     assert not queue.ahead(0.5, held=0)
     assert not queue.ahead(None, held=0)
     for _ in range(12):
-        queue.take()
+        queue.take("gw0")
     assert not queue.ahead(0.001, held=0)

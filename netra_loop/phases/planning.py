@@ -1,0 +1,52 @@
+"""The attempts that `execute` hands to a runner: what each is expected to take, and what it is to come before."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from netra_loop.core.records import CollectedTest, Selected
+from netra_loop.core.schedule import Band, known
+from netra_loop.execution.base import Planned
+from netra_loop.phases.base import PhaseContext
+
+
+@dataclass(frozen=True)
+class Planner:
+    """`durations` are seconds of tests by id and of shared fixtures by name, as the journal knew them at the start."""
+
+    bands: Mapping[str, Band]
+    durations: Mapping[str, float]
+    tests: Mapping[str, CollectedTest]
+
+    def plan(self, batch: Sequence[str], tries: Mapping[str, int], failed: Mapping[str, int]) -> list[Planned]:
+        """The next attempt at each test of `batch`. `tries` counts the attempts begun, `failed` those that failed."""
+        return [self._attempt(test, tries.get(test, 0), failed.get(test, 0)) for test in batch]
+
+    def _attempt(self, test: str, begun: int, failed: int) -> Planned:
+        collected = self.tests.get(test)
+        shares = collected.shares if collected is not None else ()
+        why = ""
+        if failed:
+            why = f"again, last: failed {f'on attempt {begun}' if failed == begun else 'before'}"
+        elif begun:
+            why = f"again: attempt {begun} was cut off before its result"
+        return Planned(
+            test,
+            begun + 1,
+            secrets.token_hex(16),
+            self.bands.get(test, (1, 0)),
+            known(self.durations, test),
+            tuple((name, known(self.durations, name)) for name in shares),
+            why,
+        )
+
+
+async def planner(context: PhaseContext, selection: Sequence[Selected], tests: Mapping[str, CollectedTest]) -> Planner:
+    """The planner of this iteration; `selection` is all of it."""
+    made = context.state().selection
+    failing = made.failing if made is not None else 0
+    ranks = {tier.name: rank for rank, tier in enumerate(context.spec.tiers)}
+    bands = {one.id: (int(one.position >= failing), ranks.get(one.tier or "", 0)) for one in selection}
+    return Planner(bands, await context.journal.durations(context.spec.name), tests)
