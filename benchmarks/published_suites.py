@@ -61,7 +61,7 @@ SUITES = {
     "wsproto": Suite("1.3.2", ("hypothesis",)),
 }
 
-# What plain pytest's terminal counts, kept by the tests' ids. A test that is collected twice under one id has two rows.
+# What plain pytest's terminal counts of each test.
 _REPORTER = """
 import json, os
 
@@ -107,7 +107,7 @@ def pytest_collection_finish():
 
 _SHOWN = 20
 
-Rows = dict[str, list[tuple[str, str]]]  # by id: (outcome, kind of message) of each test that bears it
+Rows = dict[str, tuple[str, str]]  # by id: outcome, kind of message
 
 
 def main() -> None:
@@ -145,7 +145,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _tell(name: str, workers: str, plain: Rows, ours: Rows, differ: list[str], unsteady: set[str], took: float) -> None:
-    counts = Counter(outcome for rows in plain.values() for outcome, _ in rows)
+    counts = Counter(outcome for outcome, _ in plain.values())
     said = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
     verdict = f"{len(differ)} DIFFER" if differ or not ours else "equal"
     shaky = f", {len(unsteady)} unsteady in plain pytest" if unsteady else ""
@@ -208,8 +208,11 @@ class Place:
             subprocess.run(arguments, cwd=self.source, env=env, stdout=log, stderr=log, check=False)
         rows: Rows = {}
         for test, reports in json.loads(said.read_text()):
-            rows.setdefault(test, []).append(_outcome(reports))
-        return {test: sorted(found) for test, found in rows.items()}
+            name, number = test, 2
+            while name in rows:  # of one id: told apart as netra-loop does
+                name, number = f"{test} #{number}", number + 1
+            rows[name] = _outcome(reports)
+        return rows
 
     def loop(self, workers: int, given: argparse.Namespace) -> Rows:
         """netra-loop's outcomes."""
@@ -244,8 +247,8 @@ class Place:
         rows: Rows = {}
         for line in results.stdout.splitlines():
             row = json.loads(line)
-            rows.setdefault(row["id"], []).append((row["outcome"], _kind(row["outcome"], row["message"] or "")))
-        return {test: sorted(found) for test, found in rows.items()}
+            rows[row["id"]] = (row["outcome"], _kind(row["outcome"], row["message"] or ""))
+        return rows
 
 
 def _outcome(reports: list[tuple[str, str]]) -> tuple[str, str]:

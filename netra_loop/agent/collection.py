@@ -30,6 +30,25 @@ def describe(item: Any, folder: str) -> Message:
     }
 
 
+def tell_apart(tests: list[Message]) -> int:
+    """Gives every test an id of its own, ` #2` and so on put after what others bear before it: pytest runs them all, so
+    each has an outcome. The number of those renamed.
+    """
+    taken = {test["id"] for test in tests}
+    seen: set[str] = set()
+    renamed = 0
+    for test in tests:
+        bare, number = test["id"], 2
+        if bare in seen:
+            while f"{bare} #{number}" in taken:
+                number += 1
+            test["id"] = f"{bare} #{number}"
+            taken.add(test["id"])
+            renamed += 1
+        seen.add(test["id"])
+    return renamed
+
+
 class Sources:
     """Hashes of the files that tests come from. Each is read once, right when pytest begins to collect it: so they tell
     what is run, whatever becomes of the files later.

@@ -74,7 +74,8 @@ class Record:
 
     def peers(self, limit: int | None = None) -> list[list[Any]]:
         """The contacts as rows. What keeps connections alive is not counted."""
-        rows: list[list[Any]] = [[host, port, *numbers] for (host, port), numbers in list(self.contacts.items())[:limit]]
+        known = list(self.contacts.items())[:limit]
+        rows: list[list[Any]] = [[host, port, *numbers] for (host, port), numbers in known]
         for (host, port), (sent, received) in list(self.idle.items()):
             there = [row for row in rows if row[1] == port]
             named = [row for row in there if row[0] == host] or there

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from . import collection, fork_safety, worker, zygote
+from . import collection, fork_safety, private, worker, zygote
 from .wire import Line, Message
 
 # options that would run tests elsewhere, stop early, wait for a person, or have every worker write the same file
@@ -50,6 +50,12 @@ class Plugin:
         self._settle(config.option)
         if self.order["role"] == "worker":
             worker.enrol(config, self.order)
+        yield
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_load_initial_conftests(self, early_config: Any) -> Iterator[None]:
+        """Once pytest captures, before it imports anything of the project's."""
+        private.own_capture(early_config, self.order["files"])
         yield
 
     def pytest_configure(self, config: Any) -> None:
@@ -104,6 +110,9 @@ class Plugin:
     def _report(self, session: Any) -> None:
         folder = os.getcwd()
         tests = [collection.describe(item, folder) for item in session.items]
+        renamed = collection.tell_apart(tests)
+        if renamed:
+            self.notes.append(f"several tests have one id: a number was put after it {renamed} times")
         for start in range(0, len(tests), _CHUNK):
             self.line.send({"is": "tests", "tests": tests[start : start + _CHUNK]})
         reason = fork_safety.unsafe()

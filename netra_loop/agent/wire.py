@@ -6,11 +6,11 @@ at import, before any of them could.
 
 from __future__ import annotations
 
+import _socket
 import _thread
 import json
 import os
 import select
-import socket
 import struct
 import time
 from collections.abc import Callable
@@ -23,7 +23,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 # in a tuple, where libraries that freeze time by replacing module attributes do not find them
 _CLOCKS = (time.time, time.monotonic)
-_pid = os.getpid
+_pid, _fstat = os.getpid, os.fstat
+LET_GO = 113  # the exit code of a process whose tests closed its line
 
 
 def wall() -> float:
@@ -45,10 +46,13 @@ class Line:
     """One connection to the orchestrator. It belongs to the process that made it; a copy in a fork ends that fork."""
 
     def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # the type below `socket.socket`: nobody can wrap or forbid its methods, as tests do with those
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._socket.settimeout(None)  # whatever default a conftest set
         self._socket.connect(path)
         self._poll = select.poll
         self._buffer = bytearray()
+        self._file = self._now()
         self._owner = _pid()
         self._sending = _thread.allocate_lock()
 
@@ -62,6 +66,8 @@ class Line:
             os._exit(1)  # a test forked and let its child run back into pytest: that child speaks for nobody
         body = _encode(message).encode("utf-8")
         with self._sending:
+            if self._now() != self._file:
+                os._exit(LET_GO)
             self._socket.sendall(_HEAD.pack(len(body)) + body)
 
     def offer(self, make: Callable[[], Message | None]) -> None:
@@ -76,6 +82,8 @@ class Line:
             poll = self._poll()
             poll.register(self._socket.fileno(), select.POLLOUT)
             message = make() if poll.poll(0) else None
+            if self._now() != self._file:
+                return
             if message is not None:
                 body = _encode(message).encode("utf-8")
                 self._socket.sendall(_HEAD.pack(len(body)) + body)
@@ -111,6 +119,14 @@ class Line:
     def buffered(self) -> bool:
         """Whether a whole message was read already, so that no selector will tell of it."""
         return len(self._buffer) >= _HEAD.size and len(self._buffer) >= _HEAD.size + _HEAD.unpack_from(self._buffer)[0]
+
+    def _now(self) -> tuple[int, int] | None:
+        # what the descriptor stands for: a test that closes those that are not its own may have been given its number
+        try:
+            found = _fstat(self._socket.fileno())
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino)
 
     def close(self) -> None:
         """Lets go of the connection; the other side reads its end."""
