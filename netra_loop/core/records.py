@@ -138,14 +138,6 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A program that a test started, by the name it was called by."""
-
-    program: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
     """A program that a test started, by its name without folders. What it did is not known; forks are no programs."""
 
     program: str
@@ -160,7 +152,6 @@ class Evidence:
     exchanges: tuple[Exchange, ...] = ()
     frames: tuple[Frame, ...] = ()
     mocked: tuple[str, ...] = ()
-    children: tuple[Child, ...] = ()
     children: tuple[Child, ...] = ()
 
 
