@@ -99,7 +99,7 @@ def results(
         asked = asked.where(c.id == codec.clean(test))
     unplaced = s.position.is_(None)
     start = sa.case((unplaced, c.started_at), else_="")
-    rows = t.fetch(connection, asked.order_by(c.iteration, unplaced, s.position, start, c.attempt, c.id))
+    rows = t.rows(connection, asked.order_by(c.iteration, unplaced, s.position, start, c.attempt, c.id))
     return _decoded(session, "results", rows, codec.result_from_row)
 
 

@@ -6,6 +6,7 @@ are large stand last, so that counting an iteration does not touch them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Select, Table, Text
@@ -148,6 +149,11 @@ durations = Table(
 
 def fetch(connection: Connection, asked: Select[Any]) -> list[dict[str, Any]]:
     """The rows of an answer as `codec` reads them."""
+    return list(rows(connection, asked))
+
+
+def rows(connection: Connection, asked: Select[Any]) -> Iterator[dict[str, Any]]:
+    """The same one by one, so that heavy ones need not all be held at once; to be used up within the transaction."""
     answer = connection.execute(asked)
     names = tuple(answer.keys())
-    return [dict(zip(names, row, strict=True)) for row in answer]
+    return (dict(zip(names, row, strict=True)) for row in answer)
