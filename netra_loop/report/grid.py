@@ -12,9 +12,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+_NARROW = 120  # columns of a terminal; below it the names of columns are short
 _INDENT_MAX = 24  # of a folded line
 STYLES = {
     "passed": "green",
+    "passed flaky": "yellow",
     "met": "bold green",
     "fixed": "green",
     "verified": "green",
@@ -43,21 +45,27 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Column:
-    """`right` aligns numbers; `fold` lets a long text take several lines on a terminal."""
+    """`right` aligns numbers; `fold` lets a long text take several lines on a terminal; `short` is its name on a narrow
+    one, where that differs.
+    """
 
     name: str
     right: bool = False
     fold: bool = False
+    short: str = ""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows of harmless one-line texts under columns. `empty` is shown where there is no row."""
+    """Rows of harmless one-line texts under columns. `empty` is shown where there is no row. On a terminal the last
+    `below` columns stand below the text of the one before them, where they say anything.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
     empty: str = "nothing yet"
     title: str | None = field(default=None)
+    below: int = 0
 
     def plain(self) -> list[str]:
         """Its lines as aligned text, without trailing blanks."""
@@ -77,16 +85,19 @@ class Grid:
             yield from (Text(line, no_wrap=True, overflow="ignore", end="\n") for line in self.plain())
             return
         table = Table(box=box.SIMPLE_HEAD, title=self.title, title_justify="left", pad_edge=False, expand=False)
-        for column in self.columns:
+        beside = len(self.columns) - self.below
+        for column in self.columns[:beside]:
             table.add_column(
-                column.name,
+                column.short if column.short and options.max_width < _NARROW else column.name,
                 justify="right" if column.right else "left",
                 overflow="fold" if column.fold else "ellipsis",
                 no_wrap=not column.fold,
                 ratio=None,
             )
         for row in self.rows:
-            table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+            cells: list[RenderableType] = [Text(cell, style=STYLES.get(cell, "")) for cell in row[:beside]]
+            under = [_hanging(f"  {cell}", "dim") for cell in row[beside:] if cell]
+            table.add_row(*cells[:-1], Group(cells[-1], *under) if under else cells[-1])
         yield table
 
 

@@ -91,7 +91,7 @@ def _head(item: Result, attempts: Sequence[Result]) -> str:
     flaky = ""
     if item.flaky:
         failed = [one for one in tries if one.attempt < item.attempt and one.outcome.is_failure]
-        flaky = f", on retry alone: flaky{phrases.failed_first(failed[0]) if failed else ''}"
+        flaky = f", flaky: passed only on retry{phrases.failed_first(failed[0]) if failed else ''}"
     return safe_line(f"{took}{phrases.duration(item.duration_s)}{flaky}", TEXT_MAX)
 
 

@@ -131,6 +131,8 @@ def _event(item: e.Event) -> str:
             status = f" {item.status}" if item.status is not None else ""
             said = f": {item.answer}" if item.answer else ""
             return f"auth by {item.method} {'worked' if item.ok else 'failed'}{status}{said}"
+        case e.SourcesSeen():
+            return f"{counted(len(item.files), 'source file')} of the tests noted as they are now"
         case e.TestsSelected() | e.LogsRead() | e.GoalJudged():
             return _work(item)
         case e.Noted():

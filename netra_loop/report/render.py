@@ -95,8 +95,14 @@ def results(found: Sequence[Result], why: Mapping[tuple[int, str], str] | None =
     """Every attempt, a test's own one below another, the tests in the order of their starts. With `why`, by iteration
     and id, a column says why each was selected, and where in the order.
     """
-    columns = [Column("OUTCOME"), Column("TIER"), Column("ITERATION", right=True), Column("TRY", right=True)]
-    columns += [Column("DURATION", right=True), Column("AUTHENTICITY"), Column("TEST", fold=True), Column("MESSAGE")]
+    columns = [
+        Column("OUTCOME"),
+        Column("TIER"),
+        Column("ITERATION", right=True, short="IT"),
+        Column("TRY", right=True),
+    ]
+    columns += [Column("DURATION", right=True), Column("AUTHENTICITY", short="SEEN AS"), Column("TEST", fold=True)]
+    columns += [Column("MESSAGE", fold=True)]
     first: dict[tuple[int, str], Result] = {}
     began: dict[tuple[int, str], datetime] = {}
     for item in sorted(found, key=lambda item: item.attempt):
@@ -122,7 +128,7 @@ def results(found: Sequence[Result], why: Mapping[tuple[int, str], str] | None =
         ]
         rows.append(row if why is None else [*row, safe_line(why.get(key, ""))])
     columns += [] if why is None else [Column("WHY", fold=True)]
-    return Grid(columns, rows, empty="no test has ended yet")
+    return Grid(columns, rows, empty="no test has ended yet", below=1 if why is None else 2)
 
 
 def findings(found: Sequence[Finding]) -> Grid:
@@ -144,6 +150,7 @@ def findings(found: Sequence[Finding]) -> Grid:
             for item in phrases.in_order(found)
         ],
         empty="no findings",
+        below=1,
     )
 
 

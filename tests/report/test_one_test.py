@@ -91,7 +91,7 @@ def test_a_pass_on_retry_shows_both_attempts_and_the_first_failure(failed: Resul
     lines = plain(OneTest([failed, passed]))
     assert "iteration 1, attempt 1 of 2: FAILED in 2.35 s" in lines
     assert (
-        "iteration 1, attempt 2 of 2: PASSED in 2.35 s, on retry alone: flaky; attempt 1 was failed: "
+        "iteration 1, attempt 2 of 2: PASSED in 2.35 s, flaky: passed only on retry; attempt 1 was failed: "
         "no answer ⏎ at all" in lines
     )
 

@@ -59,6 +59,17 @@ def test_failures_and_fakes_are_told_passes_are_not(
     ]
 
 
+def test_a_pass_on_retry_is_told_with_its_first_failure(
+    console: PlainConsole, stream: io.StringIO, result: Callable[..., Result]
+) -> None:
+    console.finished(result("a", "failed", message="no answer"))
+    console.finished(result("a", attempt=2, flaky=True))
+    assert stream.getvalue().splitlines() == [
+        "04:00:00 [1] FAILED a (P1, 2.35 s): no answer",
+        "04:00:00 [1] PASSED a (P1, 2.35 s, attempt 2, flaky); attempt 1 was failed: no answer",
+    ]
+
+
 def test_progress_is_told_every_ten_seconds_with_a_guess(
     console: PlainConsole, stream: io.StringIO, clock: Any, result: Callable[..., Result]
 ) -> None:
@@ -100,6 +111,17 @@ def test_the_verdict_tells_each_tier(console: PlainConsole, stream: io.StringIO)
     assert stream.getvalue().splitlines() == [
         "04:00:00 [1] record: judged unmet",
         "04:00:00     P1: 2 of 7 failed (28.6%, allowed 0%): unmet",
+    ]
+
+
+def test_the_verdict_tells_the_passes_on_retry(console: PlainConsole, stream: io.StringIO) -> None:
+    tier = {"name": "P1", "selected": 40, "failures": 0, "failure_rate": 0.0, "max_failures": 0.0, "met": False}
+    bounded = {**tier, "flaky": 3, "max_flaky": 0.05}
+    free = {**tier, "flaky": 3, "met": True}
+    console.event(recorded(GoalJudged(iteration=1, phase="record", outcome="unmet", tiers=(bounded, free))))
+    assert stream.getvalue().splitlines()[1:] == [
+        "04:00:00     P1: 0 of 40 failed (0%, allowed 0%), 3 passed only on retry (7.5%, allowed 5%): unmet",
+        "04:00:00     P1: 0 of 40 failed (0%, allowed 0%), 3 passed only on retry (7.5%): met",
     ]
 
 

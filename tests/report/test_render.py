@@ -60,6 +60,19 @@ def test_tables_on_terminals_of_any_width(width: int, result: Callable[..., Resu
     assert console.file.getvalue()
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_on_a_terminal_what_a_test_said_stands_below_its_id(width: int, result: Callable[..., Result]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width)
+    console.print(render.results([result("t::a", "failed", message="no answer " * 9)], {(1, "t::a"): "because"}))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    (place,) = {line.index("t::a") for line in lines if "t::a" in line}
+    below = [line for line in lines if "no answer" in line or "because" in line]
+    assert all(line.index(line.split()[0]) == place + 2 for line in below)
+    assert sum(line.count("answer") for line in below) == 9
+    assert max(map(len, lines)) <= width
+
+
 def test_sessions(view: SessionView) -> None:
     lines = plain(render.sessions([rows.status_row(view)]))
     assert lines[1].split()[:3] == ["golden-path-20261121-040000-ab12", "unmet", "local"]

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
+
 from netra_loop.core.events import PhaseFinished, Recorded
-from netra_loop.core.records import Finding, LogEntry, Result, Symptom
+from netra_loop.core.records import Finding, LogEntry, Result, Symptom, TierVerdict
 from netra_loop.report import rows
 from netra_loop.report.view import SessionView, count_findings, count_tests
 
@@ -19,6 +21,20 @@ def test_result(result: Callable[..., Result]) -> None:
     )
     assert (row["duration_s"], row["started_at"]) == (2.346, "2026-11-21T04:00:00.000000Z")
     assert (row["outcome"], row["symptom"], row["authenticity"], row["reasons"]) == ("failed", "timeout", "n/a", ["a"])
+
+
+def test_why_a_test_was_selected_is_a_key_where_it_is_asked_for(result: Callable[..., Result]) -> None:
+    one = result("t::a")
+    assert "why" not in rows.result_row(one)
+    assert rows.result_row(one, {(1, "t::a"): "failed last time"})["why"] == "failed last time"
+    assert rows.result_row(one, {})["why"] is None
+
+
+@pytest.mark.parametrize(("bound", "shown"), [(None, None), (1 / 3, 0.333333)])
+def test_a_tier_has_its_passes_on_retry(bound: float | None, shown: float | None) -> None:
+    row = rows.tier_row(TierVerdict("P1", 40, 2, 0.05, 0.1, met=True, flaky=3, max_flaky=bound))
+    assert list(row) == ["name", "selected", "failures", "failure_rate", "max_failures", "met", "flaky", "max_flaky"]
+    assert (row["flaky"], row["max_flaky"]) == (3, shown)
 
 
 def test_finding(finding: Finding) -> None:
@@ -86,6 +102,11 @@ def test_tests_are_counted_by_their_latest_attempt(result: Callable[..., Result]
         "timeout": 1,
         "flaky": 1,
     }
+
+
+def test_a_retry_that_was_skipped_hides_no_failure(result: Callable[..., Result]) -> None:
+    counts = count_tests(1, [result("a", "failed"), result("a", "skipped", attempt=2)])
+    assert (counts["failed"], counts["skipped"]) == (1, 0)
 
 
 def test_findings_are_counted_by_state(finding: Finding) -> None:
