@@ -72,9 +72,9 @@ class Suite:
         """Plain pytest in one process."""
         return self._pytest(["-p", "no:xdist"], watch)
 
-    def xdist(self, workers: int, watch: Watch | None = None) -> float:
+    def xdist(self, workers: int, *args: str, watch: Watch | None = None) -> float:
         """pytest-xdist."""
-        return self._pytest(["-n", str(workers)], watch)
+        return self._pytest(["-n", str(workers), *args], watch)
 
     def _pytest(self, args: Sequence[str], watch: Watch | None) -> float:
         seconds, output = self._run(["pytest", "-q", "-p", "no:cacheprovider", *args], watch)
@@ -116,10 +116,23 @@ def suite(source: str, tests: int, **more: str) -> Iterator[Suite]:
         yield Suite(root, tests)
 
 
+@contextlib.contextmanager
+def http_server() -> Iterator[int]:
+    """The port of a server in a process of its own, which ends with the block."""
+    command = [sys.executable, str(HERE / "http_server.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        process.stdin.close()
+
+
 def parser(doc: str | None, *, runs: int = 3) -> argparse.ArgumentParser:
     """The options every benchmark has."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--runs", type=int, default=runs, help="pairs of runs; the medians are shown (default: %(default)s)")
+    made.add_argument(
+        "--runs", type=int, default=runs, help="pairs of runs; the medians are shown (default: %(default)s)"
+    )
     return made
 
 
@@ -131,10 +144,10 @@ class Pairs:
     peer: float
     ratio: float
 
-    def show(self, peer: str, target: float, unit: str = "s", digits: int = 2) -> str:
-        """The end of a benchmark's line."""
+    def show(self, peer: str, target: float | None = None, unit: str = "s", digits: int = 2) -> str:
+        """The end of a benchmark's line; `target` is the highest ratio meant, None where the target is no ratio."""
         figures = f"netra-loop {self.ours:.{digits}f} {unit}, {peer} {self.peer:.{digits}f} {unit}"
-        return f"{figures}, ratio {self.ratio:.2f} (target {target:g})"
+        return f"{figures}, ratio {self.ratio:.2f}" + ("" if target is None else f" (target {target:g})")
 
 
 def in_turn(runs: int, ours: Callable[[], float], peer: Callable[[], float]) -> Pairs:

@@ -22,7 +22,9 @@ def main() -> None:
     """Measures and prints."""
     options = parser(__doc__, runs=5)
     options.add_argument("--tests", type=int, default=2000)
-    options.add_argument("--cli", action="store_true", help="the whole command line, store and all, instead of the pool")
+    options.add_argument(
+        "--cli", action="store_true", help="the whole command line, store and all, instead of the pool"
+    )
     given = options.parse_args()
     with suite(_SOURCE.format(tests=given.tests), given.tests) as made:
         ours = (lambda: made.netra_loop(1)) if given.cli else (lambda: made.pool(1))
