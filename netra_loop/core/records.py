@@ -367,7 +367,7 @@ class Batch:
     selected_iteration: int = 0
     started: tuple[AttemptStarted, ...] = ()
     results: tuple[Result, ...] = ()
-    fixtures: Mapping[str, float] = field(default_factory=dict)
     entries: tuple[LogEntry, ...] = ()
     findings: tuple[Finding, ...] | None = None
     findings_iteration: int = 0
+    fixtures: Mapping[str, float] = field(default_factory=dict)
