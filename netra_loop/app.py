@@ -25,6 +25,7 @@ from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, installed
 from netra_loop.errors import LoopFileError, Paused, Problem, UsageError
+from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
@@ -212,6 +213,7 @@ class Session:
                 self._clock,
             )
             stack.push_async_callback(tools.close)
+            await pool_folder.clear(tools.folder)  # what a killed process left of its tests, before anything runs
             git = await git_facts(spec.root_dir)
             driver = Driver(
                 session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),

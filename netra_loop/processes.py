@@ -105,20 +105,36 @@ async def end_known(
 
 
 def carrying(variable: str, value: str) -> list[ProcessIdentity]:
-    """Our own user's processes that were started with that environment variable, we ourselves left out.
+    """Our own user's processes that were started with that environment variable; not we ourselves nor our ancestors.
 
     Finds what neither parent nor session tells: a daemon that a child of a dead child left behind. Empty without /proc.
     """
     wanted = f"{variable}={value}".encode()
-    found = []
+    found, ours = [], _ancestors()
     for row in _rows() if _has_proc() else ():
         try:
             environment = Path(f"/proc/{row.pid}/environ").read_bytes().split(b"\0")
         except OSError:  # gone meanwhile, or somebody else's
             continue
-        if wanted in environment and row.pid != os.getpid():
+        if wanted in environment and row.pid not in ours:
             found.append(ProcessIdentity(row.pid, row.started, _boot_id()))
     return found
+
+
+def command(pid: int) -> tuple[str, ...]:
+    """The words that `pid` was started with, as it shows them now; empty where nobody can tell."""
+    try:
+        return tuple(psutil.Process(pid).cmdline())
+    except (psutil.Error, OSError):
+        return ()
+
+
+def stopped(identity: ProcessIdentity) -> bool:
+    """Whether that process stands still because a signal (SIGSTOP, SIGTSTP) or a debugger told it to."""
+    try:
+        return same(identity) and psutil.Process(identity.pid).status() in {"stopped", "tracing-stop"}
+    except (psutil.Error, OSError):
+        return False
 
 
 def set_subreaper() -> bool:
@@ -222,6 +238,16 @@ async def _until_gone(tree: _Tree, limit_s: float, each: Callable[[ProcessIdenti
         await asyncio.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
     return living
+
+
+def _ancestors() -> set[int]:
+    """Our own pid and those above it."""
+    found, pid = set(), os.getpid()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        row = _row(pid)
+        pid = 0 if row is None else row.parent
+    return found
 
 
 def _checked(pid: int) -> int:

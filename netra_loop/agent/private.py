@@ -7,6 +7,7 @@ onto files of its own, under the same numbers, so that whoever kept a stream fro
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import os
 import random
@@ -16,6 +17,7 @@ from typing import Any
 from .outcome import SIDE
 from .wire import Message
 
+_FSTAT, _PREAD = os.fstat, os.pread  # whatever the tests make of them
 _kept: list[Any] = []  # open for as long as the process lives; a closed file would free its number for a test's
 
 
@@ -32,7 +34,7 @@ def separate(config: Any, order: Message, *, forked: bool) -> None:
         _own_output(files)
         _own_folder(config, files)
         random.seed()
-    _own_capture(config, files)
+    own_capture(config, files)
     listen_for_dumps(files)
     faulthandler.enable(file=_kept[-1])  # pytest's own writes to a stream that all forks share
 
@@ -56,7 +58,10 @@ def _own_output(files: str) -> None:
         _bend(number, files + ".log")
 
 
-def _own_capture(config: Any, files: str) -> None:
+def own_capture(config: Any, files: str) -> None:
+    """Bends what pytest captures into, if it has begun to, onto files of this process's own, where its size can be seen
+    and bounded from outside.
+    """
     manager = config.pluginmanager.getplugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
     for name, stream in (("out", ".out"), ("err", ".err")):
@@ -87,6 +92,46 @@ def _bounded_snap(capture: Any, number: int) -> Any:
         return f"{head}\n[... {size - 2 * SIDE} of {size} bytes left out ...]\n{tail}"
 
     return snap
+
+
+def hush(config: Any) -> None:
+    """The progress that pytest prints goes nowhere: nobody reads it, and beside what tests print it would read as theirs."""
+    with contextlib.suppress(Exception):  # a pytest of another make, or one without a reporter
+        writer = config.pluginmanager.getplugin("terminalreporter")._tw  # noqa: SLF001
+        writer._file = open(os.devnull, "w")  # noqa: SLF001, SIM115
+
+
+class Log:
+    """What went past pytest's capture while a test ran: all of its output under `-s`, that of C code under `sys`."""
+
+    def __init__(self, config: Any, files: str) -> None:
+        self._number = os.open(files + ".log", os.O_RDONLY | os.O_CREAT, 0o600)
+        self._start = 0
+        self._twice = getattr(config.option, "capture", "") == "tee-sys"  # pytest has all of it, too
+
+    def mark(self) -> int:
+        """A test begins; where in the file that is, in bytes."""
+        self._start = self._size()
+        return self._start
+
+    def since(self) -> str:
+        """What came since, its middle left out where it is long, under a heading; empty for nothing."""
+        size = self._size() - self._start
+        if size <= 0 or self._twice:
+            return ""
+        head = _PREAD(self._number, min(size, SIDE), self._start).decode("utf-8", "replace")
+        tail_size = min(size - SIDE, SIDE)
+        if tail_size > 0:
+            gap = size - SIDE - tail_size
+            cut = f"\n[... {gap} of {size} bytes left out ...]\n" if gap else ""
+            head += cut + _PREAD(self._number, tail_size, self._start + size - tail_size).decode("utf-8", "replace")
+        return "---- process output ----\n" + (head if head.endswith("\n") else head + "\n")
+
+    def _size(self) -> int:
+        try:
+            return int(_FSTAT(self._number).st_size)
+        except OSError:  # the test closed descriptors that were not its own
+            return self._start
 
 
 def _own_folder(config: Any, files: str) -> None:

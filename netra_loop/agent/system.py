@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import Any
@@ -65,3 +66,28 @@ def _scan() -> set[int]:
         if int(text[text.rindex(b")") + 2 :].split()[1]) == me:
             found.add(int(name))
     return found
+
+
+def join(group: str | None) -> None:
+    """Puts this very process into a cgroup, before it starts anything; stays where it is if that is refused."""
+    if group is None:
+        return
+    with contextlib.suppress(OSError), open(group + "/cgroup.procs", "w") as file:
+        file.write("0")  # where that is refused, sweeps of orphans are what ends it
+
+
+def kill_group(group: str | None) -> None:
+    """SIGKILL for all that is in a cgroup and below, at one instant: nothing in it can fork on."""
+    if group is None:
+        return
+    with contextlib.suppress(OSError), open(group + "/cgroup.kill", "w") as file:  # gone already
+        file.write("1")
+
+
+def remove_group(group: str | None) -> None:
+    """Takes an empty cgroup away, with those below it; one that still holds a process stays."""
+    if group is None:
+        return
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)

@@ -10,13 +10,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from . import evidence, outcome, private
+from . import evidence, outcome, private, sharing, system, wear
 from .wire import Line, Message, wall
+
+_pid = os.getpid  # whatever the running test makes of it
 
 
 def enrol(config: Any, order: Message) -> None:
@@ -69,7 +71,14 @@ class Worker:
         self._quit = False
         self._reports: list[Any] = []
         self._key = -1
+        self._timer = sharing.Timer()
+        self._owner = os.getpid()
+        if fresh:
+            system.adopt_orphans()
         private.separate(session.config, order, forked=not fresh)
+        private.hush(session.config)
+        self._log = private.Log(session.config, order["files"])
+        self._wear = wear.Wear()
 
     @classmethod
     def in_fork(cls, session: Any, order: Message) -> Worker:
@@ -82,6 +91,7 @@ class Worker:
     def serve(self) -> None:
         """Until told to quit, or the orchestrator is gone, or a test ended the session."""
         self._session.config.pluginmanager.register(self, "netra-loop-worker")
+        self._session.config.pluginmanager.register(self._timer, "netra-loop-timer")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.line.send({"is": "ready"})
         try:
@@ -110,6 +120,29 @@ class Worker:
         if report.when == "call" and not hasattr(report, "context"):
             self._tell("called", seen=evidence.rest())
 
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_setup(self) -> Iterator[None]:
+        """See `_only_here`."""
+        self._only_here((yield))
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Iterator[None]:
+        """See `_only_here`."""
+        self._only_here((yield))
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Iterator[None]:
+        """See `_only_here`."""
+        self._only_here((yield))
+
+    def _only_here(self, result: Any) -> None:
+        """A child that a test forked and let run back to pytest ends here: it would report, and run what follows."""
+        if _pid() == self._owner:
+            return
+        error = result.excinfo[1] if result.excinfo else None
+        code = error.code if isinstance(error, SystemExit) else int(error is not None)
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
     def _item(self, message: Message | None) -> Any:
         return self._session.items[message["index"]] if message and message["is"] == "run" else None
 
@@ -118,7 +151,8 @@ class Worker:
         item = self._session.items[message["index"]]
         self._reports = []
         self._token = self.line.peek()
-        self.line.send({"is": "began", "key": self._key, "at": wall()})
+        self.line.send({"is": "began", "key": self._key, "at": wall(), "log": self._log.mark()})
+        self._timer.begin()
         watched = self._order["evidence"]
         evidence.begin(
             message["trace"], self._pass_on if watched else None, self._order["files"] + ".forks" if watched else None
@@ -132,7 +166,8 @@ class Worker:
         except BaseException:
             self._stopped(None, traceback.format_exc())
             return
-        self._tell("ended", evidence=evidence.end())
+        self._quit = self._quit or self._wear.spent()
+        self._tell("ended", evidence=evidence.end(), timed=self._timer.take(), last=self._quit)
         self._reports = []
 
     def _pass_on(self, news: Callable[[], Message | None]) -> None:
@@ -146,11 +181,13 @@ class Worker:
         # pytest would end the session here; for us only this worker ends, and another takes its place
         kind = "pytest.exit" if isinstance(stop, pytest.exit.Exception) else type(stop).__name__
         why = "pytest broke inside the test" if stop is None else f"{kind}: {stop}".rstrip(": ")
-        self._tell("ended", stopped=why, traceback=text or traceback.format_exc(), evidence=evidence.end())
         self._quit = True
+        told = text or traceback.format_exc()
+        self._tell("ended", stopped=why, traceback=told, evidence=evidence.end(), last=True)
 
     def _tell(self, what: str, **more: Any) -> None:
         message = outcome.judge(self._reports, self._session.config)
+        message["output"] += self._log.since()
         message.update(more)
         message.update({"is": what, "key": self._key})
         self.line.send(message)

@@ -1,8 +1,9 @@
 """The process that collected once: forks a worker for each command, tells how each ended, keeps no orphan alive.
 
 A fork takes milliseconds and shares all that was imported. The zygote and every worker are subreapers: while a worker
-lives, nothing it started can leave it; once it is dead, what it left becomes the zygote's child and is killed here
-before its end is told.
+lives, nothing it started can leave it; once it is dead, what it left is killed here before its end is told: by its
+cgroup where it has one, and as the children that orphans become. Workers outlive a zygote that a test killed; its
+guardian has them then.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .wire import Line, Message, monotonic
 from .worker import Worker
 
 _SWEEP_LIMIT_S = 5.0
+_PAUSE_S = 0.001
+_AGAIN_MS = 100
 
 
 class Zygote:
@@ -27,6 +30,8 @@ class Zygote:
         self._line = line
         self._session = session
         self._workers: dict[int, int] = {}
+        self._groups: dict[int, str] = {}
+        self._unswept = False
         self._kept = system.children()  # what conftest files started stays
 
     def serve(self) -> Worker | None:
@@ -60,15 +65,15 @@ class Zygote:
                 poll.register(handle, select.POLLIN)
             else:
                 blind = True
-        events = poll.poll(50 if blind else None)
+        events = poll.poll(_AGAIN_MS if blind or self._unswept else None)
         return any(handle == self._line.fileno() for handle, _ in events)
 
     def _fork(self, order: Message) -> Worker | None:
-        parent = os.getpid()
+        group = order.get("group")
         pid = os.fork()
         if pid == 0:
+            system.join(group)
             os.setsid()
-            system.die_with(parent)
             system.adopt_orphans()
             self._line.close()
             for handle in self._workers.values():
@@ -81,6 +86,8 @@ class Zygote:
         except OSError:
             handle = -1
         self._workers[pid] = handle
+        if group is not None:
+            self._groups[pid] = group
         self._line.send({"is": "forked", "token": order["token"], "pid": pid})
         return None
 
@@ -93,8 +100,9 @@ class Zygote:
             del self._workers[pid]
             if handle >= 0:
                 os.close(handle)
+            system.kill_group(self._groups.pop(pid, None))
             ended.append((pid, status))
-        if ended:
+        if ended or self._unswept:
             self._sweep()
         for pid, status in ended:
             signaled = os.WIFSIGNALED(status)
@@ -102,17 +110,26 @@ class Zygote:
             self._line.send({"is": "gone", "pid": pid, "code": code})
 
     def _sweep(self) -> None:
+        """Kills orphans and what they leave in turn. Those that take longer are come back to."""
         end = monotonic() + _SWEEP_LIMIT_S
+        self._unswept = True
         while monotonic() < end:
             orphans = system.children() - set(self._workers) - self._kept
             if not orphans:
+                self._unswept = False
                 return
-            for pid in orphans:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
-                except (ProcessLookupError, ChildProcessError, PermissionError):
-                    self._kept.add(pid)
+            ended = [self._end_orphan(pid) for pid in orphans]
+            if not any(ended):
+                select.select((), (), (), _PAUSE_S)
+
+    def _end_orphan(self, pid: int) -> bool:
+        """Whether it is gone now."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+            return os.waitpid(pid, os.WNOHANG)[0] != 0
+        except (ProcessLookupError, ChildProcessError, PermissionError):
+            self._kept.add(pid)
+            return True
 
     def _end_all(self) -> None:
         for pid, handle in list(self._workers.items()):
@@ -123,6 +140,7 @@ class Zygote:
                 pass
             if handle >= 0:
                 os.close(handle)
+            system.kill_group(self._groups.pop(pid, None))
         self._workers.clear()
         self._sweep()
 

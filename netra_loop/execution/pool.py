@@ -11,22 +11,28 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from netra_loop.cgroups import Group
+from netra_loop.cgroups import make as make_group
 from netra_loop.clock import Clock
 from netra_loop.errors import Defect
-from netra_loop.execution.base import Collection, Planned, PoolOptions, RunEvent
+from netra_loop.execution import pool_folder
+from netra_loop.execution.base import Collection, Finished, Planned, PoolOptions, RunEvent
 from netra_loop.execution.pool_result import missing
 from netra_loop.execution.pool_run import Run, UnusableError
 from netra_loop.execution.pool_wire import Switchboard
 from netra_loop.execution.pool_zygote import Zygote
 
+_BARREN = 2
+
 
 class PytestPool:
     """The `Runner` of pytest tests. `scratch` is a folder of ours for the processes' output; it is made where missing.
 
-    After a cancelled `run` the pool may be used again.
+    Each worker's processes are kept together by a cgroup where one can be had; `cgroups` False does without. After a
+    cancelled `run` the pool may be used again.
     """
 
-    def __init__(self, options: PoolOptions, clock: Clock, scratch: Path) -> None:
+    def __init__(self, options: PoolOptions, clock: Clock, scratch: Path, *, cgroups: bool = True) -> None:
         self._options = dataclasses.replace(options, testrun_uid=options.testrun_uid or uuid.uuid4().hex)
         self._clock = clock
         self._scratch = scratch
@@ -35,7 +41,10 @@ class PytestPool:
         self._collected: Zygote | None = None  # the first one: what it gathered is what was selected from
         self._collection: Collection | None = None
         self._collecting = asyncio.Lock()
-        self._restarted = False
+        self._grouped = cgroups
+        self._group: Group | None = None
+        self._dead: list[Zygote] = []  # their workers may live on
+        self._barren = 0  # zygotes that died since the last result
         self._renewing = asyncio.Lock()
 
     async def collect(self) -> Collection:
@@ -47,8 +56,12 @@ class PytestPool:
 
     async def _collect(self) -> Collection:
         self._scratch.mkdir(parents=True, exist_ok=True)
+        if self._group is None and self._grouped:
+            self._group = make_group()
+        await pool_folder.clear(self._scratch)
         await self._board.open()
-        zygote = self._zygote = self._collected = Zygote(self._options, self._board, self._scratch)
+        self._mark()
+        zygote = self._zygote = self._collected = self._new()
         try:
             collection = await zygote.collect()
         except BaseException:  # cancelled: nobody will ask for what it collects
@@ -71,12 +84,14 @@ class PytestPool:
         plan = [planned for planned in plan if planned.id in known]
         if not plan:
             return
-        run = Run(plan, self._collected.gathered, self._options, self._clock, self._living)
+        run = Run(plan, self._collected.gathered, self._options, self._clock, self._living, self._group)
         run.start(self._board, self._scratch)
         try:
             while (event := await run.events.get()) is not None:
                 if isinstance(event, BaseException):
                     raise event
+                if isinstance(event, Finished):
+                    self._barren = 0
                 yield event
         finally:
             await run.stop()
@@ -85,19 +100,36 @@ class PytestPool:
         """See `Runner.close`."""
         if self._zygote is not None:
             await self._zygote.end()
+        for zygote in self._dead:
+            await zygote.end()
+        self._dead.clear()
+        if self._group is not None:
+            await self._group.end()
+            self._group = None
         self._collection = self._collected = None
         await self._board.close()
+        pool_folder.forget(self._scratch)
+
+    def _new(self) -> Zygote:
+        return Zygote(self._options, self._board, self._scratch, self._group)
+
+    def _mark(self) -> None:
+        """What it starts from here on is told from all else, should we not live to end it."""
+        record = pool_folder.Record.new(self._board.folder.name, self._group)
+        record.write(self._board.folder, self._scratch)
+        env = {**self._options.env, pool_folder.MARK: record.mark}
+        self._options = dataclasses.replace(self._options, env=env)
 
     async def _living(self) -> Zygote:
         async with self._renewing:
             if self._zygote is not None and not self._zygote.lost.is_set():
                 return self._zygote
-            if self._restarted:
-                raise UnusableError("the process that collected died twice")
-            self._restarted = True
+            self._barren += 1
+            if self._barren > _BARREN:
+                raise UnusableError(f"the process that collected died {self._barren} times before any test ended")
             if self._zygote is not None:
-                await self._zygote.end()
-            zygote = self._zygote = Zygote(self._options, self._board, self._scratch)
+                self._dead.append(self._zygote)
+            zygote = self._zygote = self._new()
             collection = await zygote.collect()
             if collection.fatal is not None:
                 raise UnusableError(f"the process that collected died, and collecting again failed: {collection.fatal}")

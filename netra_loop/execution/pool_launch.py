@@ -6,64 +6,55 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from pathlib import Path
 
-import netra_loop.agent
+from netra_loop.cgroups import Group
 from netra_loop.execution.base import PoolOptions
-from netra_loop.processes import die_with_parent
+from netra_loop.execution.pool_guardian import AGENT, LOAD, Guarded
 
-AGENT = str(Path(netra_loop.agent.__file__).parent)
 DUMP_SIGNAL = int(signal.SIGRTMAX) - 3 if hasattr(signal, "SIGRTMAX") else int(signal.SIGUSR2)
 _SIDE = 64 * 1024
-
-_BOOTSTRAP = """\
-import sys
-if sys.path and sys.path[0] == "":
-    del sys.path[0]
-import importlib.util, os
-folder, path, token = sys.argv[1:]
-spec = importlib.util.spec_from_file_location(
-    "netra_loop_agent", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
-module = sys.modules["netra_loop_agent"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-from netra_loop_agent.main import main
-main(path, token)
-"""
+_BEGIN = LOAD + "from netra_loop_agent.main import main\nmain(*sys.argv[2:])\n"
 
 
-async def start(options: PoolOptions, socket: str, token: str, log: Path) -> asyncio.subprocess.Process:
-    """The interpreter, in a session of its own, its output going to `log`; it dies with us. Raises OSError."""
-    # Opened without waiting: a local file in our own folder. What tests print may hold anything: for our eyes alone.
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
-        return await asyncio.create_subprocess_exec(
-            str(options.python),
-            "-c",
-            _BOOTSTRAP,
-            AGENT,
-            socket,
-            token,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=options.root,
-            env=dict(options.env),
-            start_new_session=True,
-            preexec_fn=die_with_parent(),
+async def start(
+    options: PoolOptions,
+    socket: str,
+    token: str,
+    log: Path,
+    *,
+    group: Group | None = None,
+    join: Group | None = None,
+    heirs: bool = False,
+) -> Guarded:
+    """The interpreter, in a session of its own, its output going to `log`; it ends with us. Raises OSError.
+
+    What tests print may hold anything: `log` is for our eyes alone. For `group`, `join`, `heirs` see `Guarded.start`.
+    """
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    argv = [str(options.python), "-c", _BEGIN, AGENT, socket, token]
+    try:
+        return await Guarded.start(
+            argv, env=options.env, cwd=options.root, output=output, group=group, join=join, heirs=heirs
         )
+    finally:
+        os.close(output)
 
 
-def excerpt(path: Path, side: int = _SIDE) -> str:
-    """What a file holds, its middle left out and counted where it is long; empty where there is none."""
+def excerpt(path: Path, side: int = _SIDE, start: int = 0) -> str:
+    """What a file holds from byte `start` on, its middle left out and counted where it is long; empty where there is
+    no such file.
+    """
     try:
         with path.open("rb") as file:
+            file.seek(start)
             head = file.read(2 * side)
-            size = file.seek(0, 2)
+            size = file.seek(0, 2) - start
             if size <= len(head):
                 return head.decode("utf-8", "replace")
-            file.seek(max(size - side, side))
+            file.seek(start + max(size - side, side))
             tail = file.read(side)
     except OSError:
         return ""

@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from netra_loop.agent import forks
 from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
@@ -36,9 +37,14 @@ def evidence(said: Message | None) -> Evidence:
 
 
 class Seen:
-    """What a running test was seen to do so far, kept here for the case that its process does not live to tell it."""
+    """What a running test was seen to do so far, kept here for the case that its process does not live to tell it.
 
-    def __init__(self) -> None:
+    `forked` is the file its forks write to, `began` when the test did, in seconds since 1970.
+    """
+
+    def __init__(self, forked: str | None = None, began: float = 0.0) -> None:
+        self._forked = forked
+        self._began = began
         self._exchanges: dict[int, Message] = {}
         self._frames: dict[int, Message] = {}
         self._standing: Message = {"contacts": [], "mocked": [], "children": [], "blind": []}
@@ -52,13 +58,14 @@ class Seen:
     def evidence(self) -> Evidence:
         """All of it, in the order of time."""
         exchanges = [self._exchanges[number] for number in sorted(self._exchanges)]
-        return evidence(
-            {
-                "exchanges": [exchange for exchange in exchanges if not exchange.get("unreal")],
-                "frames": [self._frames[number] for number in sorted(self._frames)],
-                **self._standing,
-            },
-        )
+        said: Message = {
+            "exchanges": [exchange for exchange in exchanges if not exchange.get("unreal")],
+            "frames": [self._frames[number] for number in sorted(self._frames)],
+            **{name: list(rows) for name, rows in self._standing.items()},
+        }
+        if self._forked is not None:
+            forks.merge(said, self._forked, self._began)
+        return evidence(said)
 
     def gaps(self) -> str:
         """What our observers failed at, as far as it was told."""

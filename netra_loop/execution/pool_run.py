@@ -11,12 +11,14 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from netra_loop.cgroups import Group
 from netra_loop.clock import Clock
 from netra_loop.core.records import Outcome
-from netra_loop.execution import pool_launch
+from netra_loop.execution import pool_ends
 from netra_loop.execution.base import Finished, Notice, Planned, PoolOptions, RunEvent, Started
 from netra_loop.execution.pool_deadlines import TICK_S, Deadlines
 from netra_loop.execution.pool_queue import Assignment, Queue, units
@@ -24,6 +26,7 @@ from netra_loop.execution.pool_result import Seen, finished, instant
 from netra_loop.execution.pool_wire import Message, Switchboard
 from netra_loop.execution.pool_worker import Index, StartError, Worker, index_of
 from netra_loop.execution.pool_zygote import Gathered, Zygote, dump_stacks
+from netra_loop.processes import stopped
 
 _BARREN = 3  # workers that die in a row before any test began: more would die too
 _INTERRUPT_S = 3.5
@@ -47,20 +50,23 @@ class Run:
         options: PoolOptions,
         clock: Clock,
         zygote: Provider,
+        group: Group | None = None,
     ) -> None:
         self._gathered = gathered
         self._options = options
         self._clock = clock
         self._zygote = zygote
+        self._group = group
         counts = Counter(test.id for test in gathered.tests)
         alone = options.isolation == "test"
-        self._queue = Queue(units(plan, gathered.groups, counts, alone=alone), options.workers)
+        self._queue = Queue(units(plan, gathered.groups, counts, alone=alone), options.workers, alone=alone)
         self._seats = min(options.workers, len(self._queue))
         self._unfinished = {assignment.key for unit in self._queue for assignment in unit}
         self._deadlines: Deadlines[Worker] = Deadlines()
         self._index: Index = index_of(gathered.tests)
         self._indexed = gathered
         self._barren = 0
+        self._memory = pool_ends.MemoryWatch()
         self._numbers: Counter[str] = Counter()
         self._workers: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,6 +142,8 @@ class Run:
             if worker.ending is not None:
                 await worker.ending
             self._settle(worker, code)
+            if worker.spare:
+                return  # what is left ends sooner with those who hold its fixtures up
 
     def _new(self, name: str) -> Worker:
         number = self._numbers[name]
@@ -149,7 +157,7 @@ class Run:
     async def _bring_up(self, worker: Worker) -> None:
         if self._gathered.spawn is not None:
             async with self._starting:
-                await worker.spawn(self._board, self._options, self._seats, self._gathered.tests)
+                await worker.spawn(self._board, self._options, self._seats, self._gathered.tests, self._group)
             return
         zygote = await self._zygote()
         if zygote.gathered is not self._indexed:  # collected anew
@@ -161,6 +169,7 @@ class Run:
     def _forget(self, worker: Worker) -> None:
         self._board.forget(worker.token)
         self._deadlines.clear(worker)
+        self._queue.leave(worker)
         self._workers.discard(worker)
         worker.tidy()
 
@@ -186,7 +195,8 @@ class Run:
     def _began(self, worker: Worker, message: Message) -> None:
         self._barren = 0
         assignment = worker.current = worker.held.popleft()
-        worker.called, worker.seen = None, Seen()
+        worker.called, worker.seen = None, Seen(worker.files + ".forks", message["at"])
+        worker.log_start = message["log"]
         worker.started_at = instant(message["at"])
         worker.began = self._clock.monotonic()
         self._deadlines.set(worker, worker.began + self._options.timeout_s)
@@ -207,10 +217,10 @@ class Run:
         took = self._clock.monotonic() - worker.began
         worker.mean_s = took if worker.mean_s is None else (1 - _MEMORY) * worker.mean_s + _MEMORY * took
         worker.current = None
-        self._deadlines.clear(worker)
+        self._deadlines.set(worker, self._clock.monotonic() + self._options.timeout_s)  # to go on, or to end
         said = finished(assignment.planned, worker.name, started_at, message, sources=worker.sources)
         self._finish(assignment, said)
-        if message.get("stopped") or worker.held:
+        if message["last"] or worker.held:
             return  # it ends by itself, or goes on with what it has
         if self._options.isolation == "test" or not self._give(worker):
             self._quit(worker)
@@ -220,11 +230,12 @@ class Run:
         self._deadlines.set(worker, self._clock.monotonic() + self._options.timeout_s)
 
     def _give(self, worker: Worker) -> bool:
-        """Hands out the next unit, or the word that nothing follows; False where there was no unit."""
+        """Hands out the next unit, or the word that nothing follows; False where there was no unit for this worker."""
         given = False
-        while not given and (unit := self._queue.take()) is not None:
+        while not given and not worker.orphaned and (unit := self._queue.take(worker)) is not None:
             for assignment in unit:
                 given = self._hand(worker, assignment) or given
+        worker.spare = not given and not worker.orphaned
         if not given or not self._queue or self._options.isolation == "test":
             if not worker.rested:
                 worker.send(**{"is": "rest"})
@@ -248,9 +259,10 @@ class Run:
 
     def _settle(self, worker: Worker, code: int | None) -> None:
         """After a worker's end: what it had begun is crashed, what it held goes back in line."""
-        how = pool_launch.ending(code)
+        how = pool_ends.how(worker, code, self._memory)
         if worker.current is not None:
-            cut = self._cut(worker, worker.current.planned, Outcome.CRASHED, how, worker.stacks())
+            took_s = self._clock.monotonic() - worker.began
+            cut = pool_ends.crashed(worker, worker.current.planned, how, self._clock.now(), took_s)
             self._finish(worker.current, cut)
         elif worker.held and worker.started_at is None:
             self._fruitless(f"worker {worker.name} {how} before its test began")
@@ -271,45 +283,26 @@ class Run:
     async def _watch(self) -> None:
         while True:
             await self._clock.sleep(TICK_S)
+            for worker in self._workers:
+                worker.trim()
             for worker in self._deadlines.expired(self._clock.monotonic()):
                 worker.condemned = True
                 worker.ending = self._do(self._time_out(worker))
 
     async def _time_out(self, worker: Worker) -> None:
-        stacks = "" if worker.who is None else await dump_stacks(worker.who, Path(worker.files + ".stacks"))
-        limit = f"{self._options.timeout_s:g} s"
+        frozen = worker.who is not None and stopped(worker.who)
+        stacks = "" if worker.who is None else await dump_stacks(worker.who, worker.stacks_file)
+        limit_s = self._options.timeout_s
         if worker.current is not None:
-            self._finish(worker.current, self._overdue(worker, worker.current.planned, limit, stacks))
+            now, took_s = self._clock.now(), self._clock.monotonic() - worker.began
+            planned = worker.current.planned
+            self._finish(
+                worker.current, pool_ends.overdue(worker, planned, limit_s, stacks, now, took_s, frozen=frozen)
+            )
             worker.current = None
         else:
-            self._say(f"worker {worker.name} did not go on within {limit} and was killed")
+            self._say(f"worker {worker.name} did not go on within {limit_s:g} s and was killed")
         await worker.end()
-
-    def _overdue(self, worker: Worker, planned: Planned, limit: str, stacks: str) -> Finished:
-        if worker.called is None or worker.started_at is None:
-            return self._cut(worker, planned, Outcome.TIMEOUT, f"timed out after {limit}", stacks)
-        note = f"---- teardown ----\nkilled: teardown did not end within the test's {limit}\n{stacks}\n"
-        said = {**worker.called, "output": worker.called["output"] + note}
-        return finished(planned, worker.name, worker.started_at, said, worker.seen, worker.sources)
-
-    def _cut(self, worker: Worker, planned: Planned, outcome: Outcome, message: str, stacks: str) -> Finished:
-        """The result of a test that its own process could not tell."""
-        started_at = worker.started_at or self._clock.now()
-        took = self._clock.monotonic() - worker.began
-        words = worker.words()
-        return Finished(
-            planned.id,
-            planned.attempt,
-            worker.name,
-            started_at,
-            took,
-            outcome,
-            planned.trace_id,
-            message,
-            stacks,
-            words,
-            worker.seen.evidence(),
-        )
 
     # ---------------------------------------------------------------------------------------------------------- putting
 
@@ -334,7 +327,7 @@ class Run:
     def _finish(self, assignment: Assignment, event: Finished) -> None:
         if assignment.key in self._unfinished:  # once, whatever comes after
             self._unfinished.discard(assignment.key)
-            self._put(event)
+            self._put(replace(event, placed=assignment.why or assignment.planned.why))
 
     def _say(self, text: str) -> None:
         self._put(Notice(text))

@@ -106,6 +106,11 @@ class Switchboard:
         self._folder: Path | None = None
         self.path = ""  # before `open`
 
+    @property
+    def folder(self) -> Path:
+        """Where the socket lies; after `open`."""
+        return Path(self.path).parent
+
     async def open(self) -> None:
         """Starts to listen; does nothing when it does already."""
         if self._server is None:

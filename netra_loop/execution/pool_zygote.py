@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import signal
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netra_loop.core.records import CollectedTest, CollectionError
+from netra_loop.cgroups import Group
+from netra_loop.core.records import CollectedTest, CollectionError, Sources
 from netra_loop.execution import pool_launch
 from netra_loop.execution.base import Collection, PoolOptions
+from netra_loop.execution.pool_guardian import Guarded
 from netra_loop.execution.pool_result import collected
+from netra_loop.execution.pool_spill import Spill
 from netra_loop.execution.pool_wire import Channel, Message, Switchboard
-from netra_loop.processes import ProcessIdentity, end_tree, identify, send
+from netra_loop.processes import ProcessIdentity, identify, send, stopped
 
 _STACKS_S = 0.5
+_TRIM_S = 0.1
 _QUIT_S = 5.0
 _TELLING = re.compile(r"(?:E\s+)?(?:ERROR\b|\w*(?:Error|Exception)\b)")  # the line of a report that says why
 
@@ -32,6 +37,7 @@ class Gathered:
     deselected: int = 0
     notes: tuple[str, ...] = ()
     spawn: str | None = None
+    sources: Sources = field(default_factory=Sources)
 
     def take(self, message: Message) -> bool:
         """Takes a message about the collection; True once it is complete."""
@@ -45,22 +51,25 @@ class Gathered:
         self.deselected = message["deselected"]
         self.notes = tuple(message["notes"])
         self.spawn = message["spawn"]
+        self.sources = Sources(**message["sources"])
         return True
 
     def collection(self) -> Collection:
         """The same for whoever asked."""
-        return Collection(tuple(self.tests), self.errors, self.deselected, warnings=self.notes)
+        return Collection(tuple(self.tests), self.errors, self.deselected, warnings=self.notes, sources=self.sources)
 
 
 class Zygote:
     """One interpreter that collects. Its end is told by `lost`; the ends of its forks by `ended`."""
 
-    def __init__(self, options: PoolOptions, board: Switchboard, scratch: Path) -> None:
+    def __init__(self, options: PoolOptions, board: Switchboard, scratch: Path, group: Group | None = None) -> None:
         self._options = options
         self._board = board
         self._token = uuid.uuid4().hex
         self._files = str(scratch / f"zygote-{self._token[:8]}")
-        self._process: asyncio.subprocess.Process | None = None
+        self.group = None if group is None else group.child(f"zygote-{self._token[:8]}")
+        self._process: Guarded | None = None
+        self._who: ProcessIdentity | None = None
         self._channel: Channel | None = None
         self._complete = asyncio.Event()
         self._over: Message | None = None
@@ -76,12 +85,21 @@ class Zygote:
         log = Path(self._files + ".log")
         self._board.expect(self._token, self)
         try:
-            self._process = await pool_launch.start(self._options, self._board.path, self._token, log)
+            self._process = await pool_launch.start(
+                self._options,
+                self._board.path,
+                self._token,
+                log,
+                group=self.group,
+                join=self.group and self.group.child("zygote"),
+                heirs=True,
+            )
         except OSError as error:
             self._board.forget(self._token)
             return Collection((), fatal=f"{self._options.python} could not be started in {self._options.root}: {error}")
         ended = asyncio.create_task(self._process.wait())
         complete = asyncio.create_task(self._complete.wait())
+        trimming = asyncio.create_task(self._trim())
         try:
             await asyncio.wait(
                 {ended, complete},
@@ -94,6 +112,7 @@ class Zygote:
         finally:
             ended.cancel()
             complete.cancel()
+            trimming.cancel()
         await self.end(quit_s=0)
         return Collection((), self.gathered.errors, fatal=fatal)
 
@@ -113,28 +132,38 @@ class Zygote:
         if future is None:
             future = self._ends[pid] = asyncio.get_running_loop().create_future()
             if self.lost.is_set():
-                future.set_result(None)
+                self._inherit(pid, future)
         return future
+
+    def wake(self) -> None:
+        """Lets it go on where a test has stopped it."""
+        if self._who is not None and hasattr(signal, "SIGCONT"):
+            send(self._who, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Ends it alone; its forks live on under its guardian. For one that does not answer."""
+        if self._who is not None:
+            send(self._who, signal.SIGKILL)
 
     async def end(self, quit_s: float = _QUIT_S) -> None:
         """Lets it finish its session within `quit_s` seconds, then ends it and all it started. Safe to repeat."""
         process, self._process = self._process, None
         if process is None:
             return
-        if quit_s and self._channel is not None and process.returncode is None:
+        if quit_s and self._channel is not None and not self.lost.is_set():
             self._channel.send(**{"is": "quit"})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), quit_s)
-        await end_tree(process.pid, term_grace_s=0)
-        await process.wait()
+        await process.end()
         self._board.forget(self._token)
-        for ending in (".log", ".stacks"):
+        for ending in (".log", ".out", ".err", ".stacks"):
             Path(self._files + ending).unlink(missing_ok=True)  # noqa: ASYNC240 - a local file of ours
 
     # --------------------------------------------------------------------------------------------- what it tells us
 
-    def joined(self, channel: Channel, pid: int) -> None:  # noqa: ARG002 - a guest's signature
+    def joined(self, channel: Channel, pid: int) -> None:
         """See `Guest`."""
+        self._who = identify(pid)
         self._channel = channel
         channel.send(**order(self._options, "zygote", self._files))
 
@@ -157,12 +186,11 @@ class Zygote:
     def left(self) -> None:
         """See `Guest`."""
         self.lost.set()
-        for pid in self._pids.values():
-            if not pid.done():
-                pid.set_exception(ConnectionError("the zygote is gone"))
-        for end in self._ends.values():
-            if not end.done():
-                end.set_result(None)
+        for asked in self._pids.values():
+            if not asked.done():
+                asked.set_exception(ConnectionError("the zygote is gone"))
+        for pid, end in self._ends.items():
+            self._inherit(pid, end)
 
     def forget(self, pid: int) -> None:
         """Nobody asks for the end of `pid` any more."""
@@ -170,10 +198,28 @@ class Zygote:
 
     # ------------------------------------------------------------------------------------------------------- inside
 
-    async def _why_not(self, log: Path, ended: asyncio.Task[int]) -> str:
+    async def _trim(self) -> None:
+        spills = [Spill(self._files + ending) for ending in (".log", ".out", ".err")]
+        while True:
+            for spill in spills:
+                spill.trim()
+            await asyncio.sleep(_TRIM_S)
+
+    def _inherit(self, pid: int, end: asyncio.Future[int | None]) -> None:
+        """Once it is gone, its guardian has its forks and tells of their ends."""
+
+        def pass_on(told: asyncio.Future[int | None]) -> None:
+            if not end.done():
+                end.set_result(told.result())
+
+        if self._process is not None:
+            self._process.ended(pid).add_done_callback(pass_on)
+        elif not end.done():
+            end.set_result(None)
+
+    async def _why_not(self, log: Path, ended: asyncio.Task[int | None]) -> str:
         if not ended.done():
-            who = identify(self._process.pid) if self._process is not None else None
-            stacks = "" if who is None else await dump_stacks(who, Path(self._files + ".stacks"))
+            stacks = "" if self._who is None else await dump_stacks(self._who, Path(self._files + ".stacks"))
             return f"collection did not end within {self._options.collect_timeout_s:g} s; stacks:\n{stacks}".rstrip()
         words = (self._over or {}).get("text") or pool_launch.excerpt(log)
         told = next((line.strip() for line in reversed(words.splitlines()) if _TELLING.match(line.strip())), "")
@@ -190,8 +236,11 @@ def order(options: PoolOptions, role: str, files: str, **more: Any) -> Message:
 
 async def dump_stacks(who: ProcessIdentity, file: Path) -> str:
     """All threads' stacks of a process of ours, written by itself; empty where it does not within half a second."""
+    frozen = stopped(who)
     if not send(who, pool_launch.DUMP_SIGNAL):
         return ""
+    if frozen:  # it cannot write; once woken, that is the first thing it does
+        send(who, signal.SIGCONT)
     loop = asyncio.get_running_loop()
     end = loop.time() + _STACKS_S
     size = 0

@@ -113,7 +113,7 @@ async def test_deaths_of_every_kind_are_crashes_of_their_own_test(suite):
     assert messages == {
         "test_exit_0": ("crashed", "exited with code 0"),
         "test_exit_3": ("crashed", "exited with code 3"),
-        "test_kill": ("crashed", "killed by SIGKILL"),
+        "test_kill": ("crashed", "killed by SIGKILL, not by netra-loop"),
         "test_segfault": ("crashed", "killed by SIGSEGV"),
         "test_pytest_exit": ("crashed", "pytest.exit: enough"),
         "test_interrupt": ("crashed", "KeyboardInterrupt"),
@@ -125,20 +125,38 @@ async def test_deaths_of_every_kind_are_crashes_of_their_own_test(suite):
     assert await gone(int((suite.root / "orphan").read_text()))
 
 
-async def test_a_dead_zygote_costs_what_was_in_flight_and_is_made_anew_once(suite):
+async def test_a_zygote_that_a_test_kills_costs_no_test_and_is_made_anew(suite):
     suite.write(
         test_parent="""
         import os, signal, time
         import pytest
-        @pytest.mark.parametrize("n", range(4))
+        @pytest.mark.parametrize("n", range(8))
         def test_n(n):
-            if n == 1:
+            if n in (1, 4, 6):
                 os.kill(os.getppid(), signal.SIGKILL)
-                time.sleep(600)
+            elif n == 2:
+                time.sleep(1)
+            elif n == 3:
+                os._exit(4)
         """
     )
-    ran = await suite.run(workers=1)
-    assert [str(event.outcome) for event in ran.finished] == ["passed", "crashed", "passed", "passed"]
+    ran = await suite.run(workers=2)
+    assert {event.id[-2]: (str(event.outcome), event.message) for event in ran.finished} == {
+        **{str(n): ("passed", None) for n in (0, 1, 2, 4, 5, 6, 7)},
+        "3": ("crashed", "exited with code 4"),
+    }
+
+
+async def test_a_zygote_that_a_test_stops_is_woken(suite):
+    suite.write(
+        test_parent="""
+        import os, signal
+        def test_stops_its_parent(): os.kill(os.getppid(), signal.SIGSTOP)
+        def test_after(): pass
+        """
+    )
+    ran = await suite.run(workers=1, isolation="test")
+    assert ran.outcomes() == {"test_stops_its_parent": "passed", "test_after": "passed"}
 
 
 async def test_workers_that_never_come_up_are_errors_not_an_endless_loop(suite):

@@ -1,4 +1,4 @@
-"""What a killed orchestrator leaves in the temporary folder goes at the next start, and nothing else does."""
+"""What a killed orchestrator leaves is ended and removed at the next start, and nothing else is."""
 
 from __future__ import annotations
 
@@ -6,53 +6,115 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
+import pytest
+
+from netra_loop import cgroups, processes
 from netra_loop.execution import pool_folder
 from netra_loop.processes import identify
 
 _MAKE_AND_DIE = """
-import os, signal
+import os, signal, subprocess, sys
+from pathlib import Path
+from netra_loop import cgroups
 from netra_loop.execution import pool_folder
-print(pool_folder.make(), flush=True)
+folder = pool_folder.make()
+group = cgroups.make() if sys.argv[2] == "cgroup" else None
+record = pool_folder.Record.new(folder.name, group)
+record.write(folder, Path(sys.argv[1]))
+def sleep(mark):
+    return subprocess.Popen(["sleep", "300"], env={pool_folder.MARK: mark}, start_new_session=True).pid
+pids = [sleep(record.mark)]
+if group is not None:
+    pids.append(sleep(""))
+    (group.path / "cgroup.procs").write_text(str(pids[-1]))
+print(folder, *pids, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_the_folder_of_a_killed_process_is_removed_at_the_next_start(tmp_path, monkeypatch):
-    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    parent, scratch = tmp_path / "temporary", tmp_path / "session"
+    parent.mkdir()
+    scratch.mkdir()
+    return parent, scratch
+
+
+def make_and_die(parent: Path, scratch: Path, how: str = "plain") -> tuple[Path, list[processes.ProcessIdentity]]:
     run = subprocess.run(
-        [sys.executable, "-c", _MAKE_AND_DIE], env=environ, capture_output=True, text=True, check=False
-    )
-    left = tmp_path / run.stdout.strip()
-    assert left.parent == tmp_path
-    assert left.exists()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        [sys.executable, "-c", _MAKE_AND_DIE, str(scratch), how],
+        env={**os.environ, "TMPDIR": str(parent)}, stdout=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    folder, *pids = run.stdout.split()
+    found = [identify(int(pid)) for pid in pids]
+    return Path(folder), [who for who in found if who is not None]
+
+
+@pytest.mark.parametrize("how", ["plain", "cgroup"])
+async def test_what_a_killed_process_left_is_ended_and_removed(places, how):
+    parent, scratch = places
+    if how == "cgroup" and cgroups.make() is None:
+        pytest.skip("no cgroup can be made here")
+    folder, left = make_and_die(parent, scratch, how)
+    assert folder.parent == parent
+    assert all(processes.same(who) for who in left)
+    assert len(left) == (2 if how == "cgroup" else 1)
+    await pool_folder.clear(scratch, parent)
+    assert list(parent.iterdir()) == list(scratch.iterdir()) == []
+    assert not any(processes.same(who) for who in left)
+
+
+async def test_its_session_alone_tells_of_it_where_the_temporary_folder_is_another(places, tmp_path):
+    parent, scratch = places
+    _, (left,) = make_and_die(parent, scratch)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    await pool_folder.clear(scratch, elsewhere)
+    assert not processes.same(left)
+
+
+def test_a_folder_is_for_us_alone():
     made = pool_folder.make()
-    assert list(tmp_path.iterdir()) == [made]
     assert made.stat().st_mode & 0o077 == 0
     assert pool_folder.make() != made
-    assert made.exists()
 
 
-def test_what_is_not_known_to_be_left_stays(tmp_path):
-    own = asdict(identify(os.getpid()))
-    owners = {"living": json.dumps(own), "young": None, "strange": "[1]", "broken": "{"}
+async def test_what_is_not_known_to_be_left_stays(places, tmp_path):
+    parent, scratch = places
+    own = pool_folder.Record.new(f"{pool_folder.PREFIX}ours0000", None)
+    dead = replace(own, owner=replace(own.owner, started=own.owner.started - 1))
+    owners = {
+        "living": json.dumps(asdict(own)),
+        "young": None,
+        "strange": "[1]",
+        "broken": "{",
+        "forged": json.dumps({**asdict(dead), "mark": ""}),
+    }
     for name, owner in owners.items():
-        folder = tmp_path / f"{pool_folder.PREFIX}{name}"
+        folder = parent / f"{pool_folder.PREFIX}{name}"
         folder.mkdir()
         if owner is not None:
             (folder / "owner.json").write_text(owner)
     target = tmp_path / "elsewhere"
     target.mkdir()
-    (target / "owner.json").write_text(json.dumps({**own, "boot_id": "another"}))
-    (tmp_path / f"{pool_folder.PREFIX}link").symlink_to(target)
-    reused = tmp_path / f"{pool_folder.PREFIX}reused"
+    (target / "owner.json").write_text(json.dumps(asdict(dead)))
+    (parent / f"{pool_folder.PREFIX}link").symlink_to(target)
+    reused = parent / f"{pool_folder.PREFIX}reused"
     reused.mkdir()
-    (reused / "owner.json").write_text(json.dumps({**own, "started": own["started"] - 1}))
-    pool_folder.sweep(tmp_path)
-    assert {path.name.removeprefix(pool_folder.PREFIX) for path in tmp_path.iterdir()} == {
-        *owners,
-        "link",
-        "elsewhere",
-    }
+    (reused / "owner.json").write_text(json.dumps(asdict(dead)))
+    await pool_folder.clear(scratch, parent)
+    assert {path.name.removeprefix(pool_folder.PREFIX) for path in parent.iterdir()} == {*owners, "link"}
+    assert (target / "owner.json").exists()
+
+
+async def test_nobody_above_us_is_taken_for_a_leftover(monkeypatch):
+    child = "from netra_loop import processes; print(len(processes.carrying('NETRA_TEST_ABOVE', 'yes')))"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NETRA_TEST_ABOVE": "yes"}, stdout=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert run.stdout.split() == ["0"]
