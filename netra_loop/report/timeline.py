@@ -20,6 +20,7 @@ from netra_loop.core.stages import Reached, Stage, reached
 from netra_loop.report import phrases
 from netra_loop.report.safe import safe_line, safe_text
 
+SLOW_S = 1.0  # an answer that took so long stands out
 TEXT_MAX = 300  # characters of a line; what a service or a test says may be longer
 _SAID_MAX = 140  # characters of a message that was nothing but exchanged
 _UPGRADE = ("ws:", "wss:")
@@ -192,7 +193,8 @@ def _exchange(exchange: Exchange, place: _Places) -> Moment:
     status, upgrade = exchange.status, exchange.url.startswith(_UPGRADE)
     answer = str(status) if status is not None else exchange.error or "no answer"
     what = f"{exchange.method} {place.of(exchange.url)}{' (upgrade)' if upgrade else ''}"
-    mark: Mark = "bad" if status is None or status >= 500 else "odd" if status >= 400 else ""
+    slow = exchange.duration_s >= SLOW_S
+    mark: Mark = "bad" if status is None or status >= 500 else "odd" if status >= 400 or slow else ""
     return Moment(
         at=exchange.started_at,
         source="wire",
