@@ -91,6 +91,7 @@ _forked: str | None = None  # the file in which forks of the running test write 
 _active_mocks: dict[str, int] = {}
 _missing: dict[str, None] = {}  # observers that could not be put in place
 _counters: list[Callable[[], None]] = []
+_apart = 0
 _variable: tuple[str, str | None] | None = None  # what was put into the environment, and what stood there before
 
 
@@ -223,7 +224,7 @@ def traceparent() -> str | None:
 def contact(host: str, port: int, sent: int, received: int) -> None:
     """Bytes went to or came from a peer."""
     record = _current
-    if record is None:
+    if record is None or _apart > 0:
         return
     now = wall()
     entry = record.contacts.get((host, port))
@@ -242,10 +243,16 @@ def contact(host: str, port: int, sent: int, received: int) -> None:
         _tell(record)
 
 
+def apart(change: int) -> None:
+    """1: what comes from here on is of a fixture that tests share, and no contact of the running test; -1: no more."""
+    global _apart
+    _apart += change
+
+
 def kept_alive(host: str, port: int, sent: int, received: int) -> None:
     """So many of the bytes that `contact` tells of only kept a connection alive."""
     record = _current
-    if record is not None and (len(record.idle) < _LIMIT or (host, port) in record.idle):
+    if record is not None and not _apart and (len(record.idle) < _LIMIT or (host, port) in record.idle):
         entry = record.idle.setdefault((host, port), [0, 0])
         entry[0] += sent
         entry[1] += received

@@ -16,6 +16,7 @@ from . import (
     frames_websocket,
     mocks,
     uvloops,
+    wider,
 )
 from .imports import when_imported
 
@@ -57,3 +58,4 @@ def install() -> None:
     when_imported("unittest.mock", mocks.install_unittest)
     when_imported("mock.mock", mocks.install_unittest)
     when_imported("_pytest.monkeypatch", mocks.install_monkeypatch)
+    when_imported("_pytest.fixtures", wider.install)

@@ -146,7 +146,8 @@ def _met(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
         sent, received = sum(contact.sent for contact in tried), sum(contact.received for contact in tried)
         told.append(f"{listed(map(_peer, tried))}: {sent} bytes sent, {received} received")
     elif not others and not evidence.mocked and (urls := _answered(evidence, hosts)):
-        told.append(f"no byte from the network was seen behind the answers of {listed(map(_place, urls))}")
+        whose = "a fixture that tests share, or by no network at all"
+        told.append(f"answered without a byte of its own, by {whose}: {listed(map(_place, urls))}")
     if others:
         told.append(f"talked only to {listed(sorted(map(_peer, others)))}")
     return told

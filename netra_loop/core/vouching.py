@@ -62,8 +62,9 @@ def _by_trace(result: Result, own: Sequence[LogEntry], expected: Collection[str]
     broken = tuple(dict.fromkeys(_told(entry) for entry in answered if (_status(entry) or 0) >= 500))
     if result.authenticity is Authenticity.REAL and broken:
         return replace(result, authenticity=Authenticity.SUSPECT, reasons=(*broken, *result.reasons))
-    if result.authenticity is not Authenticity.FAKE or not answered:
-        return result
+    seen = sum(exchange.status is not None for exchange in result.evidence.exchanges)
+    if result.authenticity is not Authenticity.FAKE or len(answered) <= seen:
+        return result  # what was seen and is no exchange of the test's own: a shared fixture's end
     signs = (*broken, *(reason for reason in result.reasons if reason.startswith(CHANGED)))
     return replace(
         result, authenticity=Authenticity.SUSPECT if signs else Authenticity.REAL, reasons=(*signs, BY_TRACE)

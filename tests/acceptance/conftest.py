@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+collect_ignore = ["corpus"]  # tests of known truth, run by the command line: data, not tests of ours
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 

@@ -63,6 +63,14 @@ def test_a_trace_in_the_request_log_is_an_exchange_whoever_sent_it(make):
     assert one(reassess([result], [request(make, result.trace_id)], {NOW}, complete=False)) == (REAL, (BY_TRACE,))
 
 
+def test_requests_that_were_seen_and_not_counted_vouch_for_nothing(make):
+    result = fake(make, seen={"exchanges": (make.exchange(200),)})
+    asked = [request(make, result.trace_id)]
+    assert reassess([result], asked, {NOW}, complete=True) == [result]
+    asked.append(request(make, result.trace_id, second=2))
+    assert one(reassess([result], asked, {NOW}, complete=True)) == (REAL, (BY_TRACE,))
+
+
 @pytest.mark.parametrize("status", [0, 499])
 def test_a_request_that_was_never_answered_vouches_for_nothing(make, status):
     result = fake(make)

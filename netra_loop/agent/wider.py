@@ -1,0 +1,29 @@
+"""Knows when pytest tears down a fixture that more than one test shares: that comes in the time of whichever test is
+the last to use it, and is none of its doing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import evidence
+from .wrapping import wrap
+
+
+def install(module: Any) -> None:
+    """Wraps the end of fixtures, those of classes' and modules' own setups among them."""
+
+    def finishing(original: Any) -> Any:
+        def finish(self: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            if self.scope == "function":
+                return original(self, *args, **kwargs)
+            evidence.apart(1)
+            try:
+                return original(self, *args, **kwargs)
+            finally:
+                evidence.apart(-1)
+
+        return finish
+
+    wrap(module.FixtureDef, "finish", finishing)
