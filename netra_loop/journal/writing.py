@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -125,8 +126,15 @@ def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     if not rows:
         return
+    connection.execute(_statement(connection.dialect.name, table), rows)
+
+
+@lru_cache(maxsize=64)
+def _statement(dialect: str, table: sa.Table) -> sa.Executable:
+    """Made once: making one takes longer than writing a few rows with it."""
     # both dialects' inserts have the same two methods, though no common type says so
-    statement: Any = _INSERTS[connection.dialect.name](table)
+    statement: Any = _INSERTS[dialect](table)
     keys = [column.name for column in table.primary_key]
     changed = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    made: sa.Executable = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    return made
