@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from netra_loop.agent import forks
+from netra_loop.agent import forks
 from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message

@@ -119,3 +119,39 @@ def test_a_failing_observer_is_told_with_the_evidence_and_not_to_the_test():
     evidence.blind(from_outside)
     evidence.blind(from_outside)
     assert evidence.end()["blind"] == ["ValueError: a library of another make"]
+
+
+def peers():
+    return [row[:4] for row in evidence.rest()["contacts"]]
+
+
+def test_what_only_keeps_a_connection_alive_is_no_contact(told):
+    evidence.contact("host", 80, 10, 6)
+    evidence.kept_alive("host", 80, 10, 0)
+    evidence.kept_alive("host", 80, 0, 6)
+    assert peers() == [["host", 80, 0, 0]]
+    evidence.contact("host", 80, 100, 50)
+    assert peers() == [["host", 80, 100, 50]]
+
+
+def test_it_is_taken_off_the_peer_that_goes_by_another_name(told):
+    evidence.contact("localhost", 80, 10, 6)
+    evidence.contact("other", 81, 10, 6)
+    evidence.kept_alive("127.0.0.1", 80, 10, 6)
+    assert peers() == [["localhost", 80, 0, 0], ["other", 81, 10, 6]]
+
+
+def test_it_is_never_taken_off_what_was_not_counted(told):
+    evidence.kept_alive("host", 80, 10, 6)
+    assert peers() == []
+    evidence.contact("host", 80, 4, 0)
+    assert peers() == [["host", 80, 0, 0]]
+
+
+def test_what_a_shared_fixture_does_at_its_end_is_no_contact_of_the_test(told):
+    evidence.contact("host", 80, 1, 1)
+    evidence.apart(1)
+    evidence.contact("host", 80, 100, 100)
+    evidence.contact("other", 80, 100, 100)
+    evidence.apart(-1)
+    assert peers() == [["host", 80, 1, 1]]

@@ -276,7 +276,10 @@ async def test_replaced_clients_are_seen_and_other_patches_are_not(suite, backen
         "test_patched": ("Client.get (unittest.mock)",),
         "test_monkeypatched": ("httpx.get (monkeypatch)",),
         "test_by_name": ("socket.create_connection (monkeypatch)",),
-        "test_decorated": ("HTTPTransport.handle_request (unittest.mock)",),
+        "test_decorated": (
+            "HTTPTransport.handle_request (unittest.mock)",
+            "httpx.HTTPTransport (answered without the network)",
+        ),
         "test_innocent": (),
     }
 
@@ -301,6 +304,17 @@ HUNG = """
         yield
         time.sleep(600)
     def test_teardown(slow_to_leave): urllib.request.urlopen(URL + "/teardown").read()
+    def test_socket():
+        import socket
+        with socket.create_connection((URL.split("/")[2].split(":")[0], int(URL.rpartition(":")[2]))) as raw:
+            raw.sendall(b"GET /raw HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+            raw.recv(100)
+            time.sleep(600)
+    def test_fork():
+        import multiprocessing
+        process = multiprocessing.get_context("fork").Process(target=hang_after_talking, args=("/silent",))
+        process.start()
+        process.join()
     def test_pending():
         import socket
         with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -310,14 +324,18 @@ HUNG = """
 
 async def test_a_killed_test_leaves_what_it_had_done(suite, backend):
     (suite.root / "test_hung.py").write_text(f"URL, WS = {backend.url!r}, {backend.ws_url!r}\n" + textwrap.dedent(HUNG))
-    ran = await suite.run(workers=4, timeout_s=1.5)
+    ran = await suite.run(workers=6, timeout_s=2.5)
     assert ran.outcomes() == {
         "test_timeout": "timeout",
         "test_crash": "crashed",
         "test_teardown": "passed",
+        "test_socket": "timeout",
+        "test_fork": "timeout",
         "test_pending": "timeout",
     }
-    for name in ("test_timeout", "test_crash"):
+    (raw,) = ran.of("test_socket").evidence.contacts
+    assert min(raw.sent, raw.received) > 0
+    for name in ("test_timeout", "test_crash", "test_fork"):
         evidence = ran.of(name).evidence
         assert [(frame.kind, frame.direction, frame.event) for frame in evidence.frames] == [
             ("open", "received", None),
@@ -380,6 +398,6 @@ async def test_threads_and_forks_of_a_test_do_not_disturb_the_telling(suite, bac
         def test_next(): get("/next")
         """,
     )
-    assert [one.status for one in seen["test_busy"][1].exchanges] == [200] * 80
+    assert [one.status for one in seen["test_busy"][1].exchanges] == [200] * 81  # the fork's is the test's
     assert [one.url for one in seen["test_next"][1].exchanges] == [f"{backend.url}/next"]
     assert "/child" in backend.seen
