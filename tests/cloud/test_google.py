@@ -4,6 +4,7 @@ import asyncio
 import functools
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from google.cloud import run_v2
 
 from netra_loop import processes
 from netra_loop.clock import SystemClock
-from netra_loop.cloud.base import Deployed, Failed
+from netra_loop.cloud.base import Deployed, Failed, LogQuery
 from netra_loop.cloud.google import CloudRun
 from netra_loop.errors import CloudCallFailed, ForeignChange
 
@@ -167,6 +168,25 @@ async def test_what_a_service_says_becomes_entries(cloud, request_for, progress,
     assert said["requests"].message == "GET /say 200"
     assert len(said["requests"].trace_id) == 32
     assert entries == sorted(entries, key=lambda entry: entry.timestamp)
+
+
+async def test_of_a_service_the_request_log_of_every_revision_is_read(cloud, request_for, progress, read_logs, service):
+    first = (await cloud.deploy(request_for(), progress)).revision
+    await answer(first.url + "/say")
+    await read_logs(cloud, first.name, lambda entry: entry.log == "requests")
+    second = (await cloud.deploy(request_for(iteration=2), progress)).revision
+    await answer(second.url + "/say")
+    await read_logs(cloud, second.name, lambda entry: entry.log == "requests")
+    since = datetime.now(UTC) - timedelta(minutes=5)
+
+    async def read(*services):
+        query = LogQuery((second.name,), since, severity="WARNING", services=services)
+        return {(one.log, one.revision) async for page in cloud.entries(query) for one in page.entries}
+
+    alone = await read()
+    assert ("requests", second.name) in alone
+    assert {revision for _, revision in alone} == {second.name}
+    assert await read(service) == alone | {("requests", first.name)}
 
 
 async def test_a_crashed_instance_comes_back_with_the_next_request(cloud, request_for, progress, read_logs):
