@@ -5,8 +5,9 @@
 For each library: its source distribution is fetched, a virtual environment with the suite's dependencies (and without
 netra-loop) is made, plain pytest runs twice with a reporter of a few lines, and then `netra-loop run` does, as a user
 would, over the same files. A test is equal where it has the same outcome; a failure also the same kind of message, a
-skip the same reason. What differs between the two plain runs is unsteady by itself: it is named and not held against
-anyone. One line for each run, the differences below it; exit 1 where there is one.
+skip the same reason. Two things are named and not held against anyone: what differs between the two plain runs
+(unsteady by itself), and what comes out as in ours when plain pytest runs just the tests of that worker in their order
+(it depends on the tests before it). One line for each run, the differences below it; exit 1 where there is one.
 
 Everything is kept under --folder (the network is needed once); versions are fixed, so that figures can be had again.
 """
@@ -46,7 +47,7 @@ SUITES = {
     "anyio": Suite("4.16.0", (*_ANYIO, "uvloop"), extra="[trio]", args=("-m", "not network")),
     "attrs": Suite("26.1.0", ("cloudpickle", "hypothesis", "pympler", "pytest-xdist")),
     "click": Suite("8.5.1"),
-    "idna": Suite("3.20"),
+    "idna": Suite("3.20", ("hypothesis",)),
     "itsdangerous": Suite("2.2.0", ("freezegun",)),
     "jinja2": Suite("3.1.6", ("trio",)),
     "more-itertools": Suite("11.2.1"),
@@ -57,13 +58,14 @@ SUITES = {
     "starlette": Suite("1.10.0", _STARLETTE, extra="[full]"),
     "toolz": Suite("1.2.0", paths=("toolz",)),
     "typing_extensions": Suite("4.16.0", paths=("src/test_typing_extensions.py",)),
-    "werkzeug": Suite("3.1.9", _WERKZEUG),
+    "werkzeug": Suite("3.1.9", _WERKZEUG, args=("-m", "not dev_server")),
     "wsproto": Suite("1.3.2", ("hypothesis",)),
 }
 
 # What plain pytest's terminal counts of each test.
 _REPORTER = """
 import json, os
+import pytest
 
 _rows = []
 
@@ -92,6 +94,19 @@ class Reporter:
     def pytest_sessionfinish(self):
         with open(os.environ["PUBLISHED_RESULTS"], "w") as file:
             json.dump(_rows, file)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        if "PUBLISHED_ORDER" not in os.environ:
+            return
+        named = {}
+        for item in items:
+            name, number = item.nodeid, 2
+            while name in named:
+                name, number = f"{item.nodeid} #{number}", number + 1
+            named[name] = item
+        with open(os.environ["PUBLISHED_ORDER"]) as file:
+            items[:] = [named[name] for name in json.load(file)]
 
 def pytest_configure(config):
     config.pluginmanager.register(Reporter(config))
@@ -123,11 +138,15 @@ def main() -> None:
         unsteady = {test for test in first.keys() | second.keys() if first.get(test) != second.get(test)}
         for workers in given.workers.split(","):
             begun = time.monotonic()
-            ours = place.loop(int(workers), given=given)
-            differ = sorted(test for test in first.keys() | ours.keys() if first.get(test) != ours.get(test))
-            counted = [test for test in differ if test not in unsteady]
-            unequal |= bool(counted) or not ours
-            _tell(name, workers, first, ours, counted, unsteady, time.monotonic() - begun)
+            ours, orders = place.loop(int(workers), given=given)
+            took = time.monotonic() - begun
+            differ = {test for test in first.keys() | ours.keys() if first.get(test) != ours.get(test)} - unsteady
+            leaning = place.leaning(differ, ours, orders) if 0 < len(differ) < _SHOWN else set()
+            unequal |= bool(differ - leaning) or not ours
+            _tell(name, f"{workers} workers", first, ours, sorted(differ - leaning), took)
+            for what, tests in (("unsteady in plain pytest", unsteady), ("leaning on those before it", leaning)):
+                for test in sorted(tests):
+                    print(f"    {what}: {test}", flush=True)
     sys.exit(1 if unequal else 0)
 
 
@@ -144,18 +163,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell(name: str, workers: str, plain: Rows, ours: Rows, differ: list[str], unsteady: set[str], took: float) -> None:
+def _tell(name: str, how: str, plain: Rows, ours: Rows, differ: list[str], took: float) -> None:
     counts = Counter(outcome for outcome, _ in plain.values())
     said = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
     verdict = f"{len(differ)} DIFFER" if differ or not ours else "equal"
-    shaky = f", {len(unsteady)} unsteady in plain pytest" if unsteady else ""
-    print(f"{name} {SUITES[name].version}, {workers} workers: {verdict} ({said}{shaky}; {took:.0f} s)", flush=True)
+    print(f"{name} {SUITES[name].version}, {how}: {verdict} ({said}; {took:.0f} s)", flush=True)
     for test in differ[:_SHOWN]:
         print(f"    {test}\n        plain {plain.get(test)}\n        ours  {ours.get(test)}")
     if len(differ) > _SHOWN:
         print(f"    and {len(differ) - _SHOWN} more")
-    for test in sorted(unsteady):
-        print(f"    unsteady: {test}")
 
 
 class Place:
@@ -182,10 +198,10 @@ class Place:
             shutil.rmtree(self.environment, ignore_errors=True)
             _said(self.base, "-m", "venv", str(self.environment))
             _said(self.python, "-m", "pip", "install", "-q", requirement, pytest, *suite.needs)
-            (packages,) = self.environment.glob("lib/python*/site-packages")
-            (packages / "published_reporter.py").write_text(_REPORTER)
-            (packages / "published_thread.py").write_text(_THREAD)
             done.write_text(wanted)
+        (packages,) = self.environment.glob("lib/python*/site-packages")
+        (packages / "published_reporter.py").write_text(_REPORTER)
+        (packages / "published_thread.py").write_text(_THREAD)
 
     def _unpack(self, requirement: str) -> None:
         fetched = self.folder / "fetched"
@@ -197,13 +213,17 @@ class Place:
         (folder,) = (entry for entry in fetched.iterdir() if entry.is_dir())
         folder.rename(self.source)
 
-    def plain(self, run: str) -> Rows:
-        """Plain pytest's outcomes."""
+    def plain(self, run: str, order: list[str] | None = None) -> Rows:
+        """Plain pytest's outcomes; of the tests of `order` alone, in that order, where it is given."""
         said = self.folder / f"plain-{run}.json"
         said.unlink(missing_ok=True)
         command = [str(self.environment / "bin" / "pytest"), "-q", "-p", "published_reporter", "-p", "no:cacheprovider"]
+        command.append("--continue-on-collection-errors")  # as netra-loop does
         with (self.folder / f"plain-{run}.log").open("w") as log:
             env = {**_environment(), "PUBLISHED_RESULTS": str(said)}
+            if order is not None:
+                (self.folder / "order.json").write_text(json.dumps(order))
+                env["PUBLISHED_ORDER"] = str(self.folder / "order.json")
             arguments = [*command, *self.suite.args, *self.suite.paths]
             subprocess.run(arguments, cwd=self.source, env=env, stdout=log, stderr=log, check=False)
         rows: Rows = {}
@@ -214,8 +234,18 @@ class Place:
             rows[name] = _outcome(reports)
         return rows
 
-    def loop(self, workers: int, given: argparse.Namespace) -> Rows:
-        """netra-loop's outcomes."""
+    def leaning(self, differ: set[str], ours: Rows, orders: list[list[str]]) -> set[str]:
+        """Those of `differ` that come out as ours when plain pytest runs their worker's tests in its order."""
+        found: set[str] = set()
+        for order in orders:
+            mine = [number for number, test in enumerate(order) if test in differ]
+            if mine:
+                plain = self.plain("ordered", order[: mine[-1] + 1])
+                found |= {order[number] for number in mine if plain.get(order[number]) == ours[order[number]]}
+        return found
+
+    def loop(self, workers: int, given: argparse.Namespace) -> tuple[Rows, list[list[str]]]:
+        """netra-loop's outcomes, and the tests of each process in the order in which it ran them."""
         loops = self.folder / "loops"
         loops.mkdir(exist_ok=True)
         shutil.rmtree(self.folder / ".netra-loop", ignore_errors=True)
@@ -245,10 +275,12 @@ class Place:
             [*command, "results", "latest", "--json"], cwd=self.folder, capture_output=True, text=True, check=False
         )
         rows: Rows = {}
-        for line in results.stdout.splitlines():
-            row = json.loads(line)
+        orders: dict[str, list[str]] = {}
+        for row in sorted(map(json.loads, results.stdout.splitlines()), key=lambda row: row["started_at"]):
             rows[row["id"]] = (row["outcome"], _kind(row["outcome"], row["message"] or ""))
-        return rows
+            process = row["worker"] if given.isolation == "worker" else row["id"]
+            orders.setdefault(process, []).append(row["id"])
+        return rows, list(orders.values())
 
 
 def _outcome(reports: list[tuple[str, str]]) -> tuple[str, str]:
