@@ -21,8 +21,17 @@ check: $(TESTS)  ## lint, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(TESTS)  ## what measures speed, each against its peer
+bench: $(TESTS)  ## time and memory, each against its peer in the same run (docs/performance.md); about 12 minutes
+	$(BIN)/python benchmarks/execution.py --workers 16
 	$(BIN)/python benchmarks/execution.py
+	$(BIN)/python benchmarks/execution.py --workers 256 --no-xdist
+	$(BIN)/python benchmarks/trivial.py
+	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/workers_memory.py
+	$(BIN)/python benchmarks/startup.py
 
 # Made anew whenever what the project needs has changed, and not otherwise. Running needs less than testing.
 $(RUNS): pyproject.toml

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import statistics
@@ -59,6 +60,15 @@ class Suite:
         seconds, output = self._run(["netra_loop.cli.main", "run", "bench", "--plain"], watch)
         self._expect(f"{self.tests} of {self.tests} passed", output)
         return seconds
+
+    def phase(self, name: str) -> float:
+        """Seconds that a phase of the last `netra_loop` run took, by its journal."""
+        _, output = self._run(["netra_loop.cli.main", "journal", "latest", "--json"], None)
+        events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        ended = [one for one in events if one["event"] == "phase_finished" and one["phase"] == name]
+        if not ended:
+            raise Failed(f"the journal tells of no end of phase {name!r}")
+        return float(ended[-1]["detail"]["duration_s"])
 
     def pool(self, workers: int, *, evidence: bool = True, watch: Watch | None = None) -> float:
         """The pool alone, in a process of its own: no store, no console."""
@@ -130,9 +140,7 @@ def http_server() -> Iterator[int]:
 def parser(doc: str | None, *, runs: int = 3) -> argparse.ArgumentParser:
     """The options every benchmark has."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument(
-        "--runs", type=int, default=runs, help="pairs of runs; the medians are shown (default: %(default)s)"
-    )
+    made.add_argument("--runs", type=int, default=runs, help="pairs of runs, medians shown (default: %(default)s)")
     return made
 
 

@@ -32,7 +32,7 @@ def test_after_import(n): time.sleep(0.05)
 def rounds_for(seconds: float) -> int:
     """How many rounds of the work take `seconds` of CPU here."""
     space: dict[str, object] = {}
-    exec(_WORK, space)  # noqa: S102 - our own text, from above
+    exec(_WORK, space)  # our own text, from above
     compute = space["compute"]
     assert callable(compute)
     sample = 500

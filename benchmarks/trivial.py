@@ -2,7 +2,8 @@
 
     python benchmarks/trivial.py [--tests 2000] [--cli]
 
-Both are whole processes. Ours is the pool alone, since plain pytest stores nothing; with `--cli` it is `netra-loop run`.
+Both are whole processes. Ours is the pool alone, since plain pytest stores nothing; with `--cli` it is the whole of
+`netra-loop run`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ def main() -> None:
     """Measures and prints."""
     options = parser(__doc__, runs=5)
     options.add_argument("--tests", type=int, default=2000)
-    options.add_argument(
-        "--cli", action="store_true", help="the whole command line, store and all, instead of the pool"
-    )
+    options.add_argument("--cli", action="store_true", help="netra-loop run, store and all, instead of the pool")
     given = options.parse_args()
     with suite(_SOURCE.format(tests=given.tests), given.tests) as made:
         ours = (lambda: made.netra_loop(1)) if given.cli else (lambda: made.pool(1))

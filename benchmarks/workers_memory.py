@@ -1,4 +1,4 @@
-"""What each further worker adds to the memory in use, of netra-loop's pool and of pytest-xdist; one line with the ratio.
+"""What each further worker adds to the memory in use, of our pool and of pytest-xdist; one line with the ratio.
 
     python benchmarks/workers_memory.py [--few 8] [--many 64] [--after 100]
 
