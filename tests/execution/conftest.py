@@ -45,14 +45,14 @@ class Suite:
         for name, text in files.items():
             (self.root / f"{name}.py").write_text(textwrap.dedent(text))
 
-    def pool(self, **changes: object) -> PytestPool:
+    def pool(self, *, cgroups: bool = True, **changes: object) -> PytestPool:
         # plugins of this project's own environment would only cost time
         env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         for name in [name for name in env if name.startswith("PYTEST_XDIST")]:
             del env[name]
         given: dict[str, object] = {"python": Path(sys.executable), "workers": 2, "timeout_s": 20.0, "env": env}
         options = PoolOptions(root=self.root, paths=(".",), **(given | changes))  # type: ignore[arg-type]
-        pool = PytestPool(options, SystemClock(), self.scratch)
+        pool = PytestPool(options, SystemClock(), self.scratch, cgroups=cgroups)
         self.pools.append(pool)
         return pool
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -12,6 +13,9 @@ import psutil
 import pytest
 
 from netra_loop.execution.base import Finished, Planned, Started
+
+
+both_ways = pytest.mark.parametrize("cgroups", [True, False], ids=["cgroups", "sweeps"])
 
 
 async def gone(pid: int, within_s: float = 5.0) -> bool:
@@ -49,10 +53,11 @@ HANGS = """
     """
 
 
-async def test_hangs_of_every_kind_end_at_their_limit(suite):
+@both_ways
+async def test_hangs_of_every_kind_end_at_their_limit(suite, cgroups):
     suite.write(test_hang=HANGS)
     begun = time.monotonic()
-    ran = await suite.run(workers=6, timeout_s=1.0)
+    ran = await suite.run(workers=6, timeout_s=1.0, cgroups=cgroups)
     assert time.monotonic() - begun < 6
     outcomes = ran.outcomes()
     assert outcomes.pop("test_after") == "passed"
@@ -86,7 +91,8 @@ async def test_a_lost_worker_is_replaced_at_once(suite):
     assert {event.worker for event in ran.finished} == {"gw0"}
 
 
-async def test_deaths_of_every_kind_are_crashes_of_their_own_test(suite):
+@both_ways
+async def test_deaths_of_every_kind_are_crashes_of_their_own_test(suite, cgroups):
     suite.write(
         test_death="""
         import ctypes, os, signal, subprocess, sys
@@ -108,7 +114,7 @@ async def test_deaths_of_every_kind_are_crashes_of_their_own_test(suite):
         def test_innocent(): pass
         """
     )
-    ran = await suite.run(workers=2)
+    ran = await suite.run(workers=2, cgroups=cgroups)
     messages = {event.id.split("::")[1]: (str(event.outcome), event.message) for event in ran.finished}
     assert messages == {
         "test_exit_0": ("crashed", "exited with code 0"),
@@ -234,14 +240,32 @@ async def test_a_cancelled_run_interrupts_tests_and_leaves_no_process(suite):
     assert not [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(suite.root)]
 
 
-async def test_tests_do_not_outlive_a_killed_orchestrator(suite, tmp_path):
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open("daemon.new", "w").write(str(os.getpid()))
+        os.rename("daemon.new", "daemon")
+        os.execve("/bin/sleep", ["sleep", "600"], {})
+"""
+FORKED, SPAWNED = "", "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+
+
+@both_ways
+@pytest.mark.parametrize("conftest", [FORKED, SPAWNED], ids=["forked", "spawned"])
+async def test_tests_and_their_daemons_do_not_outlive_a_killed_orchestrator(suite, tmp_path, conftest, cgroups):
     suite.write(
-        test_long="""
-        import os, time
+        conftest=conftest,
+        test_long=f"""
+        import os, subprocess, sys, time
         def test_long():
-            with open("worker", "w") as file: file.write(str(os.getpid()))
+            subprocess.run([sys.executable, "-S", "-c", {DAEMON!r}], check=True)
+            while not os.path.exists("daemon"): time.sleep(0.01)
+            with open("worker.new", "w") as file: file.write(str(os.getpid()))
+            os.rename("worker.new", "worker")
             time.sleep(600)
-        """
+        """,
     )
     code = f"""
 import asyncio, os, sys
@@ -251,7 +275,7 @@ from netra_loop.execution.base import Planned, PoolOptions
 from netra_loop.execution.pool import PytestPool
 async def main():
     options = PoolOptions(Path(sys.executable), Path({str(suite.root)!r}), (".",), env=dict(os.environ), workers=1)
-    pool = PytestPool(options, SystemClock(), Path({str(tmp_path / "other")!r}))
+    pool = PytestPool(options, SystemClock(), Path({str(tmp_path / "other")!r}), cgroups={cgroups})
     await pool.collect()
     async for event in pool.run([Planned("test_long.py::test_long", 1, "0" * 32)]): pass
 asyncio.run(main())
@@ -259,12 +283,146 @@ asyncio.run(main())
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     orchestrator = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=env)
     worker = suite.root / "worker"
-    async with asyncio.timeout(20):
-        while not worker.exists() or not worker.read_text():  # noqa: ASYNC110 - another process's doing
+    async with asyncio.timeout(30):
+        while not worker.exists():  # noqa: ASYNC110 - another process's doing
             await asyncio.sleep(0.02)
     orchestrator.send_signal(signal.SIGKILL)
     await orchestrator.wait()
     assert await gone(int(worker.read_text()))
+    assert await gone(int((suite.root / "daemon").read_text()))
+
+
+@both_ways
+@pytest.mark.parametrize("conftest", [FORKED, SPAWNED], ids=["forked", "spawned"])
+async def test_a_daemon_ends_with_the_worker_of_its_test(suite, conftest, cgroups):
+    suite.write(
+        conftest=conftest,
+        test_daemon=f"""
+        import os, subprocess, sys, time
+        def test_leaves_a_daemon():
+            subprocess.run([sys.executable, "-S", "-c", {DAEMON!r}], check=True)
+            while not os.path.exists("daemon"): time.sleep(0.01)
+        """,
+    )
+    ran = await suite.run(workers=1, cgroups=cgroups)
+    assert ran.outcomes() == {"test_leaves_a_daemon": "passed"}
+    assert not psutil.pid_exists(int((suite.root / "daemon").read_text()))
+
+
+async def test_a_process_that_becomes_another_or_lets_go_of_us_is_ended(suite):
+    suite.write(
+        test_astray="""
+        import os, time
+        def test_becomes_another(): os.execv("/bin/sleep", ["sleep", "600"])
+        def test_lets_go():
+            os.closerange(3, 4096)
+            time.sleep(600)
+        def test_good(): pass
+        """
+    )
+    ran = await suite.run(workers=2, timeout_s=30.0)
+    assert ran.outcomes() == {"test_becomes_another": "crashed", "test_lets_go": "crashed", "test_good": "passed"}
+    assert ran.of("test_becomes_another").message == ("its process became another program: 'sleep 600', and was killed")
+    assert ran.of("test_lets_go").message == (
+        "its process closed the connection that it reports through, and was killed"
+    )
+
+
+async def test_a_process_that_stopped_itself_is_ended_and_says_where_it_stood(suite):
+    suite.write(
+        test_stop="""
+        import os, signal
+        def test_stops():
+            os.kill(os.getpid(), signal.SIGSTOP)
+        """
+    )
+    ran = await suite.run(timeout_s=1.0)
+    stopped = ran.of("test_stops")
+    assert (str(stopped.outcome), stopped.message) == (
+        "timeout",
+        "timed out after 1 s; its process stood still, stopped by a signal",
+    )
+    assert "in test_stops" in stopped.traceback
+
+
+async def test_a_worker_that_a_test_left_a_deadly_timer_in_runs_no_other(suite):
+    suite.write(
+        test_timer="""
+        import os, signal, resource
+        import pytest
+        pids = []
+        @pytest.fixture(scope="module")
+        def wide():
+            yield
+            with open("torn", "a") as file: file.write("x")
+        def test_timer(wide): signal.setitimer(signal.ITIMER_REAL, 5)
+        @pytest.mark.parametrize("n", range(4))
+        def test_after(wide, n): assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        def test_limits(wide): resource.setrlimit(resource.RLIMIT_NOFILE, (64, 4096))
+        @pytest.mark.parametrize("n", range(4))
+        def test_then(wide, n): assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 64
+        """
+    )
+    ran = await suite.run(workers=1)
+    assert set(ran.outcomes().values()) == {"passed"}
+    assert (suite.root / "torn").read_text() == "xxx"
+
+
+async def test_a_child_that_runs_back_into_pytest_ends_with_the_code_it_meant(suite):
+    suite.write(
+        test_fork="""
+        import os, sys
+        def test_returns():
+            child = os.fork()
+            if child: assert os.waitpid(child, 0)[1] == 0
+        def test_exits():
+            child = os.fork()
+            if child == 0: sys.exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        def test_fails():
+            print("the parent's own words")
+            child = os.fork()
+            assert child != 0
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        """
+    )
+    ran = await suite.run(workers=1)
+    assert ran.outcomes() == {"test_returns": "passed", "test_exits": "passed", "test_fails": "passed"}
+    assert "the parent's own words" in ran.of("test_fails").output
+
+
+async def test_a_flood_takes_no_disk_and_keeps_its_head_and_tail(suite):
+    suite.write(
+        test_flood="""
+        import os
+        def test_flood():
+            print("the first line", flush=True)
+            for _ in range(1024): os.write(1, b"0123456789abcde\\n" * (1 << 16))
+            print("the last line", flush=True)
+        def test_after(): print("after")
+        """
+    )
+    most = 0
+
+    async def gauge() -> None:
+        nonlocal most
+        while True:
+            most = max(most, *(path.stat().st_blocks * 512 for path in suite.scratch.glob("gw0.*")), 0)
+            await asyncio.sleep(0.02)
+
+    watch = asyncio.create_task(gauge())
+    for how in ((), ("-s",)):
+        ran = await suite.run(workers=1, timeout_s=60, args=how)
+        assert ran.outcomes() == {"test_flood": "passed", "test_after": "passed"}
+        output = ran.of("test_flood").output
+        assert "the first line" in output
+        assert output.endswith("the last line\n")
+        assert re.search(r"of 10737418\d\d bytes left out", output)
+        assert len(output) < 400_000
+        assert "after" in ran.of("test_after").output
+        assert "line" not in ran.of("test_after").output
+    watch.cancel()
+    assert 0 < most < 600 << 20
 
 
 async def test_a_finished_test_is_told_before_the_next_one_ends(suite):

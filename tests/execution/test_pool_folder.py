@@ -25,7 +25,8 @@ group = cgroups.make() if sys.argv[2] == "cgroup" else None
 record = pool_folder.Record.new(folder.name, group)
 record.write(folder, Path(sys.argv[1]))
 def sleep(mark):
-    return subprocess.Popen(["sleep", "300"], env={pool_folder.MARK: mark}, start_new_session=True).pid
+    quiet = {"stdout": subprocess.DEVNULL, "start_new_session": True}
+    return subprocess.Popen(["sleep", "300"], env={pool_folder.MARK: mark}, **quiet).pid
 pids = [sleep(record.mark)]
 if group is not None:
     pids.append(sleep(""))
