@@ -45,9 +45,7 @@ def main() -> None:
         else:
             line += in_turn(given.runs, ours, lambda: made.xdist(given.workers)).show("pytest-xdist", 0.25)
     phase = statistics.median(executing)
-    print(
-        f"{line}; its execute phase {phase:.2f} s, {phase / ideal:.2f} of the ideal {ideal:.2f} s (target 1.2 at 64 workers)"
-    )
+    print(f"{line}; its execute phase {phase:.2f} s, {phase / ideal:.2f} of the ideal {ideal:.2f} s (target 1.2 at 64)")
 
 
 if __name__ == "__main__":
