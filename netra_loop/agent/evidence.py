@@ -88,6 +88,7 @@ class Record:
 _sink: Sink | None = None
 _current: Record | None = None
 _forked: str | None = None  # the file in which forks of the running test write down what they do
+_forks = 0  # since this process began; while there are none, nobody looks for that file
 _active_mocks: dict[str, int] = {}
 _missing: dict[str, None] = {}  # observers that could not be put in place
 _counters: list[Callable[[], None]] = []
@@ -103,7 +104,7 @@ def begin(trace: str, sink: Sink | None = None, forked: str | None = None) -> No
     """
     global _current, _sink, _forked
     _count()
-    if forked is not None:
+    if forked is not None and _forks:
         forks.forget(forked)
     record = Record(trace)
     record.mocked.update(dict.fromkeys(_active_mocks))
@@ -137,9 +138,15 @@ def end() -> Message:
         "frames": list(record.frames),
         **record.standing(),
     }
-    if path is not None:
+    if path is not None and _forks:
         forks.merge(seen, path, record.began)
     return seen
+
+
+def note_fork() -> None:
+    """This process was forked: from here on others may write what they do."""
+    global _forks
+    _forks += 1
 
 
 def continue_in_fork() -> None:
@@ -246,6 +253,7 @@ def contact(host: str, port: int, sent: int, received: int) -> None:
 def apart(change: int) -> None:
     """1: what comes from here on is of a fixture that tests share, and no contact of the running test; -1: no more."""
     global _apart
+    _count()  # what was counted till now is of the time till now
     _apart += change
 
 
