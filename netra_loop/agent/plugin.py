@@ -48,8 +48,6 @@ class Plugin:
     def pytest_cmdline_main(self, config: Any) -> Iterator[None]:
         """Before any plugin acts on them: options that would take the running of tests out of our hands."""
         self._settle(config.option)
-        if self.order["role"] == "worker":
-            worker.enrol(config, self.order)
         yield
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
@@ -89,6 +87,8 @@ class Plugin:
         self._report(session)
         self.ran = True
         if self.order["role"] == "worker":
+            # not before: what is configured and collected sees a controller, as it does where workers are forked
+            worker.enrol(session.config, self.order)
             worker.Worker(self.line, session, self.order, fresh=True).serve()
             return True
         child = zygote.Zygote(self.line, session).serve()
@@ -103,6 +103,8 @@ class Plugin:
         if getattr(option, "maxfail", 0):
             option.maxfail = 0
             self.notes.append("--maxfail (or -x) is ignored: every selected test gets its result")
+        if getattr(option, "cov_source", None):
+            self.notes.append("--cov is lacking: each process measures for itself, and what one writes others write over")
         for name, value in _INERT.items():
             if hasattr(option, name):
                 setattr(option, name, value)

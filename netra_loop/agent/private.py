@@ -15,9 +15,8 @@ import signal
 from typing import Any
 
 from .outcome import SIDE
-from .wire import Message
+from .wire import Message, Real
 
-_FSTAT, _PREAD = os.fstat, os.pread  # whatever the tests make of them
 _kept: list[Any] = []  # open for as long as the process lives; a closed file would free its number for a test's
 
 
@@ -82,20 +81,20 @@ def _bounded_snap(capture: Any, number: int) -> Any:
     whole = capture.snap
 
     def snap() -> Any:
-        size = os.fstat(number).st_size
+        size = Real.fstat(number).st_size
         if size <= 4 * SIDE or not isinstance(capture.EMPTY_BUFFER, str):
             return whole()
-        head = os.pread(number, SIDE, 0).decode("utf-8", "replace")
-        tail = os.pread(number, SIDE, size - SIDE).decode("utf-8", "replace")
-        os.ftruncate(number, 0)
-        os.lseek(number, 0, os.SEEK_SET)
+        head = Real.pread(number, SIDE, 0).decode("utf-8", "replace")
+        tail = Real.pread(number, SIDE, size - SIDE).decode("utf-8", "replace")
+        Real.ftruncate(number, 0)
+        Real.lseek(number, 0, 0)
         return f"{head}\n[... {size - 2 * SIDE} of {size} bytes left out ...]\n{tail}"
 
     return snap
 
 
 def hush(config: Any) -> None:
-    """The progress that pytest prints goes nowhere: nobody reads it, and beside what tests print it would read as theirs."""
+    """What pytest prints of its progress goes nowhere: beside what tests print it would read as theirs."""
     with contextlib.suppress(Exception):  # a pytest of another make, or one without a reporter
         writer = config.pluginmanager.getplugin("terminalreporter")._tw  # noqa: SLF001
         writer._file = open(os.devnull, "w")  # noqa: SLF001, SIM115
@@ -119,17 +118,17 @@ class Log:
         size = self._size() - self._start
         if size <= 0 or self._twice:
             return ""
-        head = _PREAD(self._number, min(size, SIDE), self._start).decode("utf-8", "replace")
+        head = Real.pread(self._number, min(size, SIDE), self._start).decode("utf-8", "replace")
         tail_size = min(size - SIDE, SIDE)
         if tail_size > 0:
             gap = size - SIDE - tail_size
             cut = f"\n[... {gap} of {size} bytes left out ...]\n" if gap else ""
-            head += cut + _PREAD(self._number, tail_size, self._start + size - tail_size).decode("utf-8", "replace")
+            head += cut + Real.pread(self._number, tail_size, self._start + size - tail_size).decode("utf-8", "replace")
         return "---- process output ----\n" + (head if head.endswith("\n") else head + "\n")
 
     def _size(self) -> int:
         try:
-            return int(_FSTAT(self._number).st_size)
+            return int(Real.fstat(self._number).st_size)
         except OSError:  # the test closed descriptors that were not its own
             return self._start
 

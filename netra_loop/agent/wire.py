@@ -21,25 +21,33 @@ Message = dict[str, Any]
 _HEAD = struct.Struct("!I")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
-# in a tuple, where libraries that freeze time by replacing module attributes do not find them
-_CLOCKS = (time.time, time.monotonic)
-_pid, _fstat = os.getpid, os.fstat
 LET_GO = 113  # the exit code of a process whose tests closed its line
 
 
 def wall() -> float:
     """Seconds since 1970, whatever the running test made of `time.time`."""
-    return _CLOCKS[0]()
+    return Real.time()
 
 
 def monotonic() -> float:
     """`time.monotonic`, whatever the running test made of it."""
-    return _CLOCKS[1]()
+    return Real.monotonic()
 
 
 def clean(text: str) -> str:
     """`text` without lone surrogates, which no UTF-8 can carry."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Real:
+    """What the interpreter's functions were at import. In a class, for libraries that fake the time or the file system
+    replace such functions in every module that names them.
+    """
+
+    time, monotonic = staticmethod(time.time), staticmethod(time.monotonic)
+    getpid, exit = staticmethod(os.getpid), staticmethod(os._exit)
+    fstat, pread = staticmethod(os.fstat), staticmethod(os.pread)
+    ftruncate, lseek = staticmethod(os.ftruncate), staticmethod(os.lseek)
 
 
 class Line:
@@ -53,7 +61,7 @@ class Line:
         self._poll = select.poll
         self._buffer = bytearray()
         self._file = self._now()
-        self._owner = _pid()
+        self._owner = Real.getpid()
         self._sending = _thread.allocate_lock()
 
     def fileno(self) -> int:
@@ -62,12 +70,12 @@ class Line:
 
     def send(self, message: Message) -> None:
         """Raises OSError where the orchestrator is gone."""
-        if _pid() != self._owner:
-            os._exit(1)  # a test forked and let its child run back into pytest: that child speaks for nobody
+        if Real.getpid() != self._owner:
+            Real.exit(1)  # a test forked and let its child run back into pytest: that child speaks for nobody
         body = _encode(message).encode("utf-8")
         with self._sending:
             if self._now() != self._file:
-                os._exit(LET_GO)
+                Real.exit(LET_GO)
             self._socket.sendall(_HEAD.pack(len(body)) + body)
 
     def offer(self, make: Callable[[], Message | None]) -> None:
@@ -76,7 +84,7 @@ class Line:
         `make` is not called where it would wait, and never in a fork of the owner. Raises OSError, and what `make` and
         its encoding raise.
         """
-        if _pid() != self._owner or not self._sending.acquire(blocking=False):
+        if Real.getpid() != self._owner or not self._sending.acquire(blocking=False):
             return
         try:
             poll = self._poll()
@@ -123,7 +131,7 @@ class Line:
     def _now(self) -> tuple[int, int] | None:
         # what the descriptor stands for: a test that closes those that are not its own may have been given its number
         try:
-            found = _fstat(self._socket.fileno())
+            found = Real.fstat(self._socket.fileno())
         except OSError:
             return None
         return (found.st_dev, found.st_ino)
