@@ -16,6 +16,8 @@ from netra_loop.execution.base import Planned
 
 _FAST_S = 0.02
 _AHEAD = 3
+_AHEAD_TIMED = 24  # of tests that are known to be fast
+_LEAD_S = 0.06
 _PLENTY = 4  # tests left for each worker
 _AGAIN = "again: the worker that held it ended before it began"
 
@@ -33,6 +35,11 @@ class Assignment:
 
 
 Unit = tuple[Assignment, ...]
+
+
+def slow(planned: Planned) -> bool:
+    """Whether it is known to take long, so that nothing is to wait behind it."""
+    return planned.seconds is not None and planned.seconds >= _FAST_S
 
 
 def units(
@@ -106,10 +113,18 @@ class Queue:
         self._dispatch.drain()
         return left
 
-    def ahead(self, mean_s: float | None, held: int) -> bool:
-        """Whether a worker whose last tests took `mean_s` each, and which holds `held` for later, gets one more now."""
-        fast = mean_s is not None and mean_s < _FAST_S
-        return fast and held < _AHEAD and len(self) > _PLENTY * self._workers
+    def ahead(self, mean_s: float | None, held: Sequence[Assignment]) -> int:
+        """How many more a worker gets now whose last tests took `mean_s` each, and which holds `held` for later.
+
+        Few where nobody knows how long they take, since what it holds waits for it whatever becomes of the others.
+        """
+        if mean_s is None or mean_s >= _FAST_S or any(slow(one.planned) for one in held):
+            return 0
+        timed = all(one.planned.seconds is not None for one in held)
+        most = max(_AHEAD, min(_AHEAD_TIMED, int(_LEAD_S / max(mean_s, 0.001)))) if held and timed else _AHEAD
+        if len(held) > most // 2:
+            return 0  # a refill now and then wakes nobody up for each test
+        return min(most - len(held), max(0, len(self) - _PLENTY * self._workers) // self._workers)
 
 
 def _work(waiting: Sequence[Unit], bands: Sequence[schedule.Band], *, alone: bool) -> list[Work]:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from netra_loop.clock import Clock
 from netra_loop.core.authenticity import assess
 from netra_loop.core.events import Noted
 from netra_loop.core.findings import symptom_of
@@ -39,6 +40,7 @@ from netra_loop.phases.testbed import (
 )
 
 _BATCH = 500  # rows in one commit; what queues up while one commit is under way goes into the next
+_PACE_S = 0.025  # from one commit's begin to the next one's, so that fast tests do not wait for the store's work
 
 
 @dataclass(frozen=True)
@@ -188,11 +190,13 @@ async def _run(
             raise Defect(f"test {planned.id!r} was selected, but nothing here can run it")
         parts[runner].append(planned)
     pumps = [asyncio.create_task(_pump(runner, part, queue)) for runner, part in parts.items()]
-    open_pumps = len(pumps)
+    open_pumps, committed = len(pumps), -_PACE_S
     missing = {planned.id for planned in plan}
     try:
         while open_pumps:
+            await _until(bench.context.clock, committed + _PACE_S)  # before `get`: cancelled, it loses nothing
             events = [await queue.get()]
+            committed = bench.context.clock.monotonic()
             while len(events) < _BATCH and not queue.empty():
                 events.append(queue.get_nowait())
             open_pumps -= sum(event is None for event in events)
@@ -210,6 +214,13 @@ async def _run(
             await _store(bench, late, failed)
     if missing:
         raise Defect(f"{len(missing)} selected tests were never reported, among them {min(missing)!r}")
+
+
+async def _until(clock: Clock, at: float) -> None:
+    """Waits for a reading of the monotonic clock."""
+    rest = at - clock.monotonic()
+    if rest > 0:
+        await clock.sleep(rest)
 
 
 async def _pump(runner: Runner, plan: Sequence[Planned], queue: asyncio.Queue[RunEvent | None]) -> None:

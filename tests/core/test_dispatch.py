@@ -152,7 +152,9 @@ def test_the_end_is_never_much_later_than_with_plain_list_scheduling(work: list[
 
 @FEW
 @given(suites(), st.integers(1, 6), st.data())
-def test_work_put_back_or_left_by_a_lost_worker_is_handed_out_again(work: list[Work], workers: int, data: st.DataObject):
+def test_work_put_back_or_left_by_a_lost_worker_is_handed_out_again(
+    work: list[Work], workers: int, data: st.DataObject
+):
     dispatch = Dispatch(work, workers)
     seen: list[int] = []
     alive = list(range(workers))

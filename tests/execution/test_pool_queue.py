@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netra_loop.execution.base import Planned
-from netra_loop.execution.pool_queue import Queue, Unit, units
+from netra_loop.execution.pool_queue import Assignment, Queue, Unit, units
 
 
 def plan(*ids: str) -> list[Planned]:
@@ -43,12 +43,69 @@ def test_drain_empties():
     assert len(queue) == 0
 
 
+def timed(count: int, seconds: float | None) -> Queue:
+    return Queue(units([Planned(str(n), 1, "0" * 32, seconds=seconds) for n in range(count)], {}, {}, alone=False), 2)
+
+
+def held(queue: Queue, count: int) -> list[Assignment]:
+    return [one for _ in range(count) for one in queue.take("gw0") or ()]
+
+
 def test_tests_are_handed_out_ahead_to_fast_workers_while_plenty_are_left():
-    queue = Queue(units(plan(*map(str, range(20))), {}, {}, alone=False), workers=2)
-    assert queue.ahead(0.001, held=0)
-    assert not queue.ahead(0.001, held=3)
-    assert not queue.ahead(0.5, held=0)
-    assert not queue.ahead(None, held=0)
-    for _ in range(12):
-        queue.take("gw0")
-    assert not queue.ahead(0.001, held=0)
+    queue = timed(20, None)
+    assert queue.ahead(0.001, []) == 3
+    assert queue.ahead(0.5, []) == 0
+    assert queue.ahead(None, []) == 0
+    assert queue.ahead(0.001, held(queue, 3)) == 0
+    held(queue, 9)
+    assert queue.ahead(0.001, []) == 0
+
+
+def test_more_is_handed_out_ahead_of_what_is_known_to_be_fast():
+    queue = timed(1000, 0.002)
+    assert queue.ahead(0.002, held(queue, 1)) == 23
+    assert queue.ahead(0.015, held(queue, 1)) == 3
+
+
+def test_nothing_waits_behind_what_is_known_to_be_slow():
+    queue = timed(1000, 0.5)
+    assert queue.ahead(0.001, held(queue, 1)) == 0
+
+
+def sharing(*names: str, cost_s: float | None = None) -> list[Planned]:
+    return [Planned(f"{name}{n}", 1, "0" * 32, fixtures=((f"{name}.py::@f", cost_s),)) for name in names for n in "12"]
+
+
+def test_a_worker_stays_with_the_fixtures_it_holds_up():
+    queue = Queue(units(sharing("a", "b"), {}, {}, alone=False), 2)
+    order = [ids(queue.take(worker)) for worker in ("gw0", "gw1", "gw0", "gw1")]
+    assert order == [["a1"], ["b1"], ["a2"], ["b2"]]
+
+
+def test_alone_no_fixture_is_shared():
+    queue = Queue(units(sharing("a", "b"), {}, {}, alone=True), 2, alone=True)
+    assert [ids(queue.take(worker)) for worker in ("gw0", "gw1", "gw0")] == [["a1"], ["a2"], ["b1"]]
+
+
+def test_a_worker_of_no_use_gets_nothing_until_the_one_that_held_the_fixtures_is_gone():
+    queue = Queue(units(sharing("a", cost_s=60.0), {}, {}, alone=False), 2)
+    held_by_first = queue.take("gw0")
+    assert queue.take("gw1") is None
+    assert len(queue) == 1
+    queue.leave("gw0")
+    queue.put_back(list(held_by_first or ()))
+    assert [ids(queue.take("gw0-1")), ids(queue.take("gw0-1"))] == [["a1"], ["a2"]]
+
+
+def test_what_leaves_the_order_says_why():
+    queue = Queue(units(sharing("a", cost_s=0.02), {}, {}, alone=False), 2)
+    queue.take("gw0")
+    joined = queue.take("gw1")
+    assert joined is not None
+    assert joined[0].why == "beside another worker, to end sooner: module fixture f once more (0.02 s)"
+
+
+def test_what_failed_last_time_is_handed_out_first():
+    plan = [Planned("ok", 1, "0" * 32, band=(1, 0)), Planned("failed", 1, "0" * 32, band=(0, 3))]
+    queue = Queue(units(plan, {}, {}, alone=False), 1)
+    assert [ids(queue.take("gw0")), ids(queue.take("gw0"))] == [["failed"], ["ok"]]
