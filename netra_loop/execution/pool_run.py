@@ -21,7 +21,7 @@ from netra_loop.core.records import Outcome
 from netra_loop.execution import pool_ends
 from netra_loop.execution.base import Finished, Notice, Planned, PoolOptions, RunEvent, Started
 from netra_loop.execution.pool_deadlines import TICK_S, Deadlines
-from netra_loop.execution.pool_queue import Assignment, Queue, units
+from netra_loop.execution.pool_queue import Assignment, Queue, slow, units
 from netra_loop.execution.pool_result import Seen, finished, instant
 from netra_loop.execution.pool_wire import Message, Switchboard
 from netra_loop.execution.pool_worker import Index, StartError, Worker, index_of
@@ -202,8 +202,9 @@ class Run:
         self._deadlines.set(worker, worker.began + self._options.timeout_s)
         planned = assignment.planned
         self._put(Started(planned.id, planned.attempt, worker.name, worker.started_at, planned.trace_id))
-        while not worker.rested and self._queue.ahead(worker.mean_s, len(worker.held)):
-            self._give(worker)
+        for _ in range(self._queue.ahead(worker.mean_s, worker.held)):
+            if worker.rested or not self._give(worker) or slow(worker.held[-1].planned):
+                break
 
     @staticmethod
     def _saw(worker: Worker, message: Message) -> None:
