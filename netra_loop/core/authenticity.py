@@ -64,6 +64,15 @@ def canonical_host(host: str) -> str:
     return "localhost" if address.is_loopback or address.is_unspecified else str(address)
 
 
+def host_of(url: str) -> Host | None:
+    """The host of `url` in one spelling, and its port; None where it names none that could be connected to."""
+    try:
+        parts = urlsplit(url)
+        return canonical_host(parts.hostname or ""), parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+
+
 def is_error_event(frame: Frame) -> bool:
     """Whether the server said over the socket that something went wrong."""
     name = (frame.event or "").lower()
@@ -111,12 +120,8 @@ def _belongs(host: str, port: int | None, hosts: frozenset[Host]) -> bool:
 
 
 def _belongs_url(url: str, hosts: frozenset[Host]) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return _belongs(parts.hostname or "", port or _DEFAULT_PORTS.get(parts.scheme), hosts)
+    host = host_of(url)
+    return host is not None and _belongs(*host, hosts)
 
 
 def _fake_reasons(evidence: Evidence, duration_s: float, hosts: frozenset[Host]) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from netra_loop.core.authenticity import listed
+from netra_loop.core.authenticity import canonical_host, host_of, listed
 from netra_loop.core.goal import WRONG_REVISION
 from netra_loop.core.joining import Running
-from netra_loop.core.records import Authenticity, LogEntry, Outcome, Result
+from netra_loop.core.records import Authenticity, Evidence, LogEntry, Outcome, Result
 from netra_loop.core.sources import CHANGED
 
 BY_TRACE = "seen in the request log by its trace"
@@ -62,13 +62,20 @@ def _by_trace(result: Result, own: Sequence[LogEntry], expected: Collection[str]
     broken = tuple(dict.fromkeys(_told(entry) for entry in answered if (_status(entry) or 0) >= 500))
     if result.authenticity is Authenticity.REAL and broken:
         return replace(result, authenticity=Authenticity.SUSPECT, reasons=(*broken, *result.reasons))
-    seen = sum(exchange.status is not None for exchange in result.evidence.exchanges)
-    if result.authenticity is not Authenticity.FAKE or len(answered) <= seen:
-        return result  # what was seen and is no exchange of the test's own: a shared fixture's end
+    if result.authenticity is not Authenticity.FAKE or len(answered) <= _not_its_own(result.evidence):
+        return result
     signs = (*broken, *(reason for reason in result.reasons if reason.startswith(CHANGED)))
     return replace(
         result, authenticity=Authenticity.SUSPECT if signs else Authenticity.REAL, reasons=(*signs, BY_TRACE)
     )
+
+
+def _not_its_own(evidence: Evidence) -> int:
+    """How many answers a client of the test's process got without a byte of the test's own: at the end of a fixture
+    that tests share, whose requests bear the trace of the last.
+    """
+    talked = {(canonical_host(one.host), one.port) for one in evidence.contacts if one.sent and one.received}
+    return sum(one.status is not None and host_of(one.url) not in talked for one in evidence.exchanges)
 
 
 def _by_time(

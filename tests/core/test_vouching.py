@@ -71,6 +71,12 @@ def test_requests_that_were_seen_and_not_counted_vouch_for_nothing(make):
     assert one(reassess([result], asked, {NOW}, complete=True)) == (REAL, (BY_TRACE,))
 
 
+def test_a_url_that_nobody_named_is_the_environment_s_once_its_log_shows_the_trace(make):
+    asked_there = {"exchanges": (make.exchange(200),), "contacts": (make.contact(),)}
+    result = fake(make, seen=asked_there, reasons=("no-contact", "talked only to 127.0.0.1:4000"))
+    assert one(reassess([result], [request(make, result.trace_id)], {NOW}, complete=True)) == (REAL, (BY_TRACE,))
+
+
 @pytest.mark.parametrize("status", [0, 499])
 def test_a_request_that_was_never_answered_vouches_for_nothing(make, status):
     result = fake(make)
