@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from netra_loop.journal.base import SessionHead
 from netra_loop.journal.codec import Row
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_AT_ONCE = 500  # rows: ten thousand are not all held once more beside what they are made of
 
 
 @dataclass(frozen=True)
@@ -88,15 +90,14 @@ def _write_rows(connection: sa.Connection, session: str, loop: str, batch: Batch
     if batch.selected is not None:
         iteration = chain.iteration_of(batch, batch.selected_iteration)
         _forget(connection, t.selection, session, iteration)
-        _upsert(connection, t.selection, [codec.selected_to_row(session, iteration, item) for item in batch.selected])
+        _upsert(connection, t.selection, (codec.selected_to_row(session, iteration, item) for item in batch.selected))
     if batch.findings is not None:
         iteration = chain.iteration_of(batch, batch.findings_iteration)
         _forget(connection, t.findings, session, iteration)
         found = [codec.finding_to_row(session, iteration, place, item) for place, item in enumerate(batch.findings)]
         _upsert(connection, t.findings, found)
     _upsert(connection, t.attempts, [codec.attempt_to_row(session, item) for item in batch.started])
-    results = [codec.result_to_row(session, item) for item in batch.results]
-    _upsert(connection, t.results, results)
+    _upsert(connection, t.results, (codec.result_to_row(session, item) for item in batch.results))
     _upsert(connection, t.durations, [{"loop": loop, **row} for row in codec.duration_rows(batch)])
     _upsert(connection, t.entries, _joined(connection, session, batch.entries))
 
@@ -123,10 +124,10 @@ def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]
     return list(merged.values())
 
 
-def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    if not rows:
-        return
-    connection.execute(_statement(connection.dialect.name, table), rows)
+def _upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[Row]) -> None:
+    left = iter(rows)
+    while some := list(islice(left, _AT_ONCE)):
+        connection.execute(_statement(connection.dialect.name, table), some)
 
 
 @lru_cache(maxsize=64)

@@ -90,8 +90,13 @@ def _assessed(context: PhaseContext, results: Sequence[Result], entries: Sequenc
     """The results in the light of the request log: who answered them, where they were seen to talk to nobody."""
     state = context.state()
     expected = frozenset(revision.name for revision in state.revisions.values())
-    assessed = reassess(results, entries, expected, complete=bool(state.logs_complete))
-    return [replace(result, symptom=symptom_of(result)) for result in assessed]
+    return list(map(_named, reassess(results, entries, expected, complete=bool(state.logs_complete))))
+
+
+def _named(result: Result) -> Result:
+    """`result` with the symptom it shows now; itself, not a copy, where that is the one it has."""
+    symptom = symptom_of(result)
+    return result if symptom is result.symptom else replace(result, symptom=symptom)
 
 
 def _changed(before: Sequence[Row], after: Sequence[Row]) -> tuple[Row, ...]:
