@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -120,9 +121,15 @@ class Guarded:
         """Waits for the process to end; what it left may still be about to be killed. See `ended`."""
         return await asyncio.shield(self.ended(self.pid))
 
+    def wake(self) -> None:
+        """Lets the guardian go on, where a test whose parent it had become has stopped it."""
+        if self._guardian.returncode is None and hasattr(signal, "SIGCONT"):
+            self._guardian.send_signal(signal.SIGCONT)
+
     async def end(self) -> None:
         """Ends the process and all that it left behind, and waits until nothing is left. Safe to repeat."""
         self._writer.close()
+        self.wake()
         try:
             await asyncio.wait_for(asyncio.shield(self._gone()), _END_LIMIT_S)
         except TimeoutError:

@@ -136,9 +136,11 @@ class Zygote:
         return future
 
     def wake(self) -> None:
-        """Lets it go on where a test has stopped it."""
+        """Lets it go on, and its guardian, where a test has stopped it."""
         if self._who is not None and hasattr(signal, "SIGCONT"):
             send(self._who, signal.SIGCONT)
+        if self._process is not None:
+            self._process.wake()
 
     def kill(self) -> None:
         """Ends it alone; its forks live on under its guardian. For one that does not answer."""

@@ -2,6 +2,7 @@
 
 `truth(outcome, message)`: the outcome, and how its one-line message begins ("" where there is none).
 """
+# ruff: noqa: BLE001, PLR0133, PLW1510, SIM105, T201 - wrong on purpose
 
 import asyncio
 import atexit
@@ -223,7 +224,8 @@ def test_leaves_a_child_in_a_session_of_its_own():
 
 @truth("passed")
 def test_leaves_a_daemon_without_environment():
-    code = "import os, sys\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0: os.execve('/bin/sleep', sys.argv[1:], {})"
+    code = "import os, sys\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0: "
+    code += "os.execve('/bin/sleep', sys.argv[1:], {})"
     subprocess.run([sys.executable, "-S", "-c", code, *FOR_EVER], check=True)
 
 
@@ -289,7 +291,7 @@ def test_floods_its_output_and_hangs():
 
 
 @truth("passed")
-def test_prints_one_line_of_50_MB():
+def test_prints_one_line_of_50_megabytes():
     print("x" * (50 << 20))
 
 

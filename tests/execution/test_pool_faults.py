@@ -14,7 +14,6 @@ import pytest
 
 from netra_loop.execution.base import Finished, Planned, Started
 
-
 both_ways = pytest.mark.parametrize("cgroups", [True, False], ids=["cgroups", "sweeps"])
 
 
