@@ -104,7 +104,7 @@ class Plugin:
             option.maxfail = 0
             self.notes.append("--maxfail (or -x) is ignored: every selected test gets its result")
         if getattr(option, "cov_source", None):
-            self.notes.append("--cov is lacking: each process measures for itself, and what one writes others write over")
+            self.notes.append("--cov lacks data: each process measures for itself and writes over what others wrote")
         for name, value in _INERT.items():
             if hasattr(option, name):
                 setattr(option, name, value)

@@ -402,3 +402,45 @@ async def test_a_failed_subtest_is_named_and_never_reads_as_a_pass(suite):
         ),
         "test_subtests.py::test_some_fail": ("failed", "assert 1 != 1 [failed subtests: [part] (n=1)]"),
     }
+
+
+async def test_what_a_test_fakes_or_forbids_does_not_reach_what_tells_its_result(suite):
+    suite.write(
+        test_fakes="""
+        import os, socket, sys
+
+        def test_fakes(monkeypatch):
+            def forbidden(*args, **kwargs): raise RuntimeError("forbidden here")
+            real = [os.fstat, os.pread, os.ftruncate]
+            for module in [module for name, module in sys.modules.items() if name.startswith("netra_loop_agent")]:
+                for name, value in list(vars(module).items()):
+                    if any(value is function for function in real): monkeypatch.setattr(module, name, forbidden)
+            for method in ("send", "sendall", "recv", "fileno"): monkeypatch.setattr(socket.socket, method, forbidden)
+            print("said")
+        """
+    )
+    ran = await suite.run(workers=1)
+    assert ran.outcomes() == {"test_fakes": "passed"}, ran.of("test_fakes").traceback
+    assert "said" in ran.of("test_fakes").output
+
+
+@pytest.mark.parametrize("thread", [{}, {"KEEP_A_THREAD": "1"}])
+async def test_what_is_configured_sees_a_controller_and_what_is_run_a_worker(suite, thread):
+    suite.write(
+        conftest="""
+        import os, threading
+        if "KEEP_A_THREAD" in os.environ:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        def pytest_configure(config):
+            config.seen = (hasattr(config, "workerinput"), "PYTEST_XDIST_WORKER" in os.environ)
+        """,
+        test_seen="""
+        import os
+        def test_seen(pytestconfig):
+            assert pytestconfig.seen == (False, False)
+            assert pytestconfig.workerinput["workerid"] == os.environ["PYTEST_XDIST_WORKER"] == "gw0"
+        """,
+    )
+    ran = await suite.run(workers=1, env=environment(**thread))
+    assert ran.outcomes() == {"test_seen": "passed"}
+    assert bool(ran.notices) == bool(thread)
