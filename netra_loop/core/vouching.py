@@ -81,18 +81,33 @@ def _not_its_own(evidence: Evidence) -> int:
 def _by_time(
     results: Sequence[Result], strange: Sequence[LogEntry], by_trace: Mapping[str, Sequence[LogEntry]]
 ) -> list[Result]:
-    """The fake passes that started programs, suspect where a request of nobody's trace can only be theirs.
-
-    It may also be of an attempt that talked, but not under its trace: a bare socket, a `traceparent` of its own.
-    """
+    """The fake passes that started programs, suspect where a request of nobody's trace can only be theirs."""
     able = [result for result in results if result.evidence.children or _talked_untraced(result, by_trace)]
     running = Running(able, timedelta(0))
     found: dict[_Attempt, list[LogEntry]] = defaultdict(list)
     for entry in strange:
-        at_that_time = running.at(entry.timestamp)
-        if len(at_that_time) == 1:
-            found[at_that_time[0].id, at_that_time[0].attempt].append(entry)
+        possible = _senders(entry, running.at(entry.timestamp))
+        if len(possible) == 1:
+            found[possible[0].id, possible[0].attempt].append(entry)
     return [_perhaps(result, found.get((result.id, result.attempt), ())) for result in results]
+
+
+def _senders(entry: LogEntry, running: Sequence[Result]) -> Sequence[Result]:
+    """Which of `running` can have sent a request of nobody's trace: those that started programs, and those that talked
+    untraced, over a bare socket or with a `traceparent` of their own. Where the request's user agent names a program
+    that one of them started, it is of such a one, or of a client of the tests' own Python where that is what it names.
+    """
+    agent = _agent(entry).lower()
+    named = [result for result in running if any(_is_named(child.program, agent) for child in result.evidence.children)]
+    if not named:
+        return running
+    clients = [one for one in running if one not in named and one.evidence.exchanges and "python" in agent]
+    return [*named, *clients]
+
+
+def _is_named(program: str, agent: str) -> bool:
+    name = program.rpartition("/")[2].lower().rstrip("0123456789.")
+    return bool(name) and name in agent
 
 
 def _perhaps(result: Result, requests: Sequence[LogEntry]) -> Result:
@@ -114,8 +129,11 @@ def _talked_untraced(result: Result, by_trace: Mapping[str, Sequence[LogEntry]])
 
 def _is_foreign(entry: LogEntry) -> bool:
     """Whether an answered request is none of netra-loop's own."""
-    agent = str((entry.request or {}).get("user_agent") or "")
-    return _status(entry) not in _UNANSWERED and not agent.startswith(OUR_AGENT)
+    return _status(entry) not in _UNANSWERED and not _agent(entry).startswith(OUR_AGENT)
+
+
+def _agent(entry: LogEntry) -> str:
+    return str((entry.request or {}).get("user_agent") or "")
 
 
 def _status(entry: LogEntry) -> int | None:

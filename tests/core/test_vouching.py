@@ -143,10 +143,26 @@ def test_two_tests_that_both_started_programs_are_not_told_apart(make):
 
 def test_a_test_that_talked_without_its_trace_may_have_sent_it(make):
     bare = passed(make, "test_b", evidence=Evidence(contacts=(make.contact(),)))
-    curl = fake(make, "test_a", "curl")
-    assert reassess([curl, bare], [request(make, "strange")], {NOW}, complete=True) == [curl, bare]
+    shell = fake(make, "test_a", "sh")
+    assert reassess([shell, bare], [request(make, "strange")], {NOW}, complete=True) == [shell, bare]
     traced = [request(make, "strange"), request(make, bare.trace_id)]
-    assert reassess([curl, bare], traced, {NOW}, complete=True)[0].authenticity is SUSPECT
+    assert reassess([shell, bare], traced, {NOW}, complete=True)[0].authenticity is SUSPECT
+
+
+def test_a_user_agent_that_names_the_program_tells_it_from_others(make):
+    bare = passed(make, "test_b", evidence=Evidence(contacts=(make.contact(),)))
+    node, curl = fake(make, "test_c", "node"), fake(make, "test_a", "/usr/bin/curl")
+    judged = reassess([curl, bare, node], [request(make, "strange")], {NOW}, complete=True)
+    assert [one.authenticity for one in judged] == [SUSPECT, REAL, FAKE]
+
+
+def test_a_python_client_that_talked_untraced_is_not_told_from_a_python_program(make):
+    seen = Evidence(contacts=(make.contact(),), exchanges=(make.exchange(200),))
+    client, bare = passed(make, "test_b", evidence=seen), passed(make, "test_c", evidence=make.evidence())
+    python = fake(make, "test_a", "python3.11")
+    asked = [request(make, "strange", agent="Python-urllib/3.11")]
+    assert reassess([python, client], asked, {NOW}, complete=True) == [python, client]
+    assert reassess([python, bare], asked, {NOW}, complete=True)[0].authenticity is SUSPECT
 
 
 def test_a_patched_client_or_no_program_stays_fake(make):
