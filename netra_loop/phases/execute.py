@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from netra_loop.clock import Clock
 from netra_loop.core.authenticity import assess
 from netra_loop.core.events import Noted
 from netra_loop.core.findings import symptom_of
@@ -29,6 +28,7 @@ from netra_loop.errors import Defect
 from netra_loop.execution.base import Collection, Finished, Notice, Planned, RunEvent, Runner, Started
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.planning import Planner, planner
+from netra_loop.phases.portions import Portions, apart, weight, whole
 from netra_loop.phases.testbed import (
     Host,
     Runners,
@@ -38,9 +38,6 @@ from netra_loop.phases.testbed import (
     proxy_hosts,
     runners,
 )
-
-_BATCH = 500  # rows in one commit; what queues up while one commit is under way goes into the next
-_PACE_S = 0.025  # from one commit's begin to the next one's, so that fast tests do not wait for the store's work
 
 
 @dataclass(frozen=True)
@@ -190,17 +187,13 @@ async def _run(
             raise Defect(f"test {planned.id!r} was selected, but nothing here can run it")
         parts[runner].append(planned)
     pumps = [asyncio.create_task(_pump(runner, part, queue)) for runner, part in parts.items()]
-    open_pumps, committed = len(pumps), -_PACE_S
+    open_pumps, portions = len(pumps), Portions(queue, bench.context.clock)
     missing = {planned.id for planned in plan}
     try:
         while open_pumps:
-            await _until(bench.context.clock, committed + _PACE_S)  # before `get`: cancelled, it loses nothing
-            events = [await queue.get()]
-            committed = bench.context.clock.monotonic()
-            while len(events) < _BATCH and not queue.empty():
-                events.append(queue.get_nowait())
+            events = await portions.take()
             open_pumps -= sum(event is None for event in events)
-            for result in await _store(bench, [event for event in events if event is not None], failed):
+            for result in await whole(_store(bench, [event for event in events if event is not None], failed)):
                 missing.discard(result.id)
                 yield result
         for pump in pumps:
@@ -209,18 +202,11 @@ async def _run(
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-        late = [event for event in _drain(queue) if event is not None]
+        late = [event for event in portions.rest() if event is not None]
         if late:
             await _store(bench, late, failed)
     if missing:
         raise Defect(f"{len(missing)} selected tests were never reported, among them {min(missing)!r}")
-
-
-async def _until(clock: Clock, at: float) -> None:
-    """Waits for a reading of the monotonic clock."""
-    rest = at - clock.monotonic()
-    if rest > 0:
-        await clock.sleep(rest)
 
 
 async def _pump(runner: Runner, plan: Sequence[Planned], queue: asyncio.Queue[RunEvent | None]) -> None:
@@ -232,20 +218,19 @@ async def _pump(runner: Runner, plan: Sequence[Planned], queue: asyncio.Queue[Ru
         queue.put_nowait(None)
 
 
-def _drain(queue: asyncio.Queue[RunEvent | None]) -> Iterable[RunEvent | None]:
-    while not queue.empty():
-        yield queue.get_nowait()
-
-
 async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str, int]) -> list[Result]:
     """Commits what was said, then shows it: nothing reaches a person before it is durable."""
     context = bench.context
     started = tuple(bench.started(event) for event in events if isinstance(event, Started))
-    results = [bench.result(event, failed.get(event.id, 0) > 0) for event in events if isinstance(event, Finished)]
+    finished = [event for event in events if isinstance(event, Finished)]
+    results = await apart(
+        lambda: [bench.result(event, failed.get(event.id, 0) > 0) for event in finished],
+        weight(finished),
+    )
     notes = tuple(
         context.stamp(Noted(text=context.redactor.text(event.text))) for event in events if isinstance(event, Notice)
     )
-    fixtures = {name: took for event in events if isinstance(event, Finished) for name, took in event.fixtures.items()}
+    fixtures = {name: took for event in finished for name, took in event.fixtures.items()}
     await context.record(Batch(events=notes, started=started, results=tuple(results), fixtures=fixtures))
     for item in started:
         context.observer.started(item)
