@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -128,6 +129,7 @@ Rows = dict[str, tuple[str, str]]  # by id: outcome, kind of message
 def main() -> None:
     """Runs what was asked for, prints, and exits 1 where anything differs."""
     given = _arguments()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else what a shell starts with `&` passes on its deafness
     folder = given.folder.resolve()
     unequal = False
     for name in given.only or sorted(SUITES):
@@ -297,6 +299,8 @@ def _kind(outcome: str, words: str) -> str:
     line = (words.strip().splitlines() or [""])[0]
     if outcome == "skipped":
         return line.removeprefix("Skipped: ")
+    if "unraisable" in line.lower():
+        return "unraisable"  # how many at once is the garbage collector's
     if outcome == "error":
         stage, _, rest = line.partition(": ")
         line = rest if stage in {"setup", "call", "teardown"} else line

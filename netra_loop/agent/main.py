@@ -21,11 +21,12 @@ def main(socket_path: str, token: str) -> None:
     if order is None:
         os._exit(0)
     private.listen_for_dumps(order["files"])
-    sys.argv = [os.path.join(os.path.dirname(sys.executable), "pytest"), *order["args"]]
     try:
         import pytest
 
         from .plugin import Plugin
+
+        _pass_for_pytest(pytest.__file__, order["args"])
     except ImportError:
         line.send({"is": "over", "code": 4, "text": traceback.format_exc()})
         os._exit(4)
@@ -34,6 +35,17 @@ def main(socket_path: str, token: str) -> None:
     plugin = Plugin(line, order)
     code = pytest.main(list(order["args"]), plugins=[plugin])
     _end(plugin, int(code))
+
+
+def _pass_for_pytest(package: str, args: list[str]) -> None:
+    """What tests find in `sys.argv` and `__main__`, and what `multiprocessing` runs again in a process it spawns: the
+    script `pytest`, or where there is none what `python -m pytest` runs.
+    """
+    script = os.path.join(os.path.dirname(sys.executable), "pytest")
+    if not os.path.isfile(script):
+        script = os.path.join(os.path.dirname(package), "__main__.py")
+    sys.argv = [script, *args]
+    sys.modules["__main__"].__file__ = script
 
 
 def _end(plugin: Any, code: int) -> None:

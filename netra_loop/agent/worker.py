@@ -6,6 +6,7 @@ fixtures of wider scope are torn down exactly when pytest would. See `Upcoming`.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -93,6 +94,7 @@ class Worker:
         self._session.config.pluginmanager.register(self, "netra-loop-worker")
         self._session.config.pluginmanager.register(self._timer, "netra-loop-timer")
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        gc.unfreeze()  # a test that asks for all objects, or for who refers to one, is to find those of collection time
         self.line.send({"is": "ready"})
         try:
             while not self._quit:
@@ -105,6 +107,7 @@ class Worker:
         except KeyboardInterrupt:
             return
         finally:
+            gc.freeze()  # pytest collects garbage again and again when it ends: not through all that was inherited
             silence(self._session.config)
 
     def ask(self, key: int) -> Any:

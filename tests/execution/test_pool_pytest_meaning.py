@@ -444,3 +444,28 @@ async def test_what_is_configured_sees_a_controller_and_what_is_run_a_worker(sui
     ran = await suite.run(workers=1, env=environment(**thread))
     assert ran.outcomes() == {"test_seen": "passed"}
     assert bool(ran.notices) == bool(thread)
+
+
+async def test_a_test_finds_itself_in_pytest_and_among_the_objects_of_collection_time(suite):
+    suite.write(
+        test_self="""
+        import gc, multiprocessing, os, sys
+        import pytest
+
+        kept = object()
+        holder = [kept]
+
+        def test_script():
+            script = sys.modules["__main__"].__file__
+            assert script == sys.argv[0] and os.path.isfile(script)
+            assert os.path.basename(script) in ("pytest", "__main__.py")
+        def test_spawned():
+            process = multiprocessing.get_context("spawn").Process(target=len, args=("abc",))
+            process.start(); process.join()
+            assert process.exitcode == 0
+        def test_referrers(): assert holder in gc.get_referrers(kept)
+        def test_all_objects(): assert any(one is holder for one in gc.get_objects())
+        """
+    )
+    ran = await suite.run(workers=2)
+    assert set(ran.outcomes().values()) == {"passed"}
