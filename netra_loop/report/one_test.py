@@ -21,6 +21,7 @@ from netra_loop.report.timeline import TEXT_MAX, Moment, clock_behind_s, timelin
 
 _HEAD_LINES, _TAIL_LINES = 2, 10  # of a log entry: what it says, and the end of its stack trace
 _BEHIND_S = 0.005  # from here on a clock is worth a word
+_WIDE_S = 0.01
 _STYLES = {"bad": "red", "odd": "yellow", "test": "cyan", "server": "magenta", "wire": ""}
 
 
@@ -47,11 +48,12 @@ class OneTest:
 
 
 def one_test_rows(test: OneTest) -> Iterator[dict[str, Any]]:
-    """The attempts as JSON: the contract's row, and behind it `why`, `timeline`, `traceback` and `output`."""
+    """The attempts as JSON: the contract's row, and behind it `why`, `placed`, `timeline`, `traceback` and `output`."""
     for item in test.attempts:
         yield {
             **result_row(item),
             "why": test.why(item),
+            "placed": item.placed or None,
             "timeline": timeline_rows(item, test.timeline(item)),
             "traceback": item.traceback,
             "output": item.output,
@@ -112,6 +114,8 @@ def _facts(item: Result, test: OneTest, moments: Sequence[Moment]) -> list[tuple
     return [
         ("tier", item.tier or ""),
         ("selected", f"{chosen.reason}{place}" if chosen else ""),
+        ("run", item.placed),
+        ("fixtures", f"{item.wider_s:.3g} s went to fixtures it shares" if item.wider_s >= _WIDE_S else ""),
         ("worker", f"{item.worker}, started {item.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z"),
         ("revision", item.revision or "none"),
         ("trace", item.trace_id),

@@ -133,7 +133,7 @@ def test_it_fits_terminals_of_any_width(failed: Result, width: int) -> None:
 def test_the_rows_are_the_contracts_with_the_rest_behind(failed: Result) -> None:
     (row,) = page.one_test_rows(OneTest([failed], selected(failed)))
     contract = rows.result_row(failed)
-    assert list(row) == [*contract, "why", "timeline", "traceback", "output"]
+    assert list(row) == [*contract, "why", "placed", "timeline", "traceback", "output"]
     assert {key: row[key] for key in contract} == contract
     assert row["why"] == "tier P1 which takes all; failed last time"
     assert [item["kind"] for item in row["timeline"]] == ["begin", "exchange", "close", "end"]
