@@ -7,6 +7,7 @@ process and all that this left behind; while we live, it tells how each ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -128,7 +129,8 @@ class Guarded:
 
     async def end(self) -> None:
         """Ends the process and all that it left behind, and waits until nothing is left. Safe to repeat."""
-        self._writer.close()
+        with contextlib.suppress(OSError, RuntimeError):  # it is gone already, or this was done before
+            self._writer.write_eof()
         self.wake()
         try:
             await asyncio.wait_for(asyncio.shield(self._gone()), _END_LIMIT_S)
@@ -136,6 +138,7 @@ class Guarded:
             await end_tree(self._guardian.pid, term_grace_s=0)
         if self._listening is not None:
             await self._listening
+        self._writer.close()
 
     async def _gone(self) -> None:
         await self._guardian.wait()

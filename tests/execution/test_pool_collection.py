@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from pathlib import Path
@@ -56,6 +57,9 @@ async def test_what_options_leave_out_is_counted(suite):
         ({"test_a": "def test_a(): pass\n"}, ("--no-such-option",), "unrecognized arguments: --no-such-option"),
         ({"test_a": "def test_a(): pass\n"}, ("missing.py",), "file or directory not found: missing.py"),
         ({"conftest": "import os\nos._exit(7)\n"}, (), "exited with code 7"),
+        ({"conftest": "import sys\nsys.exit(8)\n"}, (), "exited with code 8"),
+        ({"conftest": "import ctypes\nctypes.string_at(0)\n"}, (), "killed by SIGSEGV"),
+        ({"test_a": "import os\nos.abort()\n"}, (), "killed by SIGABRT"),
     ],
 )
 async def test_what_stops_collection_is_told_in_its_own_words(suite, files, args, said):
@@ -77,6 +81,41 @@ async def test_a_collection_that_hangs_is_ended_with_its_stacks(suite):
     assert collection.fatal is not None
     assert "collection did not end within 1.5 s" in collection.fatal
     assert "wait_for_ever" in collection.fatal
+
+
+async def test_a_flood_at_import_takes_no_disk(suite):
+    suite.write(test_flood="import os\nwhile True: os.write(1, b'0123456789abcde\\n' * 4096)\n")
+    most = 0
+
+    async def gauge() -> None:
+        nonlocal most
+        while True:
+            most = max(most, *(path.stat().st_blocks * 512 for path in suite.scratch.glob("zygote*.*")), 0)
+            await asyncio.sleep(0.02)
+
+    watch = asyncio.create_task(gauge())
+    collection = await suite.pool(collect_timeout_s=3.0).collect()
+    watch.cancel()
+    assert "collection did not end within 3 s" in (collection.fatal or "")
+    assert 0 < most < 800 << 20
+
+
+async def test_spawned_workers_that_hang_as_they_collect_are_errors_with_their_stacks(suite):
+    suite.write(
+        conftest="""
+        import os, threading, time
+        def hang_the_second_time():
+            if os.path.exists("collected"): time.sleep(600)
+        hang_the_second_time()
+        open("collected", "w").close()
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        """,
+        test_a="def test_a(): pass\n",
+    )
+    ran = await suite.run(workers=1, collect_timeout_s=2.0)
+    assert ran.outcomes() == {"test_a": "error"}
+    assert "worker gw0 did not answer in time before it was ready" in (ran.of("test_a").message or "")
+    assert "hang_the_second_time" in ran.of("test_a").traceback
 
 
 async def test_an_interpreter_with_nothing_but_pytest(suite, tmp_path):

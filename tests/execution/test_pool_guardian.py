@@ -1,0 +1,88 @@
+"""A guardian ends what it was given, and all that this leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from netra_loop import processes
+from netra_loop.execution.pool_guardian import Guarded
+
+LEAVES_TWO = """
+import os, sys, time
+for name in ("brief", "long"):
+    if os.fork() == 0:
+        os.setsid()
+        if name == "brief":
+            while os.path.exists("hold"): time.sleep(0.01)
+            os._exit(5)
+        time.sleep(300)
+    os.write(1, b".")
+os.kill(os.getpid(), 9)
+"""
+
+
+async def start(code: str, folder: Path, *, heirs: bool = False) -> Guarded:
+    with (folder / "output").open("wb") as output:
+        return await Guarded.start(
+            [sys.executable, "-c", code], env=dict(os.environ), cwd=folder, output=output.fileno(), heirs=heirs
+        )
+
+
+def here(folder: Path) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+async def test_the_code_or_signal_of_the_process_is_told(tmp_path):
+    for code, told in (("raise SystemExit(3)", 3), ("import os; os.abort()", -6), ("", 0)):
+        guarded = await start(code, tmp_path)
+        assert processes.identify(guarded.pid) is not None or guarded.pid > 0
+        assert await guarded.wait() == told
+        await guarded.end()
+
+
+async def test_what_it_leaves_in_sessions_of_their_own_is_killed(tmp_path):
+    (tmp_path / "hold").touch()
+    guarded = await start(LEAVES_TWO, tmp_path)
+    assert await guarded.wait() == -9
+    await guarded.end()
+    assert here(tmp_path) == []
+
+
+async def test_heirs_live_on_and_their_ends_are_told_until_all_is_ended(tmp_path):
+    (tmp_path / "hold").touch()
+    guarded = await start(LEAVES_TWO, tmp_path, heirs=True)
+    assert await guarded.wait() == -9
+    heirs = here(tmp_path)
+    assert len(heirs) == 2
+    ends = [guarded.ended(pid) for pid in heirs]
+    (tmp_path / "hold").unlink()
+    done, _ = await asyncio.wait(ends, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    assert [end.result() for end in done] == [5]
+    await guarded.end()
+    assert {end.result() for end in ends} == {5, -9}
+    assert here(tmp_path) == []
+    assert await guarded.ended(1) is None
+
+
+@pytest.mark.parametrize(("argv", "where"), [("/nonexistent", "."), (sys.executable, "nowhere")])
+async def test_what_cannot_be_started_is_told(tmp_path, argv, where):
+    with pytest.raises(OSError, match="No such file or directory"):
+        await Guarded.start([argv], env={}, cwd=tmp_path / where, output=2)
+
+
+async def test_a_stopped_guardian_ends_all_the_same(tmp_path):
+    guarded = await start("import os, signal, time; os.kill(os.getppid(), signal.SIGSTOP); time.sleep(300)", tmp_path)
+    await guarded.end()
+    assert here(tmp_path) == []
