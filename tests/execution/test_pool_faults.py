@@ -308,6 +308,29 @@ async def test_a_daemon_ends_with_the_worker_of_its_test(suite, conftest, cgroup
     assert not psutil.pid_exists(int((suite.root / "daemon").read_text()))
 
 
+@both_ways
+@pytest.mark.parametrize("conftest", [FORKED, SPAWNED], ids=["forked", "spawned"])
+async def test_processes_that_fork_on_and_on_end_with_their_worker(suite, conftest, cgroups):
+    suite.write(
+        conftest=conftest,
+        test_chain="""
+        import os, time
+        def test_leaves_a_chain():
+            if os.fork() == 0:
+                end = time.monotonic() + 60
+                while time.monotonic() < end:
+                    if os.fork(): os._exit(0)
+                    os.setsid()
+                    time.sleep(0.001)
+                os._exit(0)
+        """,
+    )
+    ran = await suite.run(workers=1, cgroups=cgroups)
+    assert ran.outcomes() == {"test_leaves_a_chain": "passed"}
+    await suite.pools[-1].close()
+    assert not [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(suite.root)]
+
+
 async def test_a_process_that_becomes_another_or_lets_go_of_us_is_ended(suite):
     suite.write(
         test_astray="""
