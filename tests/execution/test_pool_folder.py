@@ -80,7 +80,8 @@ async def test_its_session_alone_tells_of_it_where_the_temporary_folder_is_anoth
     assert not processes.same(left)
 
 
-def test_a_folder_is_for_us_alone():
+def test_a_folder_is_for_us_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     made = pool_folder.make()
     assert made.stat().st_mode & 0o077 == 0
     assert pool_folder.make() != made
