@@ -6,11 +6,14 @@ trace, which `TRACEPARENT` hands it.
 
 from __future__ import annotations
 
+import contextvars
 import os
 from typing import Any
 
 from . import evidence
 from .wrapping import quietly, wrap
+
+_told: contextvars.ContextVar[bool] = contextvars.ContextVar("netra_loop_child_told", default=False)
 
 
 def install() -> None:
@@ -22,7 +25,7 @@ def install() -> None:
     for name in ("execv", "execve"):
         wrap(os, name, _becoming)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_in_fork)
+        os.register_at_fork(before=evidence.note_fork, after_in_child=_in_fork)
 
 
 def install_subprocess(module: Any) -> None:
@@ -31,7 +34,11 @@ def install_subprocess(module: Any) -> None:
     def make(original: Any) -> Any:
         def _execute_child(self: Any, args: Any, executable: Any, *more: Any, **kwargs: Any) -> Any:
             quietly(_started_by_popen, args, executable)
-            return original(self, args, executable, *more, **kwargs)
+            token = _told.set(True)  # it may go on through os.posix_spawn
+            try:
+                return original(self, args, executable, *more, **kwargs)
+            finally:
+                _told.reset(token)
 
         return _execute_child
 
@@ -91,7 +98,8 @@ def _becoming(original: Any) -> Any:
 
 
 def _started(program: Any) -> None:
-    evidence.child(os.path.basename(os.fsdecode(program)))
+    if not _told.get():
+        evidence.child(os.path.basename(os.fsdecode(program)))
 
 
 def _started_command(command: Any) -> None:

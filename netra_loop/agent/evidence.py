@@ -34,6 +34,7 @@ class Record:
         self.began = wall()
         self.spans = 0
         self.contacts: dict[tuple[str, int], list[float]] = {}
+        self.received = 0  # bytes, from whomever
         self.idle: dict[tuple[str, int], list[int]] = {}  # bytes of pings and pongs, by the URL's host and port
         self.exchanges: list[Message] = []
         self.frames: list[Message] = []
@@ -52,6 +53,7 @@ class Record:
         """What was not told yet, at most `limit` of each kind; None where there is nothing."""
         if not self.moved and not self.untold and self.frames_told == len(self.frames):
             return None
+        standing = self.standing(limit) if self.moved else {}
         self.moved = False
         first = self.frames_told
         frames = self.frames[first : first + limit]
@@ -60,11 +62,11 @@ class Record:
         return {
             "frames": list(enumerate(frames, first)),
             "exchanges": [(number, dict(entry)) for number, entry in changed if entry is not None],
-            **self.standing(limit),
+            **standing,
         }
 
     def standing(self, limit: int | None = None) -> Message:
-        """What is told whole each time, and replaces what was told before."""
+        """What is told whole where any of it changed, and replaces what was told before."""
         return {
             "contacts": self.peers(limit),
             "mocked": list(self.mocked)[:limit],
@@ -144,7 +146,7 @@ def end() -> Message:
 
 
 def note_fork() -> None:
-    """This process was forked: from here on others may write what they do."""
+    """The process was forked: from here on others may write what they do."""
     global _forks
     _forks += 1
 
@@ -238,15 +240,16 @@ def contact(host: str, port: int, sent: int, received: int) -> None:
     if entry is None:
         if len(record.contacts) >= _LIMIT:
             return
-        record.contacts[(host, port)] = [sent, received, now, now]
+        record.contacts[host, port] = [sent, received, now, now]
         news = now >= record.contacts_due
     else:
         news = now >= record.contacts_due or (received > 0 and entry[1] == 0)
         entry[0] += sent
         entry[1] += received
         entry[3] = now
+    record.received += received
+    record.moved = True
     if news and not record.unanswered:  # else the answer will tell
-        record.moved = True
         _tell(record)
 
 
@@ -266,9 +269,22 @@ def kept_alive(host: str, port: int, sent: int, received: int) -> None:
         entry[1] += received
 
 
+def received() -> int:
+    """Bytes that came from anywhere since the test began."""
+    _count()
+    return 0 if _current is None else _current.received
+
+
 def exchange(method: str, url: str) -> Message:
     """An HTTP request starts; `answered` or `failed` completes what is returned."""
-    entry: Message = {"method": method, "url": clean(url), "status": None, "at": wall(), "duration": 0.0, "error": None}
+    entry: Message = {
+        "method": str(method),
+        "url": clean(url),
+        "status": None,
+        "at": wall(),
+        "duration": 0.0,
+        "error": None,
+    }
     record = _current
     if record is not None and len(record.exchanges) < _LIMIT:
         record.exchanges.append(entry)

@@ -57,13 +57,13 @@ def _give_trace(request: Any) -> None:
 
 def _sending(original: Any) -> Any:
     def _send_single_request(self: Any, request: Any) -> Any:
-        entry = evidence.exchange(request.method, str(request.url))
+        before, entry = evidence.received(), evidence.exchange(request.method, str(request.url))
         try:
             answer = original(self, request)
         except BaseException as error:
             quietly(_failed, self, request, entry, error)
             raise
-        quietly(_answered, self, entry, answer)
+        quietly(_answered, self, entry, answer, before)
         return answer
 
     return _send_single_request
@@ -71,13 +71,13 @@ def _sending(original: Any) -> Any:
 
 def _sending_async(original: Any) -> Any:
     async def _send_single_request(self: Any, request: Any) -> Any:
-        entry = evidence.exchange(request.method, str(request.url))
+        before, entry = evidence.received(), evidence.exchange(request.method, str(request.url))
         try:
             answer = await original(self, request)
         except BaseException as error:
             quietly(_failed, self, request, entry, error)
             raise
-        quietly(_answered, self, entry, answer)
+        quietly(_answered, self, entry, answer, before)
         return answer
 
     return _send_single_request
@@ -110,11 +110,15 @@ def _failed(client: Any, request: Any, entry: Message, error: BaseException) -> 
         _stood_in(entry, kind)
 
 
-def _answered(client: Any, entry: Message, answer: Any) -> None:
+def _answered(client: Any, entry: Message, answer: Any, before: int) -> None:
     evidence.answered(entry, answer.status_code)
-    if "network_stream" not in answer.extensions:  # httpcore puts it there, and none but httpcore
-        _stood_in(entry, type(client._transport_for_url(answer.request.url)))  # noqa: SLF001
-    elif answer.status_code >= 400:
+    if "network_stream" not in answer.extensions:  # httpcore puts it there
+        kind = type(client._transport_for_url(answer.request.url))  # noqa: SLF001
+        own = kind.__name__ in _IN_PROCESS or kind.__module__.startswith("httpx.")
+        if own or evidence.received() == before:  # else a transport over another library's connections
+            _stood_in(entry, kind)
+            return
+    if answer.status_code >= 400:
         _answers[answer] = entry
 
 

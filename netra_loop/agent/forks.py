@@ -32,7 +32,7 @@ def writer(path: str) -> Callable[[Callable[[], Message | None]], None]:
         if message is None:
             return
         rows = []
-        for host, port, sent, received, first, last in message["contacts"]:
+        for host, port, sent, received, first, last in message.get("contacts", ()):
             before = told.get((host, port), (0, 0))
             told[host, port] = (sent, received)
             rows.append([host, port, sent - before[0], received - before[1], first, last])
@@ -93,7 +93,7 @@ def merge(seen: Message, path: str, since: float) -> None:
         exchanges.update(((piece["pid"], number), entry) for number, entry in piece["exchanges"])
         seen["frames"] += [frame for _, frame in piece["frames"]]
         for kind in ("mocked", "blind"):
-            seen[kind] += [name for name in piece[kind] if name not in seen[kind]]
+            seen[kind] += [name for name in piece.get(kind, ()) if name not in seen[kind]]
     seen["children"] += [one for one in _children(pieces) if one[1] >= since]
     seen["contacts"] = list(contacts.values())
     seen["exchanges"] += [entry for entry in exchanges.values() if not entry.get("unreal")]
@@ -109,5 +109,6 @@ def _add(contacts: dict[Any, list[Any]], row: list[Any]) -> None:
 
 
 def _children(pieces: list[Message]) -> list[Any]:
-    whole = {piece["pid"]: piece["children"] for piece in pieces}  # each piece tells all of its process
+    # each piece that tells any tells all of its process
+    whole = {piece["pid"]: piece["children"] for piece in pieces if "children" in piece}
     return [one for children in whole.values() for one in children]

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from netra_loop.agent import forks
-from netra_loop.agent import forks
 from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
@@ -54,7 +53,7 @@ class Seen:
         """Adds one piece. Exchanges and frames come with their numbers: what came before is replaced."""
         self._exchanges.update((number, row) for number, row in news["exchanges"])
         self._frames.update((number, row) for number, row in news["frames"])
-        self._standing = {name: news[name] for name in self._standing}
+        self._standing = {name: news.get(name, known) for name, known in self._standing.items()}
 
     def evidence(self) -> Evidence:
         """All of it, in the order of time."""

@@ -77,6 +77,7 @@ def test_no_descriptor_is_left():
 
 def test_run(): subprocess.run(["true"], check=True)
 def test_path(): subprocess.run([sys.executable, "-c", ""], check=True)
+def test_without_closing(): subprocess.run(["/bin/true"], check=True, close_fds=False)
 def test_shell(): subprocess.run("A=b /bin/echo hello >/dev/null", shell=True, check=True)
 def test_system(): os.system("true; false")
 def test_posix_spawn(): os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0)
@@ -147,13 +148,18 @@ def test_forks_carry_the_tests_trace_in_spans_of_their_own(observed, backend, te
 
 def test_every_byte_of_a_forks_socket_is_counted(observed, backend):
     (row,) = [row for row in observed["test_raw_socket_of_a_fork"]["contacts"] if row[3]]
-    assert row[:3] == ["localhost", backend.ports["http"], len("GET /raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")]
+    assert row[:3] == [
+        "localhost",
+        backend.ports["http"],
+        len("GET /raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("test", "programs"),
     [
         ("run", ["true"]),
+        ("without_closing", ["true"]),
         ("shell", ["echo"]),
         ("system", ["true;"]),
         ("posix_spawn", ["true"]),

@@ -155,3 +155,46 @@ def test_what_a_shared_fixture_does_at_its_end_is_no_contact_of_the_test(told):
     evidence.contact("other", 80, 100, 100)
     evidence.apart(-1)
     assert peers() == [["host", 80, 1, 1]]
+
+
+def test_a_raw_sockets_first_answer_is_told_while_the_test_still_runs(told):
+    evidence.contact("host", 80, 0, 0)
+    evidence.contact("host", 80, 10, 0)
+    evidence.contact("host", 80, 0, 20)
+    assert told[-1]["contacts"][0][:4] == ["host", 80, 10, 20]
+
+
+def test_an_answer_under_way_speaks_for_its_contact(told):
+    entry = evidence.exchange("GET", "http://host/")
+    evidence.contact("host", 80, 10, 0)
+    evidence.contact("host", 80, 0, 20)
+    evidence.answered(entry, 200)
+    assert len(told) == 2
+    assert told[-1]["contacts"][0][:4] == ["host", 80, 10, 20]
+
+
+def test_an_exchange_that_never_was_one_is_taken_back(told):
+    entry = evidence.exchange("GET", "http://host/")
+    evidence.answered(entry, 200)
+    evidence.unreal(entry)
+    assert told[-1]["exchanges"][0][1]["unreal"]
+    assert evidence.end()["exchanges"] == []
+
+
+@pytest.mark.parametrize(("pieces", "kept"), [((b"half ", b"done"), "half done"), ((b"x" * 1500, b"y" * 1500), None)])
+def test_of_an_errors_body_short_ones_are_kept_whole_and_long_ones_not_at_all(pieces, kept):
+    evidence.begin("0" * 32)
+    entry = evidence.exchange("GET", "http://host/")
+    evidence.answered(entry, 500)
+    for piece in pieces:
+        evidence.body(entry, piece)
+    assert evidence.end()["exchanges"][0].get("body") == kept
+
+
+def test_the_trace_stands_in_the_environment_while_the_test_runs(told, monkeypatch):
+    evidence.end()
+    monkeypatch.setenv("TRACEPARENT", "the user's")
+    evidence.begin("ab" * 16, told.append)
+    assert os.environ["TRACEPARENT"] == f"00-{'ab' * 16}-{'f' * 16}-01"
+    evidence.end()
+    assert os.environ["TRACEPARENT"] == "the user's"

@@ -7,6 +7,7 @@ import pytest
 from netra_loop.core.events import Noted, PhaseFinished, PhaseStarted
 from netra_loop.core.records import (
     Batch,
+    Child,
     Claim,
     Contact,
     Evidence,
@@ -136,6 +137,7 @@ async def test_a_result_comes_back_whole(journal: Journal):
             Frame("ws://x/ws", "close", "received", after(2), code=1011, reason="internal error"),
         ),
         mocked=("respx",),
+        children=(Child("curl", after(1)),),
     )
     whole = result(
         outcome=Outcome.TIMEOUT,
