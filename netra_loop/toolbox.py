@@ -98,6 +98,13 @@ class SessionTools:
                 self._pool = (options, PytestPool(options, self._clock, self.folder))
             return self._pool[1]
 
+    async def renew_pool(self) -> None:
+        """See `Toolbox.renew_pool`."""
+        async with self._lock:
+            pool, self._pool = self._pool, None
+            if pool is not None:
+                await pool[1].close()
+
     def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> Runner:
         """See `Toolbox.journeys`."""
         from netra_loop.execution.journeys import JourneyRunner  # websockets and httpx, only where there are journeys

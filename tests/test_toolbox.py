@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,19 @@ async def test_equal_options_give_the_same_pool_and_others_another(tmp_path):
     assert await tools.pool(replace(options, env={"NETRA_LOOP_ITERATION": "2"})) is not first
     await tools.close()
     await tools.close()
+
+
+async def test_a_renewed_pool_collects_what_a_file_says_now(tmp_path):
+    tools = tools_of(tmp_path, loop(tmp_path))
+    options = PoolOptions(python=Path(sys.executable), root=tmp_path, paths=("test_edited.py",), env=dict(os.environ))
+    file = tmp_path / "test_edited.py"
+    file.write_text("def test_before(): pass\n")
+    first = await (await tools.pool(options)).collect()
+    file.write_text("def test_after(): pass\n")
+    await tools.renew_pool()
+    second = await (await tools.pool(options)).collect()
+    await tools.close()
+    assert [test.id.rpartition("::")[2] for test in (*first.tests, *second.tests)] == ["test_before", "test_after"]
 
 
 async def test_an_environment_without_a_cloud_has_none(tmp_path):

@@ -56,6 +56,10 @@ class Toolbox(Protocol):
         """Runs pytest tests. Equal options give the same pool, so that what was collected once serves again."""
         ...
 
+    async def renew_pool(self) -> None:
+        """The tests' files may have changed: what was collected serves no more. Safe to repeat."""
+        ...
+
     def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> Runner:
         """Runs YAML journeys."""
         ...

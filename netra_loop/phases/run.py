@@ -46,6 +46,7 @@ class Run:
             finally:
                 await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
                 await asyncio.shield(_end_leftovers(environ))
+                await context.tools.renew_pool()  # whatever it was for, it may have edited tests
         text = context.redactor.text(kept.text())
         ended = f"did not end within {timeout_s:g} s" if code is None else f"exit code {code}"
         return PhaseResult("ok" if code == 0 else "failed", ended, {"exit_code": code, "output": text})

@@ -100,6 +100,9 @@ class Tools:
         assert options.env["NETRA_LOOP_SESSION"] == SESSION
         return self.world.runners[options.env["NETRA_LOOP_REVISION"]]
 
+    async def renew_pool(self) -> None:
+        pass
+
     def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> FakeRunner:
         raise AssertionError("the loop has no journeys")
 

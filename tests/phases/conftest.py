@@ -59,6 +59,7 @@ class Tools:
     answering: bool = True
     asked: list[PoolOptions] = field(default_factory=list)
     tokens_asked: int = 0
+    renewed: int = 0
 
     async def cloud(self) -> FakeCloud | None:
         return self.fake_cloud
@@ -67,6 +68,9 @@ class Tools:
         self.asked.append(options)
         assert self.runner is not None
         return self.runner
+
+    async def renew_pool(self) -> None:
+        self.renewed += 1
 
     def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> Runner:
         assert self.journey_runner is not None

@@ -38,6 +38,11 @@ async def test_the_exit_code_decides(bench):
     assert (bad.outcome, bad.facts) == ("failed", {"exit_code": 3, "output": "no\n"})
 
 
+async def test_what_was_collected_before_serves_no_more(bench):
+    await bench.act("run", command="exit 1")
+    assert bench.tools.renewed == 1
+
+
 async def test_a_list_is_no_shell_and_in_a_string_values_are_words(bench):
     hostile = "$(touch hacked); 'x'"
     bench.change(vars={"text": hostile})
