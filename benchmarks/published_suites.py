@@ -5,9 +5,10 @@
 For each library: its source distribution is fetched, a virtual environment with the suite's dependencies (and without
 netra-loop) is made, plain pytest runs twice with a reporter of a few lines, and then `netra-loop run` does, as a user
 would, over the same files. A test is equal where it has the same outcome; a failure also the same kind of message, a
-skip the same reason. Two things are named and not held against anyone: what differs between the two plain runs
-(unsteady by itself), and what comes out as in ours when plain pytest runs just the tests of that worker in their order
-(it depends on the tests before it). One line for each run, the differences below it; exit 1 where there is one.
+skip the same reason. Three things are named and not held against anyone: what differs between the two plain runs
+(unsteady by itself), what comes out as in ours when plain pytest runs just the tests of that worker in their order (it
+depends on the tests before it), and a complaint about garbage that some test left (pytest lays it on the test during
+which the collector happens to run). One line for each run, the differences below it; exit 1 where there is one.
 
 Everything is kept under --folder (the network is needed once); versions are fixed, so that figures can be had again.
 """
@@ -122,6 +123,8 @@ def pytest_collection_finish():
 """
 
 _SHOWN = 20
+_LITTER = "unraisable"
+_NONE = ("", "")
 
 Rows = dict[str, tuple[str, str]]  # by id: outcome, kind of message
 
@@ -143,10 +146,16 @@ def main() -> None:
             ours, orders = place.loop(int(workers), given=given)
             took = time.monotonic() - begun
             differ = {test for test in first.keys() | ours.keys() if first.get(test) != ours.get(test)} - unsteady
+            littered = {test for test in differ if _LITTER in (first.get(test, _NONE)[1], ours.get(test, _NONE)[1])}
+            differ -= littered
             leaning = place.leaning(differ, ours, orders) if 0 < len(differ) < _SHOWN else set()
             unequal |= bool(differ - leaning) or not (first and ours)
             _tell(name, f"{workers} workers", first, ours, sorted(differ - leaning), took)
-            for what, tests in (("unsteady in plain pytest", unsteady), ("leaning on those before it", leaning)):
+            for what, tests in (
+                ("unsteady in plain pytest", unsteady),
+                ("leaning on those before it", leaning),
+                ("of another's garbage", littered),
+            ):
                 for test in sorted(tests):
                     print(f"    {what}: {test}", flush=True)
     sys.exit(1 if unequal else 0)
@@ -302,7 +311,7 @@ def _kind(outcome: str, words: str) -> str:
     if outcome == "skipped":
         return line.removeprefix("Skipped: ")
     if "unraisable" in line.lower():
-        return "unraisable"  # how many at once is the garbage collector's
+        return _LITTER
     if outcome == "error":
         stage, _, rest = line.partition(": ")
         line = rest if stage in {"setup", "call", "teardown"} else line
