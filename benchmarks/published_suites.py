@@ -248,8 +248,8 @@ class Place:
         return rows
 
     def leaning(self, differ: set[str], ours: Rows, orders: list[list[str]]) -> set[str]:
-        """Those of `differ` that come out as ours when plain pytest runs their worker's tests in its order; what leans on
-        its time as well as on its order gets three tries.
+        """Those of `differ` that come out as ours when plain pytest runs their worker's tests in its order; what leans
+        on its time as well as on its order gets three tries.
         """
         found: set[str] = set()
         for order in orders * 3:
