@@ -3,8 +3,8 @@ r"""Secrets out of anything that is stored or shown: those we were told of, and 
 A literal secret is found plain, URL-escaped, JSON-escaped and inside base64 at any alignment. Shapes are bearer and
 cookie headers, JWTs, private keys, well-known API keys, passwords in URLs, and values of names that speak of secrets.
 
-One compiled expression does all of it. Text without any literal and without any anchor of a shape, which is nearly all
-text, never meets that expression: the plain searches before it are many times faster.
+One compiled expression says what a secret is. It is slow, so it is only ever tried where one may begin: plain searches
+for literals and anchors find those places, and each anchor's finder leaves out those that something else must follow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MARK = "[redacted]"
 MIN_LENGTH = 6  # shorter values occur in innocent text far too often
 MAX_DEPTH = 100
 
-_CHUNK = 2048  # a text is cut into pieces of about this size to find the few that need a closer look
+_LONG = "PRIVATE KEY"  # all that is looked for over the ends of lines, but for literals that have some
+_PIECE = 16_384  # a text is gone through in pieces of about this size: what one of them needs costs the others nothing
 
 # Every run is bounded or possessive, and an alternative begins at its keyword instead of scanning towards it: a hostile
 # text costs no more than its length.
@@ -67,16 +68,42 @@ _KEPT = {  # name: (what stays, what is hidden after it)
     ),
     "json": (f"(?i:{_WORDS}){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
 }
-_FIRST = r"\[:_\-AaBbCcEeGgPpSsTtXxYy"  # what any of the above can begin with
-# a text that holds none of these, the second lot lower-cased, holds no shape
-_ANCHORS: tuple[str, ...] = (
-    *("eyJ", "AIza", "GOCSPX-", "AKIA", "ASIA", "PRIVATE KEY-", "ya29."),
-    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-"),
-)
-_ANCHORS_LOWER: tuple[str, ...] = (
-    *("authorization", "bearer", "cookie", "secret", "token", "passw", "passphrase", "credentials"),
-    *("_key", "-key", "apikey", "accesskey", "privatekey"),
-)
+# Where one of the above may begin, by anchor: a text without the anchor is not searched for more. Finders take in no
+# more than what cannot overlap with itself, so that none hides another.
+_FINDERS = {
+    _LONG: "-----BEGIN ",
+    "eyJ": "eyJ(?=[A-Za-z0-9_-]{5})",
+    "AIza": "AIza(?=[A-Za-z0-9_-]{30})",
+    "ya29.": "ya29[.](?=[A-Za-z0-9_.-]{10})",
+    "GOCSPX-": "GOCSPX-",
+    "AKIA": "AKIA(?=[A-Z0-9]{16})",
+    "ASIA": "ASIA(?=[A-Z0-9]{16})",
+    **{f"gh{kind}_": f"gh{kind}_(?=[A-Za-z0-9]{{20}})" for kind in "pousr"},
+    "github_pat_": "github_pat_",
+    "glpat-": "glpat-",
+    "xox": "x(?=ox[abeprs]-)",
+    "sk-": "sk-(?<![A-Za-z0-9_-]sk-)(?=[A-Za-z0-9_-]{20})",
+    "://": r"://(?=[^\s/@\"'<>]{1,1000}@)",
+}
+_ASSIGNED = r"""(?=[ \t]{0,4}[=:]|\\{0,8}["'][ \t]{0,4}:)"""
+_FINDERS_LOWER = {  # in the text lower-cased
+    "authorization": f"authorization(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:=,])",
+    "bearer": "bearer(?=[ \t]|%20)",
+    "cookie": f"cookie(?=(?:{_QUOTE})?[ \\t]{{0,4}}:)",
+    **{word: f"{word}{_ASSIGNED}" for word in ("password", "passwd", "passphrase", "secret", "token", "credentials")},
+    "api": f"api(?=[_-]?key{_ASSIGNED})",
+    "access": f"access(?=[_-]?key{_ASSIGNED})",
+    "private": f"private(?=[_-]?key{_ASSIGNED})",
+    "_key": f"_key{_ASSIGNED}",
+}
+_Finder = tuple[str, re.Pattern[str]]
+_EXACT: tuple[_Finder, ...] = tuple((anchor, re.compile(finder)) for anchor, finder in _FINDERS.items())
+_LOWER: tuple[_Finder, ...] = tuple((anchor, re.compile(finder)) for anchor, finder in _FINDERS_LOWER.items())
+_LIKE_ASCII = (
+    ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i"),
+    ("ı", "i"),
+    ("ſ", "s"),
+)  # case-blind, `re` takes these for it
 _SECRET_KEY = re.compile(f"[A-Za-z0-9_.-]*(?:{_WORDS})|(?:proxy-)?authorization|(?:set-)?cookie", re.IGNORECASE)
 
 
@@ -89,29 +116,53 @@ class Redactor:
         self._literals = tuple(sorted(literals, key=lambda literal: (-len(literal), literal)))
         kept = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in _KEPT.items()]
         self._many_lines = tuple(literal for literal in self._literals if "\n" in literal)
-        first = _FIRST + "".join(re.escape(char) for char in sorted({literal[0] for literal in self._literals}))
         either = "|".join([f"(?P<mark>{re.escape(MARK)})", *map(re.escape, self._literals), *_SHAPES, *kept])
-        self._pattern = re.compile(f"(?=[{first}])(?:{either})")
+        self._pattern = re.compile(either)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._literals)} literals)"
 
     def text(self, text: str) -> str:
         """`text` with each secret replaced by `MARK`; the very same object where there is none."""
-        if not self._may_hold_secrets(text):
-            return text
-        if len(text) > _CHUNK and "PRIVATE KEY-" not in text and not any(one in text for one in self._many_lines):
-            cut = text.find("\n", len(text) // 2) + 1  # nothing else that is looked for goes over the end of a line
-            if 0 < cut < len(text):
-                return self.text(text[:cut]) + self.text(text[cut:])
-        return self._hidden(text)
+        if len(text) <= 2 * _PIECE or _LONG in text or any(one in text for one in self._many_lines):
+            return self._hidden(text)
+        pieces = list(_pieces(text))  # nothing else that is looked for goes over the end of a line
+        hidden = [self._hidden(piece) for piece in pieces]
+        same = all(new is old for new, old in zip(hidden, pieces, strict=True))
+        return text if same else "".join(hidden)
 
     def _hidden(self, text: str) -> str:
         """What stands beside a mark may have a shape that it had not before, so: until nothing changes. Each round but
         the last hides at least one more character, so there is a last."""
-        while (hidden := self._pattern.sub(_hide, text)) != text:
+        while (hidden := self._once(text)) != text:
             text = hidden
         return text
+
+    def _once(self, text: str) -> str:
+        parts: list[str] = []
+        done = 0
+        for start in self._starts(text):
+            if start < done:
+                continue
+            found = self._pattern.match(text, start)
+            if found is not None:
+                parts += (text[done:start], _hide(found))
+                done = found.end()
+        return "".join((*parts, text[done:])) if done else text
+
+    def _starts(self, text: str) -> list[int]:
+        """Every place where a secret may begin, in order."""
+        starts = [place for literal in self._literals if literal in text for place in _places(literal, text)]
+        for anchor, finder in _EXACT:
+            if anchor in text:
+                starts += [found.start() for found in finder.finditer(text)]
+        lowered = _lowered(text)
+        for anchor, finder in _LOWER:
+            if anchor in lowered:
+                starts += [found.start() for found in finder.finditer(lowered)]
+        if not starts:
+            return starts
+        return sorted((*starts, *_places(MARK, text)))  # a mark is passed over whole
 
     def deep(self, value: Any) -> Any:
         """`value` with every text in it redacted: in mappings (keys too), lists, tuples, sets and dataclasses.
@@ -144,13 +195,31 @@ class Redactor:
             return MARK
         return self._deep(item, depth + 1)
 
-    def _may_hold_secrets(self, text: str) -> bool:
-        if any(literal in text for literal in self._literals):
-            return True
-        if any(anchor in text for anchor in _ANCHORS) or ("://" in text and "@" in text):
-            return True
-        lowered = text.lower()
-        return any(anchor in lowered for anchor in _ANCHORS_LOWER)
+
+def _pieces(text: str) -> Iterator[str]:
+    """`text` in pieces of whole lines, each about `_PIECE` long, more where a line is."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin + _PIECE) + 1 or len(text)
+        yield text[begin:end]
+        begin = end
+
+
+def _places(literal: str, text: str) -> Iterator[int]:
+    """Where `literal` begins in `text`, also within itself."""
+    place = text.find(literal)
+    while place >= 0:
+        yield place
+        place = text.find(literal, place + 1)
+
+
+def _lowered(text: str) -> str:
+    """`text` lower-cased, each character in its place."""
+    if text.isascii():
+        return text.lower()
+    for char, plain in _LIKE_ASCII:
+        text = text.replace(char, plain)
+    return text.lower()
 
 
 def _hide(found: re.Match[str]) -> str:

@@ -64,6 +64,14 @@ def test_a_literal_secret_is_found_inside_base64_at_every_alignment(before: str)
         ('{"api_key": "a b", "n": 1}', '{"api_key": "[redacted]", "n": 1}'),
         ("{'client_secret': 'a'}", "{'client_secret': '[redacted]'}"),
         (r"{\"token\": \"abc\"}", r"{\"token\": \"[redacted]\"}"),
+        ("tokentoken=abc", "tokentoken=[redacted]"),
+        ("sk-sk-abcdefghij0123456789", "[redacted]"),
+        ("xoxoxb-0123456789", "xo[redacted]"),
+        ("İ pa\N{LATIN SMALL LETTER LONG S}sword=abc", "İ pa\N{LATIN SMALL LETTER LONG S}sword=[redacted]"),
+        ("to\N{KELVIN SIGN}en=abc", "to\N{KELVIN SIGN}en=[redacted]"),
+        ("private-key=abc access_key=def apikey=ghi", "private-key=[redacted] access_key=[redacted] apikey=[redacted]"),
+        ("wss://me:pw@host token = x TOKEN = x", "wss://[redacted]@host token = x TOKEN = [redacted]"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nAAA\n-----END PGP PRIVATE KEY BLOCK-----", "[redacted]"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
@@ -115,6 +123,15 @@ words = st.sampled_from(
         "-----BEGIN PRIVATE KEY-----",
     ]
 )
+
+
+@pytest.mark.parametrize("place", [0, 16_383, 16_384, 40_000])
+def test_a_secret_is_found_wherever_in_a_long_text_it_stands(place: int):
+    lines = ("no token here " * 20 + "\n") * 400
+    begin = lines.find("\n", place) + 1
+    for secret in ("TOKEN=abc", "eyJhbGciOiJI.eyJzdWIiOiIx", "multi-line-secret-1\nmulti-line-secret-2"):
+        hidden = redactor.text(f"{lines[:begin]}{secret}\n{lines[begin:]}")
+        assert hidden.replace("TOKEN=", "") == f"{lines[:begin]}{MARK}\n{lines[begin:]}"
 
 
 @settings(max_examples=300, deadline=None)
@@ -175,6 +192,9 @@ def test_its_own_text_tells_no_secret():
         "\\" * 100_000 + "token",
         "://" * 30_000 + "@",
         '"token' * 15_000,
+        "the token was fine and no other token is known\n" * 100_000,
+        "token " * 500_000,
+        "https://host/a@b ask-me monkey_key bearer of news\n" * 50_000,
     ],
 )
 def test_a_hostile_text_costs_no_more_than_its_length(hostile: str):
