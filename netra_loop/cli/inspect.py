@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
@@ -58,7 +57,7 @@ def status(context: typer.Context, session: _MaybeSession = "latest", as_json: _
     async def work(store: Journal) -> None:
         view = await view_of(store, await store.find(session))
         if as_json:
-            sys.stdout.write(json.dumps(rows.status_row(view), ensure_ascii=False) + "\n")
+            _lines([rows.status_row(view)])
         else:
             render.show(render.status(view), sys.stdout)
 
@@ -79,12 +78,15 @@ def results(
     """Show what each test did, every attempt included; with --test all that is known of one, on one axis of time."""
     from netra_loop.cli.one_test import read_one_test, whys
     from netra_loop.report import one_test, render, rows
+    from netra_loop.report.safe import safe_line
 
     async def work(store: Journal) -> None:
         head = await store.find(session)
         number = _iteration(iteration, head)
         if test is not None:
             read = await read_one_test(store, head, test, number)
+            if read.attempts[0].id != test:
+                sys.stderr.write(f"--test {test!r} is {safe_line(read.attempts[0].id)}\n")
             if as_json:
                 _lines(one_test.one_test_rows(read))
             else:
@@ -175,8 +177,9 @@ def validate(
 def schema() -> None:
     """Print the loop file's JSON Schema, for editors."""
     from netra_loop.core.loopschema import schema as make
+    from netra_loop.core.writable import json_text
 
-    sys.stdout.write(json.dumps(make(), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(make(), indent=2) + "\n")
 
 
 def _look(context: typer.Context, work: Callable[[Journal], Awaitable[None]]) -> None:
@@ -229,5 +232,7 @@ def _iteration(asked: str | None, head: SessionHead) -> int | None:
 
 
 def _lines(items: Iterable[Mapping[str, Any]]) -> None:
+    from netra_loop.core.writable import json_text
+
     for item in items:
-        sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(item) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated, Any, TextIO, cast
 
 import typer
@@ -56,6 +57,9 @@ def _options(
 
 def main() -> None:
     """Runs the command line and ends the process with the contract's exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # else what it is was chosen by whoever put it there
+            stream.reconfigure(errors="backslashreplace")  # no odd letter ends a command that is to tell of it
     sys.stdout, sys.stderr = cast("TextIO", _Unbroken(sys.stdout)), cast("TextIO", _Unbroken(sys.stderr))
     code = _run(sys.argv[1:])
     sys.stdout.flush()
@@ -134,7 +138,8 @@ def _defect(error: Exception) -> int:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="netra-loop-defect-", suffix=".txt", delete=False) as file:
+    kept: dict[str, Any] = {"prefix": "netra-loop-defect-", "suffix": ".txt", "delete": False}
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="backslashreplace", **kept) as file:
         traceback.print_exception(error, file=file)
     sys.stderr.write(
         f"defect: {type(error).__name__}: {error}\nthis is a fault of netra-loop {__version__}; "

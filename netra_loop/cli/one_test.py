@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from netra_loop.core import loopfile
@@ -61,37 +62,54 @@ def matching(ids: Sequence[str], wanted: str) -> list[str]:
 
 async def _named(store: Journal, head: SessionHead, wanted: str, iteration: int | None) -> str:
     """The id with a result that `wanted` means; UsageError where it is not one."""
-    results = await store.results(head.id, bodies=False)
-    here = dict.fromkeys(item.id for item in results if iteration in {None, item.iteration})
-    found = matching(list(here), wanted)
-    if len(found) == 1:
-        return found[0]
-    if found:
+    ended: dict[int, set[str]] = defaultdict(set)
+    for item in await store.results(head.id, bodies=False):
+        ended[item.iteration].add(item.id)
+    numbers = range(1, max(head.iteration, 1) + 1) if iteration is None else (iteration,)
+    here = {number: await _standing(store, head, number, ended[number]) for number in numbers}
+    ids = list(dict.fromkeys(one for known in here.values() for one in known))
+    found = matching(ids, wanted)
+    if found != [wanted]:  # else that very test may be of other iterations, and only parts of its id of this one
+        others = sorted({*range(1, head.iteration + 1), *ended} - {*numbers})
+        there = {number: await _standing(store, head, number, ended[number]) for number in others}
+        known = list(dict.fromkeys(one for ids_of in there.values() for one in ids_of))
+        if wanted in known or not found:
+            raise _elsewhere(head, wanted, iteration, matching(known, wanted), there)
+    if len(found) > 1:
         raise UsageError(
             f"--test {wanted!r} could mean {len(found)} tests:{_listed(found, each=_BELOW)}",
             hint="type more of the id",
         )
-    elsewhere = matching(list(dict.fromkeys(item.id for item in results)), wanted)
-    if elsewhere:
-        numbers = sorted({item.iteration for item in results if item.id in elsewhere})
-        raise UsageError(
-            f"iteration {iteration} of session {head.id!r} has no result of {_listed(elsewhere)}: "
-            f"it is in iteration {', '.join(map(str, numbers))}",
-            hint=f"netra-loop results {head.id} --test {wanted!r} --iteration {numbers[-1]}",
-        )
-    number = iteration or max(head.iteration, 1)
-    chosen = matching([item.id for item in await store.selection(head.id, number)], wanted)
-    if chosen:
-        begun = {item.id for item in await store.attempts(head.id, number)}
-        stands = "was begun and has not ended" if chosen[0] in begun else "is selected and has not begun"
-        raise UsageError(
-            f"there is no result yet of {_listed(chosen)} in iteration {number}"
-            + (f": it {stands}" if len(chosen) == 1 else ""),
-            hint=f"netra-loop status {head.id}",
-        )
+    if any(found[0] in ended[number] for number in numbers):
+        return found[0]
+    number = max(number for number, known in here.items() if found[0] in known)
     raise UsageError(
-        f"session {head.id!r} has no test {wanted!r}, expected an id or a part of one",
-        hint=f"netra-loop results {head.id} --iteration all",
+        f"there is no result yet of {_listed(found)} in iteration {number}: it {here[number][found[0]]}",
+        hint=f"netra-loop status {head.id}",
+    )
+
+
+async def _standing(store: Journal, head: SessionHead, number: int, ended: Collection[str]) -> dict[str, str]:
+    """How each test of an iteration stands, by its id; `ended` are those with a result."""
+    chosen = {item.id: "is selected and has not begun" for item in await store.selection(head.id, number)}
+    begun = {item.id: "was begun and has not ended" for item in await store.attempts(head.id, number)}
+    return {**chosen, **begun, **dict.fromkeys(sorted(ended), "has ended")}
+
+
+def _elsewhere(
+    head: SessionHead, wanted: str, iteration: int | None, found: Sequence[str], there: Mapping[int, Mapping[str, str]]
+) -> UsageError:
+    """What is told of a test that the iteration asked for knows nothing of; `found` are those of others, `there`."""
+    if not found:
+        return UsageError(
+            f"session {head.id!r} has no test {wanted!r}, expected an id or a part of one",
+            hint=f"netra-loop results {head.id} --iteration all",
+        )
+    numbers = [number for number, known in there.items() if any(one in known for one in found)]
+    return UsageError(
+        f"iteration {iteration} of session {head.id!r} has no result of {_listed(found)}: "
+        f"it is in iteration {', '.join(map(str, numbers))}",
+        hint=f"netra-loop results {head.id} --test {wanted!r} --iteration {numbers[-1]}",
     )
 
 

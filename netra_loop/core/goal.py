@@ -300,7 +300,8 @@ def _or_stuck(unmet: Judgement, now: Iteration, limits: LimitsSpec, history: Seq
             sets.append(past.signatures)
     same = next((index for index, one in enumerate(sets) if one != now.signatures), len(sets))
     if same >= max(2, limits.no_progress):  # one iteration alone cannot show that nothing moved
-        reason = f"stuck: the same findings in {same} iterations"
+        what = "the same findings" if now.signatures else "unmet without a finding that could be mended,"
+        reason = f"stuck: {what} in {same} iterations"
     elif len(sets) > 2 and sets[2] and sets[2] <= sets[0] and not sets[2] <= sets[1]:
         back = sorted(sets[2] - sets[1])
         reason = f"stuck: what was gone an iteration ago is back: {back[0][:120]}"

@@ -172,11 +172,20 @@ def _connected(evidence: Evidence) -> datetime | None:
 
 
 def _accepted(frames: Sequence[Frame]) -> datetime | None:
-    """When an upgrade was first answered with 101 and the socket not closed again for want of a right to it."""
-    for index, opened in enumerate(frames):
-        if opened.kind == "open":
-            later = [frame for frame in frames[index + 1 :] if frame.url == opened.url]
-            refused = any(frame.kind == "close" and frame.code in _REFUSALS for frame in later)
-            if not refused:
-                return opened.at
-    return None
+    """When an upgrade was first answered with 101 and the socket not closed again for want of a right to it.
+
+    Frames name a URL and not a socket. Of several that are open at one, a refusal ends the youngest, since it comes
+    soon; any other close the oldest.
+    """
+    accepted: list[datetime] = []
+    still_open: dict[str, list[datetime]] = {}
+    for frame in frames:
+        here = still_open.setdefault(frame.url, [])
+        if frame.kind == "open":
+            here.append(frame.at)
+        elif frame.kind == "close" and here:
+            if frame.code in _REFUSALS:
+                here.pop()
+            else:
+                accepted.append(here.pop(0))
+    return min((*accepted, *(at for here in still_open.values() for at in here)), default=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from netra_loop.clock import Elapsed, within
 from netra_loop.core import template
 from netra_loop.core.brief import brief_json, brief_markdown
+from netra_loop.core.writable import json_text, writable
 from netra_loop.errors import UsageError
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.scope import Scope
@@ -112,8 +112,8 @@ class Run:
         iteration = max((finding.last_iteration for finding in findings), default=context.iteration)
         results = await context.journal.results(context.session, iteration)
         brief = brief_json(context.session, context.iteration, findings, results)
-        (folder / "brief.json").write_text(json.dumps(brief, indent=2, ensure_ascii=False), encoding="utf-8")
-        (folder / "brief.md").write_text(brief_markdown(brief), encoding="utf-8")
+        (folder / "brief.json").write_text(json_text(brief, indent=2), encoding="utf-8")
+        (folder / "brief.md").write_text(writable(brief_markdown(brief)), encoding="utf-8")
 
 
 @asynccontextmanager

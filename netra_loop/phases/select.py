@@ -12,7 +12,10 @@ from netra_loop.core.selection import select
 from netra_loop.core.sources import unseen, with_journeys
 from netra_loop.execution.base import Collection
 from netra_loop.phases.base import PhaseContext, PhaseResult
-from netra_loop.phases.testbed import Runners, runners
+from netra_loop.phases.scope import Scope
+from netra_loop.phases.testbed import Runners, are_guessed, environment_hosts, runners, shown_host
+
+_TAKEN_FOR = "taken for the environment: "  # begins the note on hosts that nobody listed
 
 
 class Select:
@@ -20,7 +23,7 @@ class Select:
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. What could not be collected is kept beside the selection; `record` judges it."""
-        found, _ = await runners(context)
+        found, scope = await runners(context)
         collection = await _collect(found)
         spec = context.spec
         failed = await _failed_before(context)
@@ -43,7 +46,8 @@ class Select:
             failing=sum(one.id in failed for one in chosen),
             collection_errors=tuple(errors),
         )
-        notes = tuple(context.stamp(Noted(text=context.redactor.text(text))) for text in collection.warnings)
+        told = (*collection.warnings, *await _environment(context, scope))
+        notes = tuple(context.stamp(Noted(text=context.redactor.text(text))) for text in told)
         batch = Batch(
             events=(*notes, *_sources_seen(context, collection), context.stamp(fact)),
             selected=tuple(chosen),
@@ -69,6 +73,19 @@ def _sources_seen(context: PhaseContext, collection: Collection) -> list[Event]:
     if not fresh.files and not fresh.conftests:
         return []
     return [context.stamp(SourcesSeen(files=fresh.files, conftests=fresh.conftests))]
+
+
+async def _environment(context: PhaseContext, scope: Scope) -> list[str]:
+    """Which hosts make a pass real, told once in a session where they are a guess. Nothing where none has to be."""
+    if not are_guessed(context) or context.spec.goal.authenticity == "off":
+        return []
+    hosts = ", ".join(shown_host(host) for host in environment_hosts(context, scope))
+    if hosts:
+        text = f"{_TAKEN_FOR}{hosts}, by the URLs in the loop file; if that is wrong, list its hosts under `hosts`"
+    else:
+        text = f"{_TAKEN_FOR}nothing: the loop file names no URL; list its hosts under `hosts`"
+    events = (item.event for item in await context.journal.events(context.session))
+    return [] if any(isinstance(event, Noted) and event.text == text for event in events) else [text]
 
 
 async def _collect(found: Runners) -> Collection:

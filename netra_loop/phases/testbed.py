@@ -28,6 +28,15 @@ _GIVEN_ELSEWHERE = frozenset(
     )
 )
 
+# Variables whose URLs are of helpers that requests pass on the way, or that are told about tests: by their beginnings,
+# and by words within them.
+_HELPERS = (
+    *("OTEL_", "SENTRY_", "DD_", "DATADOG_", "NEW_RELIC_", "HONEYCOMB_", "LOKI_", "GRAFANA_", "PROMETHEUS_", "JAEGER_"),
+    *("ZIPKIN_", "ELASTIC_APM_", "APPLICATIONINSIGHTS_", "ROLLBAR_", "BUGSNAG_", "AIRBRAKE_", "SPLUNK_", "STATSD_"),
+    *("LANGFUSE_", "LANGSMITH_", "LANGCHAIN_", "PYROSCOPE_", "ALLURE_", "CODECOV_", "PIP_", "UV_", "NPM_"),
+)
+_HELPERS_ANYWHERE = ("PROXY", "OTLP", "PUSHGATEWAY", "SLACK", "TELEMETRY")
+
 Host = tuple[str, int | None]
 
 
@@ -145,14 +154,28 @@ def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
 
 
 def environment_hosts(context: PhaseContext, scope: Scope) -> tuple[Host, ...]:
-    """The hosts (with their port, None: any) that belong to the environment under test: the services' own, those the
-    loop file lists, and, for a loop without services, those its own URLs name.
+    """The hosts (with their port, None: any) that belong to the environment under test: the services' own and those the
+    loop file lists; for a loop with neither, those its own URLs name.
     """
     spec = context.spec
-    urls = [scope.service_url(service) for service in spec.services] if spec.services else _own_urls(spec, scope)
+    urls = [scope.service_url(service) for service in spec.services]
+    if are_guessed(context):
+        urls = [*_own_urls(spec, scope)]
     hosts = [host for url in urls if url for host in _host_of(url)]
     hosts += [_listed_host(scope.text(listed), spec) for listed in context.environment.hosts]
     return tuple(dict.fromkeys(hosts))
+
+
+def are_guessed(context: PhaseContext) -> bool:
+    """Whether nothing in the loop file says which hosts the environment is, so that its URLs have to."""
+    return not context.spec.services and not context.environment.hosts
+
+
+def shown_host(host: Host) -> str:
+    """`name:port`, or the name alone where any port counts."""
+    name, port = host
+    shown = f"[{name}]" if ":" in name else name
+    return shown if port is None else f"{shown}:{port}"
 
 
 def proxy_hosts(env: Mapping[str, str]) -> tuple[Host, ...]:
@@ -170,16 +193,21 @@ def proxy_hosts(env: Mapping[str, str]) -> tuple[Host, ...]:
 
 
 def _own_urls(spec: LoopSpec, scope: Scope) -> list[str]:
-    """What may be a URL in the loop file: the tests' variables, and where journeys go, as far as that is known before
-    one runs.
+    """What may be a URL of the environment in the loop file: the tests' variables, but for those of helpers such as
+    proxies and telemetry, and where journeys go, as far as that is known before one runs.
     """
-    texts = list(spec.tests.env.values()) if spec.tests is not None else []
+    variables = spec.tests.env if spec.tests is not None else {}
+    texts = [text for name, text in variables.items() if not _is_of_a_helper(name.upper())]
     for journey in spec.journeys.values():
         texts += [step.connect.url for step in journey.steps if step.connect is not None]
         texts += [step.request.url for step in journey.steps if step.request is not None]
     return [
         scope.text(text) for text in texts if not any(name.startswith("saved.") for name in template.parse(text).names)
     ]
+
+
+def _is_of_a_helper(variable: str) -> bool:
+    return variable.startswith(_HELPERS) or any(word in variable for word in _HELPERS_ANYWHERE)
 
 
 def _listed_host(listed: str, spec: LoopSpec) -> Host:

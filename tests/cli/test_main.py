@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from netra_loop import __version__
 from netra_loop.cli.main import _run, _store_first
+from netra_loop.core.events import SessionStarted
+from netra_loop.core.records import Batch, Evidence, Frame, Outcome, Result
+from netra_loop.journal.base import SessionHead
+from netra_loop.journal.store import open_store
 
 LOOP = """\
 version: 1
@@ -105,6 +112,46 @@ def test_nothing_to_list_is_no_failure(call):
 def test_the_schema_is_json_on_stdout(call):
     done = call("schema")
     assert json.loads(done.stdout)["type"] == "object"
+
+
+@pytest.fixture
+def stored(project):
+    """The project with a session whose one test said half a surrogate pair wherever it could."""
+
+    async def write() -> None:
+        (project / ".netra-loop").mkdir(mode=0o700)
+        store = open_store(f"sqlite:///{project}/.netra-loop/journal.db")
+        at, odd = datetime(2026, 11, 21, tzinfo=UTC), "half \ud83d of a pair"
+        head = SessionHead("plain-1", "plain", "here", "running", 1, None, at, at)
+        started = SessionStarted(loop="plain", loop_file="f", loop_text=odd, environment="here", first_phase="select")
+        frame = Frame("ws://x/ws", "text", "received", at, event=odd, text=odd)
+        told: dict[str, Any] = {"tier": None, "iteration": 1, "attempt": 1, "duration_s": 1.0, "started_at": at}
+        result = Result(
+            **told, id="t.py::test_odd", outcome=Outcome.FAILED, worker="gw0", revision=None, trace_id="t", output=odd,
+            reasons=(odd,), message=odd, traceback=odd, evidence=Evidence(frames=(frame,), mocked=(odd,)),
+        )  # fmt: skip
+        try:
+            async with store.own(head.id):
+                await store.create(head, Batch(events=(started,)))
+                await store.append(head.id, Batch(results=(result,)))
+        finally:
+            await store.close()
+
+    asyncio.run(write())
+    return project
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "people"])
+@pytest.mark.parametrize(
+    "words", [("results", "latest"), ("results", "latest", "--test", "test_odd"), ("journal", "latest")], ids=" ".join
+)
+def test_no_text_of_a_test_or_service_keeps_a_command_from_telling_of_it(stored, words, as_json):
+    command = [sys.executable, "-m", "netra_loop.cli.main", *words, *(["--json"] if as_json else [])]
+    narrow = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    for environ in (os.environ, narrow):
+        done = subprocess.run(command, cwd=stored, env=environ, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert [json.loads(line) for line in done.stdout.splitlines()] if as_json else done.stdout
 
 
 def test_a_reader_that_goes_away_changes_no_exit_code(project):

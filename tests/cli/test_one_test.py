@@ -89,6 +89,21 @@ async def test_a_test_without_a_result_says_how_it_stands(store):
     assert "was begun and has not ended" in await refused(store, "later")
 
 
+async def test_an_id_is_never_taken_for_a_part_of_another(store):
+    """`test_later` has no result yet, and its id is a part of one that has."""
+    longer = PENDING + "_on"
+    async with store.own("l-1"):
+        await store.append("l-1", Batch(results=(ended(longer, 2),)))
+    assert f"{PENDING} in iteration 2: it was begun and has not ended" in await refused(store, PENDING)
+    assert f"{PENDING} in iteration 2: it was begun and has not ended" in await refused(store, PENDING, None)
+    assert [one.id for one in (await read(store, "later_on")).attempts] == [longer]
+    assert f"{PENDING}: it is in iteration 2" in await refused(store, PENDING, 1)
+
+
+async def test_a_part_may_be_of_a_test_that_has_not_ended(store):
+    assert "could mean 2 tests" in await refused(store, "t/test_a.py")
+
+
 async def test_what_no_test_is_called(store):
     assert "has no test 'nothing'" in await refused(store, "nothing", None)
 

@@ -233,6 +233,12 @@ def test_a_finding_that_comes_and_goes_is_stuck(iterate):
     assert not stuck(iterate, {"a"}, unmet("a", "b"), unmet("a"))
 
 
+def test_stuck_without_any_finding_speaks_of_none(iterate):
+    said = verdict(iterate([FAILED]), [unmet(), unmet()], limits=LimitsSpec(no_progress=3))
+    assert said.verdict is Verdict.STUCK
+    assert said.reasons[0] == "stuck: unmet without a finding that could be mended, in 3 iterations"
+
+
 def test_nothing_is_stuck_at_the_first_failure(iterate):
     assert not stuck(iterate, {"a"}, no_progress=1)
     assert not stuck(iterate, {"a"}, *[unmet("a")] * 50, no_progress=0)

@@ -105,3 +105,17 @@ def test_a_request_is_known_by_method_and_path(make, pattern, path, fits):
 def test_a_request_counts_by_the_status_of_its_answer(make, statuses, status, fits):
     evidence = make.evidence(exchanges=(make.exchange(status, "/runs"),))
     assert (furthest(evidence, requested("GET /runs", *statuses)) == "asked") is fits
+
+
+def test_a_socket_that_is_refused_takes_nothing_back_from_another_of_its_url(make):
+    first = [make.frame("open", second=0), make.event("token", 0.5), make.closed(1000, 1)]
+    assert furthest(make.evidence(*first, make.frame("open", second=2), make.closed(1008, 3))) == "authenticated"
+    later = [make.frame("open", second=0), make.closed(1008, 1), make.frame("open", second=2)]
+    found = {one.name: one.at for one in reached(make.evidence(*later))}
+    assert found["authenticated"] == make.at(2)
+
+
+def test_of_sockets_open_at_once_as_many_are_accepted_as_are_not_refused(make):
+    both = [make.frame("open", second=0), make.frame("open", second=1), make.closed(1008, 2)]
+    assert furthest(make.evidence(*both)) == "authenticated"
+    assert furthest(make.evidence(*both, make.closed(4401, 3))) == "connected"

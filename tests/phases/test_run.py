@@ -125,6 +125,20 @@ async def test_a_fixer_finds_the_brief(bench):
     assert "tests/test_a.py::two: failed: assert 1 == 2" in markdown
 
 
+async def test_a_brief_is_written_whatever_a_test_said(bench):
+    """Half a surrogate pair, as a service may send one, cannot be written as it is."""
+    bench.clock = bench.cloud._clock
+    said = "assert '\ud83d' == 2"
+    await bench.executed(two=Ends(Outcome.FAILED, message=said, traceback=f"E  {said}"))
+    await bench.act("record")
+    bench.clock = SystemClock()
+    result = await bench.act("run", command='cat "$NETRA_LOOP_BRIEF_JSON"; grep -c . "$NETRA_LOOP_BRIEF" >&2')
+    brief, _, lines = result.facts["output"].partition("\n}")
+    (test,) = json.loads(brief + "}")["findings"][0]["tests"]
+    assert test["traceback"] == f"E  {said}"
+    assert int(lines) > 0
+
+
 async def test_a_command_knows_where_it_is(bench):
     bench.clock = bench.cloud._clock
     await bench.deployed()

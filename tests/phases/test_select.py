@@ -2,7 +2,16 @@
 
 from netra_loop.core.records import CollectedTest, CollectionError, Outcome, Sources
 from netra_loop.core.redact import Redactor
-from netra_loop.core.spec import ConnectStep, JourneySpec, SelectSpec, StepSpec, TierSpec
+from netra_loop.core.spec import (
+    ConnectStep,
+    EnvironmentSpec,
+    GoalSpec,
+    JourneySpec,
+    SelectSpec,
+    StepSpec,
+    TestsSpec,
+    TierSpec,
+)
 from netra_loop.execution.base import Collection
 from netra_loop.testing import FakeRunner
 
@@ -70,6 +79,34 @@ async def test_warnings_are_noted(bench):
     bench.tools.runner = collected("login", warnings=("threads are alive after collection",))
     await bench.act("select")
     assert [event.text for event in await bench.events("noted")] == ["threads are alive after collection"]
+
+
+async def test_which_hosts_are_taken_for_the_environment_is_told_once(bench):
+    bench.change(services={}, tests=TestsSpec(env={"URL": "http://here.example.com:81/x", "SIX": "ws://[::1]/"}))
+    for bench.iteration in (1, 2):
+        bench.tools.runner = collected("login")
+        await bench.act("select")
+    (told,) = await bench.events("noted")
+    assert told.text.startswith("taken for the environment: here.example.com:81, [::1]:80, by the URLs")
+
+
+async def test_a_loop_that_names_no_url_is_told_what_to_do(bench):
+    bench.change(services={}, tests=TestsSpec())
+    bench.tools.runner = collected("login")
+    await bench.act("select")
+    (told,) = await bench.events("noted")
+    assert told.text.startswith("taken for the environment: nothing")
+
+
+async def test_where_the_environment_is_named_or_does_not_matter_nothing_is_told(bench):
+    for change in (
+        {"environments": {"local": EnvironmentSpec(hosts=("a.example.com",))}},
+        {"environments": {"local": EnvironmentSpec()}, "goal": GoalSpec(authenticity="off")},
+    ):
+        bench.change(services={}, **change)
+        bench.tools.runner = collected("login")
+        await bench.act("select")
+    assert await bench.events("noted") == []
 
 
 async def test_journeys_are_selected_without_collecting(bench):

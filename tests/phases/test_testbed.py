@@ -151,6 +151,19 @@ def test_without_services_it_is_what_the_loop_s_urls_name(bench):
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "HTTP_PROXY", "https_proxy", "SENTRY_DSN", "MY_PROXY_URL", "DD_TRACE_URL"]
+)
+def test_a_proxy_or_a_place_for_telemetry_is_not_what_is_tested(bench, name):
+    bench.change(services={}, tests=TestsSpec(env={name: "http://127.0.0.1:4318", "URL": "http://127.0.0.1:80"}))
+    assert hosts(bench) == (("127.0.0.1", 80),)
+
+
+def test_where_hosts_are_listed_they_alone_count(bench):
+    bench.change(services={}, tests=TestsSpec(env={"STUB_URL": "http://127.0.0.1:9999"}))
+    assert hosts(bench, "staging.example.com") == (("staging.example.com", None),)
+
+
 def test_a_listed_host_that_is_none_is_the_loop_file_s_mistake(bench):
     with pytest.raises(UsageError, match="names no host"):
         hosts(bench, "auth.example.com:port")

@@ -1,0 +1,30 @@
+r"""Text that can be written anywhere, whatever tests and services put into it.
+
+Python's texts may hold halves of surrogate pairs (JSON's `"\ud83d"`, a file name of broken bytes), and no UTF-8 can
+carry one: writing it would raise, long after whoever said it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def writable(text: str) -> str:
+    r"""`text` with each lone surrogate shown as its escape, such as `\ud83d`; the very same object where there is
+    none.
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """`value` in JSON for people and programs: readable letters, and lone surrogates as JSON's own escapes, so that it
+    reads back as the same value.
+    """
+    return writable(json.dumps(value, indent=indent, ensure_ascii=False))
