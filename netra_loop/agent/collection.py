@@ -56,38 +56,71 @@ class Sources:
 
     def __init__(self) -> None:
         self._hashes: dict[str, str | None] = {}  # by absolute path; None: it cannot be read
+        self._collected: dict[str, None] = {}
         self._conftests: dict[str, None] = {}
+        self._plugins: dict[str, None] = {}
+        self._settings: tuple[str, str] | None = None
 
     def collecting(self, collector: Any) -> None:
-        """To be told when pytest begins with a file; folders are passed over."""
+        """To be told when pytest begins with a file; folders are passed over. It counts whether or not it gives tests:
+        it may be mended, or stop to skip itself.
+        """
         path = _path_of(collector)
         if path is not None and os.path.isfile(path):
+            self._collected[os.path.abspath(path)] = None
             self._hash(path)
 
     def registered(self, plugin: Any) -> None:
-        """To be told when a plugin was loaded; conftest files count."""
+        """To be told when a plugin was loaded; conftest files count, and what lies below the folder that pytest runs in
+        and was not installed there.
+        """
         path = getattr(plugin, "__file__", None)
-        if isinstance(path, str) and os.path.basename(path) == "conftest.py":
-            self._conftests[os.path.abspath(path)] = None
-            self._hash(path)
+        if not isinstance(path, str):
+            return
+        path = os.path.abspath(path)
+        if os.path.basename(path) == "conftest.py":
+            self._conftests[path] = None
+        elif _is_of_the_project(_shown(path, os.getcwd())) and os.path.isfile(path):
+            self._plugins[path] = None
+        else:
+            return
+        self._hash(path)
+
+    def configured(self, config: Any) -> None:
+        """To be told once pytest has read its settings. They are looked at, not the file: that may hold more, such as a
+        project's dependencies.
+        """
+        path = getattr(config, "inipath", None)
+        if path is not None:
+            settings = {str(name): str(getattr(value, "value", value)) for name, value in config.inicfg.items()}
+            text = "\n".join(f"{name}={value}" for name, value in sorted(settings.items()))
+            self._settings = str(path), hashlib.sha256(clean(text).encode("utf-8")).hexdigest()
 
     def of(self, items: list[Any], tests: list[Message], folder: str) -> Message:
-        """`files`: the hash of each file that `tests`, described from `items`, come from, and of each conftest.py above
-        one; `conftests`: those above each test's file. What cannot be read is left out.
+        """`files`: the hash of each file that pytest began to collect, or that `tests`, described from `items`, come
+        from, of each conftest.py above one, of the project's plugins, and of pytest's settings under their file's name.
+        `conftests`: the conftest.py files above each; under "" the plugins and settings, which every test comes from.
+        What cannot be read is left out.
         """
-        files: dict[str, str | None] = {}
-        above: dict[str, list[str]] = {}
+        places = {_shown(path, folder): path for path in self._collected}
         for number, test in enumerate(tests):
-            item, path = items[number], test["path"]
-            if path not in above:
-                place = _path_of(item) or os.path.join(folder, path)
-                files[path] = self._hash(place)
-                higher = [name for name in self._conftests if _is_above(name, place)]
-                above[path] = [_shown(name, folder) for name in higher]
-                files.update((_shown(name, folder), self._hash(name)) for name in higher)
-            if test["source"] is not None and test["source"] not in files:
-                files[test["source"]] = self._hash(os.path.join(folder, test["source"]))
-        return {"files": {path: found for path, found in files.items() if found is not None}, "conftests": above}
+            if test["path"] not in places:
+                places[test["path"]] = _path_of(items[number]) or os.path.join(folder, test["path"])
+        higher = {path: [name for name in self._conftests if _is_above(name, place)] for path, place in places.items()}
+        inherited = {test["source"]: os.path.join(folder, test["source"]) for test in tests if test["source"]}
+        beside = [*self._plugins, *(name for names in higher.values() for name in names)]
+        everything = {**inherited, **{_shown(name, folder): name for name in beside}, **places}
+        files = {shown: self._hash(path) for shown, path in everything.items()}
+        common = [_shown(name, folder) for name in self._plugins]
+        if self._settings is not None:
+            path, found = self._settings
+            common.append(_shown(path, folder))
+            files[common[-1]] = found
+        above = {path: [_shown(name, folder) for name in names] for path, names in higher.items()}
+        return {
+            "files": {path: found for path, found in files.items() if found is not None},
+            "conftests": {**above, "": common},
+        }
 
     def _hash(self, path: str) -> str | None:
         path = os.path.abspath(path)
@@ -135,9 +168,13 @@ def _written_in(item: Any, path: str, folder: str) -> str | None:
     except Exception:  # no function of Python's, or one that guards its attributes
         return None
     shown = _shown(file, folder)
-    if os.path.isabs(shown) or "site-packages" in shown or not os.path.isfile(file) or file == path:
+    if not _is_of_the_project(shown) or not os.path.isfile(file) or file == path:
         return None
     return None if shown == _shown(path, folder) else shown
+
+
+def _is_of_the_project(shown: str) -> bool:
+    return not os.path.isabs(shown) and "site-packages" not in shown
 
 
 def _keywords(item: Any) -> set[str]:

@@ -57,7 +57,8 @@ class Plugin:
         yield
 
     def pytest_configure(self, config: Any) -> None:
-        """What suites written for pytest-xdist rely on, where it is not installed."""
+        """What suites written for pytest-xdist rely on, where it is not installed; and notes pytest's settings."""
+        self.sources.configured(config)
         if not config.pluginmanager.hasplugin("xdist"):
             config.addinivalue_line("markers", "xdist_group: tests of one group run in one worker, one after the other")
             config.pluginmanager.register(XdistFixtures(), "netra-loop-fixtures")

@@ -85,6 +85,17 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(unique[:_SHOWN])}{' and others' if len(unique) > _SHOWN else ''}"
 
 
+def programs_of(evidence: Evidence) -> str:
+    """The programs of a test for a sentence, such as `started curl, beside node of a shared fixture`; "" where it had
+    none.
+    """
+    own = [child for child in evidence.children if not child.apart]
+    started = listed(child.program for child in own if not child.shared)
+    held = listed(child.program for child in own if child.shared)
+    told = (f"started {started}" if started else "", f"beside {held} of a shared fixture" if held else "")
+    return ", ".join(part for part in told if part)
+
+
 def _idna(name: str) -> str:
     try:
         return name.encode("idna").decode("ascii")
@@ -136,9 +147,8 @@ def _fake_reasons(evidence: Evidence, duration_s: float, hosts: frozenset[Host])
         reasons.append("no host of the environment is known: give it services or hosts")
     else:
         reasons += _met(evidence, hosts)
-    if evidence.children:
-        programs = listed(child.program for child in evidence.children)
-        reasons.append(f"started {programs}: what other programs send is not seen, only the request log tells of it")
+    if programs := programs_of(evidence):
+        reasons.append(f"{programs}: what other programs send is not seen, only the request log tells of it")
     return tuple(reasons)
 
 

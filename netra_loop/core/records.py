@@ -107,7 +107,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One HTTP request seen from the client. `status` None: no answer came. `body` only of a short error answer."""
+    """One HTTP request seen from the client. `status` None: no answer came. `body` only of a short error answer.
+
+    `apart`: it is of a fixture that tests share, at its end, and went out without the test's trace.
+    """
 
     method: str
     url: str
@@ -116,6 +119,7 @@ class Exchange:
     duration_s: float
     error: str | None = None
     body: str | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +142,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A program that a test started, by its name without folders. What it did is not known; forks are no programs."""
+    """A program that a test started, by its name without folders. What it did is not known; forks are no programs.
+
+    `shared`: it was started before the test, by a fixture that tests share, and still ran. `apart`: such a fixture
+    started it at its end, so that nothing it did is the test's.
+    """
 
     program: str
     at: datetime
+    shared: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +188,8 @@ class CollectedTest:
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What tests come from. `files`: the SHA-256 (hex) of each file, and of each journey's text under its test id;
-    `conftests`: for each test's file the conftest.py files above it.
+    `conftests`: for each test's file the conftest.py files above it; under "" what all tests come from, the project's
+    plugins and the file of pytest's settings.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -360,6 +371,10 @@ class Batch:
     A selection and findings, where they are not None, are the iteration's whole: what was there before is replaced,
     also by nothing. They name no iteration themselves: it is `selected_iteration` or `findings_iteration`, or, where
     that is 0, the iteration of the batch's first event. `fixtures` are seconds that shared fixtures took, by name.
+
+    `judged` and `joined` are rows that are stored already. Of a judged result authenticity, reasons and symptom alone
+    are written, to a joined entry its `tests` are added; other fields count for nothing, and a row that is not there
+    is passed over.
     """
 
     events: tuple[Any, ...] = ()  # core.events.Event; Any keeps records free of a cycle
@@ -371,3 +386,5 @@ class Batch:
     findings: tuple[Finding, ...] | None = None
     findings_iteration: int = 0
     fixtures: Mapping[str, float] = field(default_factory=dict)
+    judged: tuple[Result, ...] = ()
+    joined: tuple[LogEntry, ...] = ()

@@ -1,7 +1,8 @@
 """Whether a test is still the one the session began with: what it comes from, then and now, told by hash.
 
-A test comes from its own file, from the file its function is written in where that is another, and from the conftest.py
-files above it. Modules that these import are not looked at. A journey's source is its text in the loop file.
+A test comes from its own file, from the file its function is written in where that is another, from the conftest.py
+files above it, from the project's pytest plugins and from pytest's settings. Modules that these import are not looked
+at. A journey's source is its text in the loop file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from netra_loop.core.records import JOURNEY_PREFIX, Sources
 from netra_loop.core.spec import JourneySpec
 
 _PLACE: Any = {"steps": {"__all__": {"line"}}}  # what moves when something else in the loop file is edited
+_COMMON = ""  # among `conftests`: what every test comes from
 CHANGED = "its source changed since the session began: "  # begins the reason
 
 
@@ -38,14 +40,16 @@ def change(path: str, source: str | None, first: Sources, now: Sources) -> str |
     """
     if path not in first.files or path not in now.files:
         return None
-    before = _of(path, source, first)
-    after = _of(path, source, now)
+    with_common = _COMMON in first.conftests and _COMMON in now.conftests  # else it was stored before they were told
+    before = _of(path, source, first, with_common=with_common)
+    after = _of(path, source, now, with_common=with_common)
     told = list(_differences(before, after))
     return CHANGED + ", ".join(told) if told else None
 
 
-def _of(path: str, source: str | None, sources: Sources) -> Mapping[str, str | None]:
-    own = (path, *([] if source is None else [source]), *sources.conftests.get(path, ()))
+def _of(path: str, source: str | None, sources: Sources, *, with_common: bool) -> Mapping[str, str | None]:
+    common = sources.conftests[_COMMON] if with_common else ()
+    own = (path, *([] if source is None else [source]), *sources.conftests.get(path, ()), *common)
     return {name: sources.files.get(name) for name in own}
 
 

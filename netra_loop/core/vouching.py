@@ -10,11 +10,12 @@ at a time (`xdist_group`) is told more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypedDict
 
-from netra_loop.core.authenticity import canonical_host, host_of, listed
+from netra_loop.core.authenticity import canonical_host, host_of, listed, programs_of
 from netra_loop.core.goal import WRONG_REVISION
 from netra_loop.core.joining import Running
 from netra_loop.core.records import Authenticity, Evidence, LogEntry, Outcome, Result
@@ -27,27 +28,83 @@ _UNANSWERED = frozenset({None, 0, 499})  # 499: the client went away first
 _Attempt = tuple[str, int]
 
 
+class _Judged(TypedDict):
+    """The fields of a result that a second look changes."""
+
+    authenticity: Authenticity
+    reasons: tuple[str, ...]
+
+
 def reassess(
     results: Sequence[Result], entries: Iterable[LogEntry], expected: Collection[str], *, complete: bool
 ) -> list[Result]:
-    """`results` of one iteration, in their order, as its request log shows them. Done again it changes nothing more.
+    """`results` of one iteration, in their order, as its request log shows them: see `Vouching`."""
+    vouching = Vouching(entries, expected, complete=complete)
+    traced = [vouching.take(result) for result in results]
+    perhaps = vouching.perhaps()
+    return [
+        result if (told := perhaps.get((result.id, result.attempt))) is None else replace(result, **told)
+        for result in traced
+    ]
+
+
+class Vouching:
+    """Holds the results of an iteration against its request log, one by one, so that their evidence need not all be
+    held at once: `take` each of them, then ask for `perhaps`. Done again with what it said it changes nothing more.
 
     `entries` may be all entries of the iteration. `expected` are the short names of the revisions under test; where it
     is empty nothing can be said. `complete`: the log was read whole, so that what is not there did not happen.
     """
-    if not expected:
-        return list(results)
-    requests = sorted((entry for entry in entries if entry.log == "requests"), key=lambda entry: entry.timestamp)
-    by_trace: dict[str, list[LogEntry]] = defaultdict(list)
-    for entry in requests:
-        if entry.trace_id:
-            by_trace[entry.trace_id].append(entry)
-    traced = [_by_trace(result, by_trace.get(result.trace_id, ()), expected) for result in results]
-    if not complete:
+
+    def __init__(self, entries: Iterable[LogEntry], expected: Collection[str], *, complete: bool) -> None:
+        requests = [entry for entry in entries if entry.log == "requests"] if expected else []
+        self._requests = sorted(requests, key=lambda entry: entry.timestamp)
+        self._expected = expected
+        self._complete = complete
+        self._by_trace: dict[str, list[LogEntry]] = defaultdict(list)
+        for entry in self._requests:
+            if entry.trace_id:
+                self._by_trace[entry.trace_id].append(entry)
+        self._ours: set[str] = set()
+        self._able: list[Result] = []
+
+    def take(self, result: Result) -> Result:
+        """`result`, whose evidence must be there, as the requests of its own trace show it."""
+        if not self._expected:
+            return result
+        own = self._by_trace.get(result.trace_id, ())
+        traced = _by_trace(result, own, self._expected)
+        if self._complete:
+            self._ours.add(result.trace_id)
+            evidence = result.evidence
+            if evidence.children or (not own and _talked(result)):
+                asked = (*evidence.exchanges[:1], *[one for one in evidence.exchanges if one.apart][:1])
+                kept = Evidence(exchanges=asked, mocked=evidence.mocked, children=evidence.children)
+                self._able.append(replace(traced, output="", traceback="", evidence=kept))
         return traced
-    ours = {result.trace_id for result in results}
-    strange = [one for one in requests if one.trace_id not in ours and one.revision in expected and _is_foreign(one)]
-    return _by_time(traced, strange, by_trace)
+
+    def perhaps(self) -> dict[_Attempt, _Judged]:
+        """Once all are taken: of the fake passes that started programs, those that are suspect because a request of
+        nobody's trace can only be theirs. By id and attempt, what changes of them.
+        """
+        strange = [
+            one
+            for one in self._requests
+            if one.trace_id not in self._ours and one.revision in self._expected and _is_foreign(one)
+        ]
+        running = Running(self._able, timedelta(0))
+        found: dict[_Attempt, list[LogEntry]] = defaultdict(list)
+        for entry in strange:
+            possible = _senders(entry, running.at(entry.timestamp))
+            if len(possible) == 1:
+                found[possible[0].id, possible[0].attempt].append(entry)
+        changed = {}
+        for result in self._able:
+            key = result.id, result.attempt
+            told = _perhaps(result, found.get(key, ()))
+            if told is not result:
+                changed[key] = _Judged(authenticity=told.authenticity, reasons=told.reasons)
+        return changed
 
 
 def _by_trace(result: Result, own: Sequence[LogEntry], expected: Collection[str]) -> Result:
@@ -71,31 +128,19 @@ def _by_trace(result: Result, own: Sequence[LogEntry], expected: Collection[str]
 
 
 def _not_its_own(evidence: Evidence) -> int:
-    """How many answers a client of the test's process got without a byte of the test's own: at the end of a fixture
-    that tests share, whose requests bear the trace of the last.
+    """How many answers a client of the test's process got without a byte of the test's own, though with its trace:
+    what stands in the log for them was not asked by the test.
     """
     talked = {(canonical_host(one.host), one.port) for one in evidence.contacts if one.sent and one.received}
-    return sum(one.status is not None and host_of(one.url) not in talked for one in evidence.exchanges)
-
-
-def _by_time(
-    results: Sequence[Result], strange: Sequence[LogEntry], by_trace: Mapping[str, Sequence[LogEntry]]
-) -> list[Result]:
-    """The fake passes that started programs, suspect where a request of nobody's trace can only be theirs."""
-    able = [result for result in results if result.evidence.children or _talked_untraced(result, by_trace)]
-    running = Running(able, timedelta(0))
-    found: dict[_Attempt, list[LogEntry]] = defaultdict(list)
-    for entry in strange:
-        possible = _senders(entry, running.at(entry.timestamp))
-        if len(possible) == 1:
-            found[possible[0].id, possible[0].attempt].append(entry)
-    return [_perhaps(result, found.get((result.id, result.attempt), ())) for result in results]
+    answered = [one for one in evidence.exchanges if one.status is not None and not one.apart]
+    return sum(host_of(one.url) not in talked for one in answered)
 
 
 def _senders(entry: LogEntry, running: Sequence[Result]) -> Sequence[Result]:
-    """Which of `running` can have sent a request of nobody's trace: those that started programs, and those that talked
-    untraced, over a bare socket or with a `traceparent` of their own. Where the request's user agent names a program
-    that one of them started, it is of such a one, or of a client of the tests' own Python where that is what it names.
+    """Which of `running` can have sent a request of nobody's trace: those with programs, their own or their fixtures',
+    and those that talked untraced, over a bare socket or with a `traceparent` of their own. Where the request's user
+    agent names a program that one of them has, it is of such a one, or of a client of the tests' own Python where that
+    is what it names.
     """
     agent = _agent(entry).lower()
     named = [result for result in running if any(_is_named(child.program, agent) for child in result.evidence.children)]
@@ -112,19 +157,31 @@ def _is_named(program: str, agent: str) -> bool:
 
 def _perhaps(result: Result, requests: Sequence[LogEntry]) -> Result:
     undecided = result.authenticity is Authenticity.FAKE and result.outcome is Outcome.PASSED
-    if not requests or not undecided or not result.evidence.children or result.evidence.mocked:
+    if not undecided or result.evidence.mocked or WRONG_REVISION in result.reasons:
         return result
-    if WRONG_REVISION in result.reasons:
+    requests = [entry for entry in requests if _is_of_its_own(entry, result.evidence)]
+    if not requests:
         return result
-    programs = listed(child.program for child in result.evidence.children)
-    told = f"started {programs}, and a request without a test's trace came at that time: {listed(map(_told, requests))}"
+    told = (
+        f"{programs_of(result.evidence)}, and a request without a test's trace came at that time: "
+        f"{listed(map(_told, requests))}"
+    )
     changed = (reason for reason in result.reasons if reason.startswith(CHANGED))
     return replace(result, authenticity=Authenticity.SUSPECT, reasons=(told, *changed))
 
 
-def _talked_untraced(result: Result, by_trace: Mapping[str, Sequence[LogEntry]]) -> bool:
-    talked = any(contact.sent and contact.received for contact in result.evidence.contacts)
-    return talked and result.trace_id not in by_trace
+def _is_of_its_own(entry: LogEntry, evidence: Evidence) -> bool:
+    """Whether a program of the test can have sent `entry`, and nothing that the end of a shared fixture did."""
+    agent = _agent(entry).lower()
+    own = [child.program for child in evidence.children if not child.apart]
+    others = [child.program for child in evidence.children if child.apart]
+    if others or any(exchange.apart for exchange in evidence.exchanges):
+        return any(_is_named(name, agent) for name in own) and not any(_is_named(name, agent) for name in others)
+    return bool(own)
+
+
+def _talked(result: Result) -> bool:
+    return any(contact.sent and contact.received for contact in result.evidence.contacts)
 
 
 def _is_foreign(entry: LogEntry) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from netra_loop.core.records import Authenticity, LogEntry, Result, Selected
+from netra_loop.clock import rfc3339
+from netra_loop.core.records import Authenticity, Child, Contact, LogEntry, Result, Selected
 from netra_loop.core.stages import Stage
 from netra_loop.report import phrases
 from netra_loop.report.folding import Item, LeftOut, Quiet, Repeated, fold
@@ -48,16 +49,36 @@ class OneTest:
 
 
 def one_test_rows(test: OneTest) -> Iterator[dict[str, Any]]:
-    """The attempts as JSON: the contract's row, and behind it `why`, `placed`, `timeline`, `traceback` and `output`."""
+    """The attempts as JSON: the contract's row, and behind it `why`, `placed`, whom the test talked to (`contacts`),
+    what stood in for a client (`mocked`), its programs (`children`), `timeline`, `traceback` and `output`.
+    """
     for item in test.attempts:
         yield {
             **result_row(item),
             "why": test.why(item),
             "placed": item.placed or None,
+            "contacts": [_contact_row(one) for one in item.evidence.contacts],
+            "mocked": list(item.evidence.mocked),
+            "children": [_child_row(one) for one in item.evidence.children],
             "timeline": timeline_rows(item, test.timeline(item)),
             "traceback": item.traceback,
             "output": item.output,
         }
+
+
+def _contact_row(contact: Contact) -> dict[str, Any]:
+    return {
+        "host": contact.host,
+        "port": contact.port,
+        "sent": contact.sent,
+        "received": contact.received,
+        "first_at": rfc3339(contact.first_at),
+        "last_at": rfc3339(contact.last_at),
+    }
+
+
+def _child_row(child: Child) -> dict[str, Any]:
+    return {"program": child.program, "at": rfc3339(child.at), "shared": child.shared, "apart": child.apart}
 
 
 def one_test(test: OneTest) -> Group:
@@ -110,7 +131,8 @@ def _facts(item: Result, test: OneTest, moments: Sequence[Moment]) -> list[tuple
     behind = clock_behind_s(item, moments)
     reasons = f": {', '.join(item.reasons)}" if item.reasons else ""
     evidence = item.evidence
-    hosts = [f"{one.host}:{one.port} ({one.sent:,} B sent, {one.received:,} B received)" for one in evidence.contacts]
+    hosts = [_talked_to(one, item) for one in evidence.contacts]
+    programs = [_program(one, item) for one in evidence.children]
     return [
         ("tier", item.tier or ""),
         ("selected", f"{chosen.reason}{place}" if chosen else ""),
@@ -124,8 +146,22 @@ def _facts(item: Result, test: OneTest, moments: Sequence[Moment]) -> list[tuple
         ("symptom", item.symptom.value if item.symptom else ""),
         ("talked to", "; ".join(hosts) or "nobody"),
         ("patched", ", ".join(evidence.mocked)),
+        ("programs", "; ".join(programs)),
         ("clocks", f"the server's is at least {behind:.3f} s behind the test's" if behind >= _BEHIND_S else ""),
     ]
+
+
+def _talked_to(contact: Contact, item: Result) -> str:
+    first, last = _offset(item, contact.first_at), _offset(item, contact.last_at)
+    when = f"at {first}" if first == last else f"{first} to {last}"
+    return f"{contact.host}:{contact.port} ({contact.sent:,} B sent, {contact.received:,} B received, {when})"
+
+
+def _program(child: Child, item: Result) -> str:
+    if child.shared:
+        return f"{child.program} (of a shared fixture, which started it before)"
+    whose = " by the end of a shared fixture" if child.apart else ""
+    return f"{child.program} (started at {_offset(item, child.at)}{whose})"
 
 
 def _stage(item: Result, stages: Sequence[Stage]) -> str:

@@ -47,6 +47,24 @@ def test_a_conftest_that_went_is_a_change():
     assert change(A, None, FIRST, gone) == SAID + "tests/conftest.py (removed)"
 
 
+def with_common(*names, **files):
+    return Sources(
+        {**FIRST.files, **{f"{name}.py": found for name, found in files.items()}}, {A: [CONFTEST], "": names}
+    )
+
+
+def test_the_project_s_plugins_and_settings_count_for_each_test():
+    first = with_common("plugin.py", plugin="1")
+    assert change(A, None, first, with_common("plugin.py", plugin="1")) is None
+    assert change(A, None, first, with_common("plugin.py", plugin="2")) == SAID + "plugin.py"
+    added = with_common("plugin.py", "more.py", plugin="1", more="1")
+    assert change(A, None, first, added) == SAID + "more.py (added)"
+
+
+def test_a_session_that_began_before_they_were_told_is_not_held_to_them():
+    assert change(A, None, FIRST, with_common("plugin.py", plugin="1")) is None
+
+
 def test_only_what_is_new_is_told_to_the_journal():
     fresh = unseen(Sources({A: "2", "tests/test_b.py": "1"}, {A: [], "tests/test_b.py": [CONFTEST]}), FIRST)
     assert (fresh.files, fresh.conftests) == ({"tests/test_b.py": "1"}, {"tests/test_b.py": [CONFTEST]})

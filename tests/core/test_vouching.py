@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netra_loop.core.records import Authenticity, Child, Evidence, Outcome
@@ -169,6 +171,43 @@ def test_a_patched_client_or_no_program_stays_fake(make):
     patched = fake(make, "test_a", "curl", reasons=("mocked", "no-contact"), seen={"mocked": ("httpx",)})
     idle = fake(make, "test_b")
     assert reassess([patched, idle], [request(make, "strange")], {NOW}, complete=True) == [patched, idle]
+
+
+def having(make, name="test_a", *children, **seen):
+    told = Evidence(children=tuple(children), **seen)
+    return passed(make, name, FAKE, evidence=told, reasons=("no-contact",))
+
+
+def test_a_program_that_a_shared_fixture_holds_can_have_sent_it(make):
+    result = having(make, "test_a", Child("node", make.T0, shared=True))
+    kind, reasons = one(reassess([result], [request(make, "strange", agent="Mozilla/5.0")], {NOW}, complete=True))
+    assert kind is SUSPECT
+    assert reasons[0].startswith("beside node of a shared fixture, and a request without a test's trace came")
+
+
+def test_what_two_tests_have_of_their_fixtures_is_not_told_apart(make):
+    both = [having(make, name, Child("node", make.T0, shared=True)) for name in ("test_a", "test_b")]
+    assert reassess(both, [request(make, "strange", agent="Mozilla/5.0")], {NOW}, complete=True) == both
+
+
+def test_what_the_end_of_a_shared_fixture_did_is_not_the_test_s(make):
+    cleaned = having(make, "test_a", Child("curl", make.T0, apart=True))
+    asked = having(make, "test_a", Child("sh", make.T0), exchanges=(replace(make.exchange(200), apart=True),))
+    for result in (cleaned, asked):
+        assert reassess([result], [request(make, "of the fixture")], {NOW}, complete=True) == [result]
+
+
+def test_a_program_of_the_test_s_own_is_told_from_the_fixture_s_by_its_name(make):
+    result = having(make, "test_a", Child("curl", make.T0), Child("node", make.T0, apart=True))
+    kind, _ = one(reassess([result], [request(make, "strange")], {NOW}, complete=True))
+    assert kind is SUSPECT
+    assert reassess([result], [request(make, "strange", agent="node")], {NOW}, complete=True) == [result]
+
+
+def test_what_a_fixture_s_end_asked_without_the_test_s_trace_takes_nothing_from_it(make):
+    result = having(make, "test_a", Child("curl", make.T0), exchanges=(replace(make.exchange(200), apart=True),))
+    asked = [request(make, result.trace_id), request(make, "of the fixture", second=6)]
+    assert one(reassess([result], asked, {NOW}, complete=True)) == (REAL, (BY_TRACE,))
 
 
 def test_asked_again_it_says_the_same(make):

@@ -16,6 +16,10 @@ def digest(text):
     return sha256(text.encode()).hexdigest()
 
 
+def without_settings(sources):
+    return {path: found for path, found in sources.files.items() if not path.endswith("pytest.ini")}
+
+
 async def run(pool, *ids):
     plan = [Planned(test, 1, "0" * 32) for test in ids]
     return [event async for event in pool.run(plan) if isinstance(event, Finished)]
@@ -27,7 +31,7 @@ async def test_each_test_s_file_and_the_conftests_above_it_are_told(suite):
     suite.write(**{"conftest": "", "test_one": ONE, "deep/conftest": "# deep", "deep/test_two": TWO})
     suite.write(**{"elsewhere/conftest": "", "elsewhere/helper": "", "elsewhere/test_three": ONE})
     sources = (await suite.pool().collect()).sources
-    assert sources.files == {
+    assert without_settings(sources) == {
         "conftest.py": digest(""),
         "test_one.py": digest(ONE),
         "deep/conftest.py": digest("# deep"),
@@ -45,7 +49,7 @@ async def test_a_conftest_above_pytest_s_folder_is_told_by_its_whole_path(suite)
     suite.write(test_one=ONE)
     (suite.root / "pytest.ini").rename(suite.root.parent / "pytest.ini")
     sources = (await suite.pool().collect()).sources
-    assert sources.conftests == {"test_one.py": [str(above)]}
+    assert sources.conftests == {"test_one.py": [str(above)], "": [str(above.parent / "pytest.ini")]}
     assert sources.files[str(above)] == digest("")
 
 
@@ -64,7 +68,53 @@ async def test_a_library_s_test_is_not_looked_into(suite):
     suite.write(test_one="import unittest, json\nclass TestIt:\n    test_it = staticmethod(json.dumps)\n")
     collection = await suite.pool().collect()
     assert [test.source for test in collection.tests] == [None]
-    assert set(collection.sources.files) == {"test_one.py"}
+    assert set(without_settings(collection.sources)) == {"test_one.py"}
+
+
+async def test_a_file_that_gave_no_test_is_told_with_its_conftests(suite):
+    files = {
+        "test_broken": "import nowhere_to_be_found\n",
+        "test_skipped": "import pytest\npytest.skip('not today', allow_module_level=True)\n",
+        "test_left_out": "def test_other(): pass\n",
+        "test_one": ONE,
+    }
+    suite.write(conftest="", **files)
+    collection = await suite.pool(args=("-k", "test_one")).collect()
+    assert [test.id for test in collection.tests] == ["test_one.py::test_one"]
+    for name, text in files.items():
+        assert collection.sources.files[f"{name}.py"] == digest(text)
+        assert collection.sources.conftests[f"{name}.py"] == ["conftest.py"]
+
+
+async def test_a_plugin_of_the_project_is_told(suite):
+    suite.write(conftest="pytest_plugins = ['helping']\n", helping="# helps", beside="", test_one=ONE)
+    sources = (await suite.pool().collect()).sources
+    assert sources.files["helping.py"] == digest("# helps")
+    assert "helping.py" in sources.conftests[""]
+    assert "beside.py" not in sources.files
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "section"),
+    [
+        ("pytest.ini", "[pytest]\n{}\n", ""),
+        ("pyproject.toml", "[project]\nname = 'x'\n[tool.pytest.ini_options]\n{}\n[tool.other]\nx = '{}'\n", "'"),
+    ],
+)
+async def test_pytest_s_settings_are_told_and_what_else_is_in_their_file_is_not(suite, name, text, section):
+    (suite.root / "pytest.ini").unlink()
+
+    async def seen(setting, other=""):
+        line = f"addopts = {section}{setting}{section}"
+        (suite.root / name).write_text(text.format(line, other))
+        sources = (await suite.pool().collect()).sources
+        assert sources.conftests[""] == [name]
+        return sources.files[name]
+
+    suite.write(test_one=ONE)
+    first = await seen("-m 'not slow'" if not section else '-m "not slow"')
+    assert await seen("-m 'not slow'" if not section else '-m "not slow"', "another library") == first
+    assert await seen("-q") != first
 
 
 async def test_a_fork_runs_what_was_collected_whatever_became_of_the_file(suite):

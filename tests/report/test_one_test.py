@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from netra_loop.core.records import Authenticity, Evidence, Frame, LogEntry, Result, Selected
+from netra_loop.core.records import Authenticity, Child, Contact, Evidence, Frame, LogEntry, Result, Selected
 from netra_loop.core.stages import DEFAULT
 from netra_loop.report import one_test as page
 from netra_loop.report import render, rows
@@ -105,6 +105,43 @@ def test_a_doubtful_pass_is_no_plain_pass(result: Callable[..., Result]) -> None
     assert "  patched       respx" in lines
 
 
+@pytest.fixture
+def talkative(result: Callable[..., Result]) -> Result:
+    at = result().started_at
+    contacts = (
+        Contact("db.example.com", 5432, 10, 2000, at + timedelta(seconds=0.5), at + timedelta(seconds=2)),
+        Contact("10.0.0.1", 80, 7, 0, at, at),
+    )
+    children = (Child("curl", at + timedelta(seconds=1)), Child("node", at - timedelta(seconds=9), shared=True))
+    return result(evidence=Evidence(contacts=contacts, mocked=("respx",), children=children))
+
+
+def test_whom_it_talked_to_and_when_is_told(talkative: Result) -> None:
+    lines = plain(OneTest([talkative]))
+    assert (
+        "  talked to     db.example.com:5432 (10 B sent, 2,000 B received, +0.500 s to +2.000 s); "
+        "10.0.0.1:80 (7 B sent, 0 B received, at +0.000 s)"
+    ) in lines
+    assert "  programs      curl (started at +1.000 s); node (of a shared fixture, which started it before)" in lines
+
+
+def test_whom_it_talked_to_is_in_its_rows(talkative: Result) -> None:
+    (row,) = page.one_test_rows(OneTest([talkative]))
+    assert row["contacts"][0] == {
+        "host": "db.example.com",
+        "port": 5432,
+        "sent": 10,
+        "received": 2000,
+        "first_at": "2026-11-21T04:00:00.500000Z",
+        "last_at": "2026-11-21T04:00:02.000000Z",
+    }
+    assert row["mocked"] == ["respx"]
+    assert [(one["program"], one["shared"], one["apart"]) for one in row["children"]] == [
+        ("curl", False, False),
+        ("node", True, False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("stage", "stages", "said"),
     [
@@ -133,7 +170,8 @@ def test_it_fits_terminals_of_any_width(failed: Result, width: int) -> None:
 def test_the_rows_are_the_contracts_with_the_rest_behind(failed: Result) -> None:
     (row,) = page.one_test_rows(OneTest([failed], selected(failed)))
     contract = rows.result_row(failed)
-    assert list(row) == [*contract, "why", "placed", "timeline", "traceback", "output"]
+    seen = ["contacts", "mocked", "children"]
+    assert list(row) == [*contract, "why", "placed", *seen, "timeline", "traceback", "output"]
     assert {key: row[key] for key in contract} == contract
     assert row["why"] == "tier P1 which takes all; failed last time"
     assert [item["kind"] for item in row["timeline"]] == ["begin", "exchange", "close", "end"]
