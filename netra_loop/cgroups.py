@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from netra_loop.processes import ProcessIdentity, identify
+from netra_loop.processes import ProcessIdentity, identify, space
 
 _PREFIX = "netra-loop-"
-_NAME = re.compile(_PREFIX + r"(?P<pid>\d+)-(?P<ticks>\d+)-(?P<boot>[0-9a-f]{8})-\d+")
+_NAME = re.compile(_PREFIX + r"(?P<pid>\d+)-(?P<ticks>\d+)-(?P<boot>[0-9a-f]{8})-(?P<space>\d+)-\d+")
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
 _EMPTY_LIMIT_S = 10.0  # a process in uninterruptible sleep does not die before its device answers
@@ -79,11 +79,14 @@ def make() -> Group | None:
     base, own = _base(), identify(os.getpid())
     if base is None or own is None:
         return None
-    return base.child(f"{_PREFIX}{own.pid}-{_ticks(own)}-{own.boot_id[:8]}-{next(_numbers)}")
+    return base.child(f"{_PREFIX}{own.pid}-{_ticks(own)}-{own.boot_id[:8]}-{space() or 0}-{next(_numbers)}")
 
 
 async def sweep(*paths: str) -> None:
-    """Ends the groups that dead processes left below our own one, and those at `paths` that bear such a name, too."""
+    """Ends the groups that dead processes left below our own one, and those at `paths` that bear such a name, too.
+
+    Those made in another pid namespace (another container's, whose processes we cannot know) are let be.
+    """
     base = _base()
     found = {Path(path) for path in paths} | set(base.path.glob(_PREFIX + "*") if base is not None else ())
     for path in found:
@@ -93,7 +96,7 @@ async def sweep(*paths: str) -> None:
 
 def _is_left(name: str) -> bool:
     told = _NAME.fullmatch(name)
-    if told is None:
+    if told is None or int(told["space"]) != (space() or 0):
         return False
     owner = identify(int(told["pid"]))
     return owner is None or str(_ticks(owner)) != told["ticks"] or not owner.boot_id.startswith(told["boot"])

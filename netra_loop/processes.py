@@ -45,6 +45,7 @@ class _Row:
     session: int
     started: float
     zombie: bool
+    stopped: bool = False
 
 
 def identify(pid: int) -> ProcessIdentity | None:
@@ -104,6 +105,16 @@ async def end_known(
     return await _end(_Tree(_checked(identity.pid)), term_grace_s, first_signal)
 
 
+def space() -> int | None:
+    """The pid namespace that pids mean something in for us: another container's numbers name others. None where the
+    system has none, or does not tell.
+    """
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return None
+
+
 def carrying(variable: str, value: str) -> list[ProcessIdentity]:
     """Our own user's processes that were started with that environment variable; not we ourselves nor our ancestors.
 
@@ -131,10 +142,8 @@ def command(pid: int) -> tuple[str, ...]:
 
 def stopped(identity: ProcessIdentity) -> bool:
     """Whether that process stands still because a signal (SIGSTOP, SIGTSTP) or a debugger told it to."""
-    try:
-        return same(identity) and psutil.Process(identity.pid).status() in {"stopped", "tracing-stop"}
-    except (psutil.Error, OSError):
-        return False
+    row = _row(identity.pid)
+    return row is not None and row.started == identity.started and row.stopped and same(identity)
 
 
 def set_subreaper() -> bool:
@@ -291,15 +300,17 @@ def _row_from_proc(pid: int) -> _Row | None:
     # the second field is the name in brackets, which may hold anything; field 3 comes after the last bracket
     fields = text[text.rindex(b")") + 2 :].split()
     started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return _Row(pid, int(fields[1]), int(fields[3]), started, fields[0] in {b"Z", b"X"})
+    return _Row(pid, int(fields[1]), int(fields[3]), started, fields[0] in {b"Z", b"X"}, fields[0] in {b"T", b"t"})
 
 
 def _row_from_psutil(pid: int) -> _Row | None:
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            zombie = process.status() == psutil.STATUS_ZOMBIE
-            return _Row(pid, process.ppid(), os.getsid(pid), process.create_time(), zombie)
+            status = process.status()
+            still = status in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
+            started, zombie = process.create_time(), status == psutil.STATUS_ZOMBIE
+            return _Row(pid, process.ppid(), os.getsid(pid), started, zombie, still)
     except (psutil.Error, OSError):
         return None
 

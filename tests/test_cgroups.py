@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from netra_loop import cgroups
+from netra_loop.processes import space
 
 # a chain in which each process starts the next and ends: no look at it finds who is there a moment later
 CHAIN = """
@@ -76,3 +77,12 @@ async def test_the_group_of_a_dead_owner_is_ended(group):
     await cgroups.sweep()
     assert process.wait() == -9
     assert not left.path.exists()
+
+
+async def test_the_group_of_another_pid_namespace_is_let_be(group):
+    name = group.path.name.replace(f"-{os.getpid()}-", f"-{os.getpid()}-1").replace(f"-{space()}-", "-1-")
+    strange = cgroups.Group(Path(group.path).with_name(name))
+    strange.path.mkdir()
+    await cgroups.sweep(str(strange.path))
+    assert strange.path.exists()
+    strange.path.rmdir()

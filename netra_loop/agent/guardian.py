@@ -56,23 +56,35 @@ class Guardian:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         self._main = self._start()
+        try:
+            self._watch(wake)
+        finally:  # whatever happens to us, nothing of it is left
+            self._end_all()
+        return self._code
+
+    def _watch(self, wake: int) -> None:
+        """Until all of it has ended, or netra-loop is gone."""
         poll = select.poll()
         poll.register(_LINE, select.POLLIN)
         poll.register(wake, select.POLLIN)
         while self._main or self._kept:
             for handle, _event in poll.poll():
-                if not os.read(handle, 4096) and handle == _LINE:
-                    self._end_all()
-                    return self._code
+                if handle == _LINE and not _heard():
+                    return
+                if handle == wake:
+                    os.read(wake, 4096)
             self._look()
-        self._end_all()
-        return self._code
 
     def _start(self) -> int:
         failed, failing = os.pipe()  # closed by a successful exec
-        pid = os.fork()
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            _tell(b"failed " + str(error).encode())
+            os._exit(127)
         if pid == 0:
-            self._become(failing)
+            self._become(failing, parent)
         os.close(failing)
         why = os.read(failed, 4096)
         os.close(failed)
@@ -83,14 +95,14 @@ class Guardian:
         _tell(b"started %d" % pid)
         return pid
 
-    def _become(self, failing: int) -> None:
+    def _become(self, failing: int, parent: int) -> None:
         order = self._order
         try:
             os.setsid()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            system.die_with(os.getppid())
+            system.die_with(parent)
             system.join(order["join"])
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.chdir(order["cwd"])
@@ -151,6 +163,14 @@ class Guardian:
 def _kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # of another user: nothing of ours can end it
         os.kill(pid, signal.SIGKILL)
+
+
+def _heard() -> bool:
+    """Whether netra-loop is still there; takes in what it sent meanwhile."""
+    try:
+        return bool(os.read(_LINE, 4096))
+    except OSError:  # it is gone, and had not read all that we told
+        return False
 
 
 def _tell(text: bytes) -> None:

@@ -21,6 +21,7 @@ from .worker import Worker
 _SWEEP_LIMIT_S = 5.0
 _PAUSE_S = 0.001
 _AGAIN_MS = 100
+_LIVES = -1 << 16  # stands for the code of a worker that has not ended
 
 
 class Zygote:
@@ -70,7 +71,11 @@ class Zygote:
 
     def _fork(self, order: Message) -> Worker | None:
         group = order.get("group")
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # a limit on processes, or on memory: those that run go on, and make room as they end
+            self._line.send({"is": "refused", "token": order["token"], "text": str(error)})
+            return None
         if pid == 0:
             system.join(group)
             os.setsid()
@@ -94,19 +99,17 @@ class Zygote:
     def _reap(self) -> None:
         ended = []
         for pid, handle in list(self._workers.items()):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found == 0:
+            code = _ended(pid)
+            if code is _LIVES:
                 continue
             del self._workers[pid]
             if handle >= 0:
                 os.close(handle)
             system.kill_group(self._groups.pop(pid, None))
-            ended.append((pid, status))
+            ended.append((pid, code))
         if ended or self._unswept:
             self._sweep()
-        for pid, status in ended:
-            signaled = os.WIFSIGNALED(status)
-            code = -os.WTERMSIG(status) if signaled else os.WEXITSTATUS(status)
+        for pid, code in ended:
             self._line.send({"is": "gone", "pid": pid, "code": code})
 
     def _sweep(self) -> None:
@@ -152,3 +155,14 @@ class Zygote:
                 factory.getbasetemp()
         except Exception:
             pass  # a pytest of another make: its workers then number their folders themselves
+
+
+def _ended(pid: int) -> int | None:
+    """The exit code of a child, a signal's number negated; None where the system keeps none, `_LIVES` while it runs."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:  # somebody else has waited for it: a conftest that ignores SIGCHLD, a thread of one
+        return None
+    if found == 0:
+        return _LIVES
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

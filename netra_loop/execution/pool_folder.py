@@ -1,58 +1,69 @@
 """What a pool leaves to be found by, should we die before we can end it: its folder, its processes, its cgroup.
 
-Each pool has a folder under the system's temporary one. A record there, and beside the session's own files, says whose
-it is and what its processes carry in their environment. `clear` ends and removes what dead processes left. A
-folder without a record, of another user, or of a process that lives is let be.
+Each pool has a folder under the system's temporary one, and a lock in it that the kernel frees when its owner dies.
+A record there, and beside the session's own files, says whose it is and what its processes carry in their environment.
+`clear` ends and removes what dead processes left. A folder without a record, of another user, or whose lock is held is
+let be; so are the processes of another pid namespace: a container cannot know which of its neighbour's live.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from netra_loop import cgroups
-from netra_loop.processes import ProcessIdentity, carrying, end_known, identify, same
+from netra_loop.errors import EnvironmentFailed
+from netra_loop.processes import ProcessIdentity, carrying, end_known, identify, same, space
 
 PREFIX = "netra-loop-pool-"
 MARK = "NETRA_LOOP_POOL"
 _OWNER = "owner.json"
 _POOL = "pool.json"
+_LOCK = "lock"
+_SHORT = Path("/tmp")  # noqa: S108 - where the temporary folder's name is too long; what is made there is ours alone
+_LONGEST = 100  # bytes of a unix socket's path that every system takes
+_FILES = ("gw*", "zygote-*")  # processes' files among a session's own
 _NAME = re.compile(re.escape(PREFIX) + r"\w{8,}")
 
 
 @dataclass(frozen=True)
 class Record:
-    """Whose a pool is; `mark` is the value of `NETRA_LOOP_POOL` in its processes, `group` its cgroup's folder."""
+    """Whose a pool is; `mark` is the value of `NETRA_LOOP_POOL` in its processes, `group` its cgroup's folder, `space`
+    the pid namespace that the owner's pid is of (`processes.space`).
+    """
 
     owner: ProcessIdentity
     mark: str
     group: str | None
+    space: int | None
 
     @classmethod
     def new(cls, mark: str, group: cgroups.Group | None) -> Record:
         """Ours."""
         own = identify(os.getpid())
         assert own is not None
-        return cls(own, mark, None if group is None else str(group.path))
+        return cls(own, mark, None if group is None else str(group.path), space())
 
     @classmethod
     def read(cls, file: Path) -> Record | None:
         """None where there is none, or one that is being written or of another making."""
         try:
             row = json.loads(file.read_text())
-            owner, mark, group = ProcessIdentity(**row["owner"]), row["mark"], row["group"]
+            owner, mark, group, where = ProcessIdentity(**row["owner"]), row["mark"], row["group"], row["space"]
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if not isinstance(mark, str) or not _NAME.fullmatch(mark) or not isinstance(group, str | None):
             return None
-        return cls(owner, mark, group)
+        return cls(owner, mark, group, where)
 
     def write(self, folder: Path, scratch: Path) -> None:
         """Into the pool's folder, and into the session's."""
@@ -60,21 +71,91 @@ class Record:
         (folder / _OWNER).write_text(text)
         (scratch / _POOL).write_text(text)
 
+    @property
+    def near(self) -> bool:
+        """Whether it is of our own pid namespace: only there can we tell who lives."""
+        return self.space == space()
+
     def is_left(self) -> bool:
-        """Whether its owner is dead."""
-        return not same(self.owner)
+        """Whether its owner is known to be dead."""
+        return self.near and not same(self.owner)
 
     async def end(self) -> None:
-        """Ends all that its processes left running, wherever it put itself."""
+        """Ends all that its processes left running, wherever it put itself; nothing of another pid namespace."""
+        if not self.near:
+            return
         if self.group is not None:
             await cgroups.sweep(self.group)
         for stray in carrying(MARK, self.mark):
             await end_known(stray, term_grace_s=0)
 
 
-def make() -> Path:
-    """A new folder that nobody else may enter."""
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=tempfile.gettempdir()))
+class Folder:
+    """A new folder that nobody else may enter, under the temporary one; short enough for a socket's path.
+
+    It is known to be in use while this object is open, and for as long as this process lives. Raises EnvironmentFailed
+    where none can be made.
+    """
+
+    def __init__(self) -> None:
+        self.path = _make()
+        self._lock: int | None = _hold(self.path / _LOCK)
+
+    def close(self) -> None:
+        """Removes it. Safe to repeat."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+
+def _make() -> Path:
+    wanted = Path(tempfile.gettempdir())
+    parent = _SHORT if _is_long(wanted) else wanted
+    try:
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    except OSError as error:
+        instead = f" ({str(wanted)!r} is too long for a socket's path)" if parent != wanted else ""
+        raise EnvironmentFailed(
+            f"no folder for sockets can be made in {str(parent)!r}{instead}: {error.strerror or error}",
+            hint="set TMPDIR to a folder that can be written to and whose name is short, such as /tmp",
+        ) from error
+
+
+def _is_long(folder: Path) -> bool:
+    return len(os.fsencode(folder / f"{PREFIX}12345678" / "pool")) > _LONGEST
+
+
+def _hold(file: Path) -> int | None:
+    """Locks it for as long as the descriptor is open; None, and no file, where the file system has no such locks."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    if _take(lock):
+        return lock
+    os.close(lock)
+    file.unlink()
+    return None
+
+
+@contextlib.contextmanager
+def _left(folder: Path, record: Record) -> Iterator[bool]:
+    """Whether its owner is dead; while it is looked at, nobody else takes it for left."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:  # no locks there
+        yield record.is_left()
+        return
+    try:
+        yield _take(lock) and (not record.near or record.is_left())
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 async def clear(scratch: Path, parent: Path | None = None) -> None:
@@ -85,16 +166,28 @@ async def clear(scratch: Path, parent: Path | None = None) -> None:
     record = Record.read(scratch / _POOL)
     if record is not None and record.is_left():
         await record.end()
+        _tidy(scratch)
         forget(scratch)
-    for folder in (parent or Path(tempfile.gettempdir())).glob(PREFIX + "*"):
+    wanted = parent or Path(tempfile.gettempdir())
+    parents = {wanted, _SHORT} if _is_long(wanted) else {wanted}
+    for folder in (folder for parent in parents for folder in parent.glob(PREFIX + "*")):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look into
             found = folder.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
                 continue
             record = Record.read(folder / _OWNER)
-            if record is not None and record.is_left():
-                await record.end()
-                shutil.rmtree(folder, ignore_errors=True)
+            if record is None:
+                continue
+            with _left(folder, record) as left:
+                if left:
+                    await record.end()
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tidy(scratch: Path) -> None:
+    """Removes what dead processes wrote beside the session's own files."""
+    for file in (file for pattern in _FILES for file in scratch.glob(pattern) if file.is_file()):
+        file.unlink(missing_ok=True)
 
 
 def forget(scratch: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import netra_loop.agent
 from netra_loop.cgroups import Group
-from netra_loop.processes import end_tree
+from netra_loop.processes import end_tree, identify, send, stopped
 
 AGENT = str(Path(netra_loop.agent.__file__).parent)
 _START_LIMIT_S = 30.0
@@ -48,6 +48,7 @@ class Guarded:
         writer: asyncio.StreamWriter,
     ) -> None:
         self._guardian = guardian
+        self._who = identify(guardian.pid)
         self._reader = reader
         self._writer = writer
         self._ends: dict[int, asyncio.Future[int | None]] = {}
@@ -124,8 +125,9 @@ class Guarded:
 
     def wake(self) -> None:
         """Lets the guardian go on, where a test whose parent it had become has stopped it."""
-        if self._guardian.returncode is None and hasattr(signal, "SIGCONT"):
-            self._guardian.send_signal(signal.SIGCONT)
+        # not `self._guardian.send_signal`: that may reap it before asyncio does, which then knows of no exit code
+        if self._who is not None and hasattr(signal, "SIGCONT") and stopped(self._who):
+            send(self._who, signal.SIGCONT)
 
     async def end(self) -> None:
         """Ends the process and all that it left behind, and waits until nothing is left. Safe to repeat."""

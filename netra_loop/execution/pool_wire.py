@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import struct
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -103,7 +102,7 @@ class Switchboard:
     def __init__(self) -> None:
         self._guests: dict[str, Guest] = {}
         self._server: asyncio.Server | None = None
-        self._folder: Path | None = None
+        self._folder: pool_folder.Folder | None = None
         self.path = ""  # before `open`
 
     @property
@@ -112,12 +111,12 @@ class Switchboard:
         return Path(self.path).parent
 
     async def open(self) -> None:
-        """Starts to listen; does nothing when it does already."""
+        """Starts to listen; does nothing when it does already. Raises EnvironmentFailed where no socket can be made."""
         if self._server is None:
             loop = asyncio.get_running_loop()
             # not in the session's scratch folder: a socket's path may be no longer than about 100 characters
-            self._folder = pool_folder.make()
-            self.path = str(self._folder / "pool")
+            self._folder = pool_folder.Folder()
+            self.path = str(self._folder.path / "pool")
             self._server = await loop.create_unix_server(lambda: Channel(self._guests), self.path, backlog=1024)
 
     def expect(self, token: str, guest: Guest) -> None:
@@ -134,5 +133,5 @@ class Switchboard:
             self._server.close()
             self._server = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
             self._folder = None

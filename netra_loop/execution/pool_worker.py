@@ -42,6 +42,10 @@ class StartError(Exception):
     """A worker did not come up; the text says what is known."""
 
 
+class RefusedError(StartError):
+    """The system made no process for it (a limit on processes, or on memory); the zygote and its workers live on."""
+
+
 def index_of(tests: list[CollectedTest]) -> Index:
     """Where each test stands: by its id, and its number among those of one id."""
     seen: Counter[str] = Counter()
@@ -119,13 +123,16 @@ class Worker:
     # --------------------------------------------------------------------------------------------------- its life
 
     async def fork(self, zygote: Zygote, board: Switchboard, options: PoolOptions, count: int) -> None:
-        """Has the zygote fork it. Raises StartError or ConnectionError (the zygote is gone)."""
+        """Has the zygote fork it. Raises StartError, RefusedError or ConnectionError (the zygote is gone)."""
         self.zygote, self.sources = zygote, zygote.gathered.sources
         self._prepare(board, options, count)
         self.group = zygote.group and zygote.group.child(Path(self.files).name)
         place = self.group and str(self.group.path)
         told = {**self._order, "is": "fork", "token": self.token, "socket": board.path, "group": place}
-        pid = await self._forked(zygote, zygote.fork(self.token, told))
+        try:
+            pid = await self._forked(zygote, zygote.fork(self.token, told))
+        except BlockingIOError as error:
+            raise RefusedError(f"worker {self.name} could not be forked: {error}") from error
         self.who = self.who or identify(pid)
         ended = zygote.ended(pid)
         if not await self._until_ready(_FORK_LIMIT_S, ended):

@@ -117,7 +117,9 @@ class Zygote:
         return Collection((), self.gathered.errors, fatal=fatal)
 
     def fork(self, token: str, order: Message) -> asyncio.Future[int]:
-        """Asks for a worker; the future brings its pid, or ConnectionError where the zygote goes away first."""
+        """Asks for a worker; the future brings its pid, ConnectionError where the zygote goes away first,
+        BlockingIOError where the system makes no more processes.
+        """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self._channel is None or self.lost.is_set():
             future.set_exception(ConnectionError("the zygote is gone"))
@@ -176,6 +178,10 @@ class Zygote:
             future = self._pids.pop(message["token"], None)
             if future is not None and not future.done():
                 future.set_result(message["pid"])
+        elif kind == "refused":
+            future = self._pids.pop(message["token"], None)
+            if future is not None and not future.done():
+                future.set_exception(BlockingIOError(message["text"]))
         elif kind == "gone":
             ended = self.ended(message["pid"])
             if not ended.done():

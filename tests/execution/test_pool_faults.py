@@ -457,3 +457,22 @@ async def test_a_finished_test_is_told_before_the_next_one_ends(suite):
             assert event.id.endswith("test_quick")
             break
     await run.aclose()
+
+
+async def test_a_worker_whose_end_the_system_does_not_tell_is_replaced_all_the_same(suite):
+    suite.write(
+        conftest="""
+            import signal
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            with open("collected", "a") as file: file.write(".")
+            """,
+        test_some="""
+            import os
+            def test_one(): pass
+            def test_gone(): os._exit(3)
+            def test_two(): pass
+            """,
+    )
+    ran = await suite.run(workers=1)
+    assert ran.outcomes() == {"test_one": "passed", "test_gone": "crashed", "test_two": "passed"}
+    assert (suite.root / "collected").read_text() == "."  # by one process, which lived on

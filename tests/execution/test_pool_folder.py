@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from netra_loop import cgroups, processes
+from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution import pool_folder
+from netra_loop.execution.pool_wire import Switchboard
 from netra_loop.processes import identify
 
 _MAKE_AND_DIE = """
@@ -20,7 +25,7 @@ import os, signal, subprocess, sys
 from pathlib import Path
 from netra_loop import cgroups
 from netra_loop.execution import pool_folder
-folder = pool_folder.make()
+held = pool_folder.Folder(); folder = held.path
 group = cgroups.make() if sys.argv[2] == "cgroup" else None
 record = pool_folder.Record.new(folder.name, group)
 record.write(folder, Path(sys.argv[1]))
@@ -35,13 +40,39 @@ print(folder, *pids, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+_MAKE_AND_STAY = """
+import os, subprocess, sys
+from pathlib import Path
+from netra_loop import cgroups
+from netra_loop.execution import pool_folder
+held = pool_folder.Folder()
+group = cgroups.make()
+pool_folder.Record.new(held.path.name, group).write(held.path, Path(sys.argv[1]))
+runs = subprocess.Popen(["sleep", "300"], env={pool_folder.MARK: held.path.name}, stdout=subprocess.DEVNULL)
+if group is not None:
+    (group.path / "cgroup.procs").write_text(str(runs.pid))
+print(held.path, group and group.path, flush=True)
+sys.stdin.readline()
+print(runs.poll(), flush=True)
+runs.kill()
+runs.wait()
+if group is not None:
+    group.remove()
+"""
+
 
 @pytest.fixture
-def places(tmp_path: Path) -> tuple[Path, Path]:
-    parent, scratch = tmp_path / "temporary", tmp_path / "session"
-    parent.mkdir()
+def short() -> Iterator[Path]:
+    made = tempfile.mkdtemp(prefix="nl-", dir="/tmp")
+    yield Path(made)
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def places(short: Path, tmp_path: Path) -> tuple[Path, Path]:
+    scratch = tmp_path / "session"
     scratch.mkdir()
-    return parent, scratch
+    return short, scratch
 
 
 def make_and_die(parent: Path, scratch: Path, how: str = "plain") -> tuple[Path, list[processes.ProcessIdentity]]:
@@ -80,11 +111,35 @@ async def test_its_session_alone_tells_of_it_where_the_temporary_folder_is_anoth
     assert not processes.same(left)
 
 
-def test_a_folder_is_for_us_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    made = pool_folder.make()
-    assert made.stat().st_mode & 0o077 == 0
-    assert pool_folder.make() != made
+def test_a_folder_is_for_us_alone(short, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(short))
+    made, other = pool_folder.Folder(), pool_folder.Folder()
+    assert made.path.parent == other.path.parent == short
+    assert made.path.stat().st_mode & 0o077 == 0
+    assert made.path != other.path
+    for folder in (made, other, made):
+        folder.close()
+    assert list(short.iterdir()) == []
+
+
+async def test_where_the_temporary_folder_is_too_deep_for_a_socket_another_is_taken(tmp_path, monkeypatch):
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    board = Switchboard()
+    await board.open()
+    try:
+        assert board.folder.parent == Path("/tmp")
+        assert board.folder.stat().st_mode & 0o077 == 0
+    finally:
+        await board.close()
+
+
+def test_where_no_folder_can_be_made_it_says_which_and_what_to_set(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none")[-40:])
+    with pytest.raises(EnvironmentFailed, match="none") as failure:
+        pool_folder.Folder()
+    assert "TMPDIR" in str(failure.value.hint)
 
 
 async def test_what_is_not_known_to_be_left_stays(places, tmp_path):
@@ -113,6 +168,75 @@ async def test_what_is_not_known_to_be_left_stays(places, tmp_path):
     await pool_folder.clear(scratch, parent)
     assert {path.name.removeprefix(pool_folder.PREFIX) for path in parent.iterdir()} == {*owners, "link"}
     assert (target / "owner.json").exists()
+
+
+async def test_what_processes_wrote_beside_a_sessions_own_files_goes_with_them(places):
+    parent, scratch = places
+    make_and_die(parent, scratch)
+    for name in ("zygote-0123abcd.log", "gw0.out", "gw11-2.stacks", "notes.txt"):
+        (scratch / name).touch()
+    await pool_folder.clear(scratch, parent)
+    assert [path.name for path in scratch.iterdir()] == ["notes.txt"]
+
+
+async def test_a_folder_whose_lock_is_held_is_let_be_whoever_its_owner_seems_to_be(places, monkeypatch):
+    parent, scratch = places
+    monkeypatch.setattr("tempfile.tempdir", str(parent))
+    folder = pool_folder.Folder()
+    own = pool_folder.Record.new(folder.path.name, None)
+    for seems in (dead := replace(own, owner=replace(own.owner, started=0.0)), replace(dead, space=1), own):
+        seems.write(folder.path, scratch)
+        await pool_folder.clear(scratch, parent)
+        assert folder.path.exists()
+    folder.close()
+
+
+async def test_processes_of_another_pid_namespace_are_let_be(places, monkeypatch):
+    parent, scratch = places
+    monkeypatch.setattr("tempfile.tempdir", str(parent))
+    own = pool_folder.Record.new(f"{pool_folder.PREFIX}strange0", None)
+    strange = replace(own, owner=replace(own.owner, started=0.0), space=1)
+    strange.write(scratch, scratch)
+    living = sleep(strange.mark)
+    try:
+        assert not strange.is_left()
+        await pool_folder.clear(scratch, parent)
+        await strange.end()
+        assert living.poll() is None
+        assert (scratch / "pool.json").exists()
+    finally:
+        living.kill()
+        living.wait()
+
+
+def sleep(mark: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "300"], env={pool_folder.MARK: mark})
+
+
+def neighbour(parent: Path, scratch: Path) -> subprocess.Popen[bytes]:
+    within = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*within, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("`unshare --pid` is missing, or not allowed here")
+    return subprocess.Popen(
+        [*within, sys.executable, "-c", _MAKE_AND_STAY, str(scratch)],
+        env={**os.environ, "TMPDIR": str(parent)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def test_a_container_leaves_what_another_one_is_running(places):
+    parent, scratch = places
+    with neighbour(parent, scratch) as other:
+        folder, group = other.stdout.readline().decode().split()
+        await pool_folder.clear(scratch, parent)
+        await cgroups.sweep(group)
+        assert [str(path) for path in parent.iterdir()] == [folder]
+        assert other.communicate(b"go on\n") == (b"None\n", None)  # what it runs still ran
+    assert other.returncode == 0
+    await pool_folder.clear(scratch, parent)
+    assert list(parent.iterdir()) == []  # it had not taken its folder away
 
 
 def test_nobody_above_us_is_taken_for_a_leftover():

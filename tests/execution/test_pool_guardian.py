@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import select
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from netra_loop import processes
-from netra_loop.execution.pool_guardian import Guarded
+from netra_loop.execution.pool_guardian import AGENT, LOAD, Guarded
+
+GUARD = LOAD + "from netra_loop_agent.guardian import main\nmain()\n"
 
 LEAVES_TWO = """
 import os, sys, time
@@ -31,6 +38,10 @@ async def start(code: str, folder: Path, *, heirs: bool = False) -> Guarded:
         return await Guarded.start(
             [sys.executable, "-c", code], env=dict(os.environ), cwd=folder, output=output.fileno(), heirs=heirs
         )
+
+
+def guard(line: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-I", "-S", "-c", GUARD, AGENT], stdin=line)
 
 
 def here(folder: Path) -> list[int]:
@@ -86,3 +97,27 @@ async def test_a_stopped_guardian_ends_all_the_same(tmp_path):
     guarded = await start("import os, signal, time; os.kill(os.getppid(), signal.SIGSTOP); time.sleep(300)", tmp_path)
     await guarded.end()
     assert here(tmp_path) == []
+
+
+async def test_one_that_told_what_nobody_read_ends_all_the_same(tmp_path):
+    ours, theirs = socket.socketpair()
+    guardian = guard(theirs)
+    theirs.close()
+    order = {"argv": [sys.executable, "-c", "import time; time.sleep(300)"], "env": {}, "cwd": str(tmp_path)}
+    ours.sendall(json.dumps(order | {"group": None, "join": None, "heirs": False}).encode() + b"\n")
+    assert select.select([ours], [], [], 30)[0]  # `started`, left unread: what closes now is reset, not ended
+    assert len(here(tmp_path)) == 1
+    ours.close()
+    assert guardian.wait(timeout=30) == 128 + 9
+    assert here(tmp_path) == []
+
+
+async def test_its_end_is_left_for_asyncio_to_see(tmp_path, caplog):
+    for _ in range(8):
+        guarded = await start("", tmp_path)
+        await guarded.wait()
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:  # it ends meanwhile: who looks after it now takes its exit code away
+            guarded.wake()
+        await guarded.end()
+    assert caplog.messages == []  # of a child that somebody else had waited for
