@@ -51,11 +51,11 @@ class Suite:
     root: Path
     tests: int
 
-    def netra_loop(self, workers: int, watch: Watch | None = None) -> float:
-        """`netra-loop run` as a user types it: store, console and verdict included."""
+    def netra_loop(self, workers: int, watch: Watch | None = None, loop_text: str = _LOOP) -> float:
+        """`netra-loop run` as a user types it: store, console and verdict included. `loop_text` takes `workers`."""
         loop = self.root / "loops" / "bench.yaml"
         loop.parent.mkdir(exist_ok=True)
-        loop.write_text(_LOOP.format(workers=workers))
+        loop.write_text(loop_text.format(workers=workers))
         shutil.rmtree(self.root / ".netra-loop", ignore_errors=True)
         seconds, output = self._run(["netra_loop.cli.main", "run", "bench", "--plain"], watch)
         self._expect(f"{self.tests} of {self.tests} passed", output)

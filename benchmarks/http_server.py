@@ -1,11 +1,12 @@
 """A server that answers every HTTP request of a kept-alive connection with a small JSON body. For the benchmarks.
 
-Prints the port it listens on, and ends when its standard input does.
+Prints the port it listens on, and ends when its standard input does; with a port in PORT it is a service, and is ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 _BODY = b'{"status": "ok"}'
@@ -27,7 +28,9 @@ class Connection(asyncio.Protocol):
 
 async def serve() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Connection, "127.0.0.1", 0)
+    server = await loop.create_server(Connection, "127.0.0.1", int(os.environ.get("PORT", "0")))
+    if "PORT" in os.environ:
+        await server.serve_forever()
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 

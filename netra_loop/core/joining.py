@@ -25,21 +25,21 @@ class Joined:
     """Log entries with their `tests` filled in, in the order of time."""
 
     entries: tuple[LogEntry, ...] = ()
-    _how: Mapping[_Key, str] | None = None
-    _by_trace: Mapping[str, tuple[LogEntry, ...]] | None = None
-    _by_time: Mapping[tuple[str, int], tuple[LogEntry, ...]] | None = None
+    _by_time: Mapping[tuple[str, int], Sequence[LogEntry]] | None = None
 
     def how(self, entry: LogEntry) -> str | None:
-        """`trace` or `time`; None where the entry belongs to no test."""
-        return (self._how or {}).get(_key(entry))
+        """`trace` or `time`; None where the entry, one of `entries`, belongs to no test."""
+        if not entry.tests:
+            return None
+        return BY_TRACE if entry.trace_id else BY_TIME
 
     def by_trace(self, result: Result) -> tuple[LogEntry, ...]:
         """The entries that carry the attempt's own trace."""
-        return (self._by_trace or {}).get(result.trace_id, ())
+        return tuple(entry for entry in self.entries if entry.trace_id and entry.trace_id == result.trace_id)
 
     def by_time(self, result: Result) -> tuple[LogEntry, ...]:
         """The entries without a trace that were written while the attempt ran."""
-        return (self._by_time or {}).get((result.id, result.attempt), ())
+        return tuple((self._by_time or {}).get((result.id, result.attempt), ()))
 
     def entries_for(self, result: Result) -> tuple[LogEntry, ...]:
         """Everything joined to this attempt, in the order of time."""
@@ -56,32 +56,25 @@ def join(entries: Iterable[LogEntry], results: Sequence[Result], *, slack_s: flo
     ordered = sorted(
         {_key(entry): entry for entry in entries}.values(), key=lambda entry: (entry.timestamp, entry.insert_id)
     )
-    owners = {result.trace_id: result for result in results if result.trace_id}
-    how: dict[_Key, str] = {}
-    by_trace: dict[str, list[LogEntry]] = {}
+    owners = {result.trace_id: result.id for result in results if result.trace_id}
     by_time: dict[tuple[str, int], list[LogEntry]] = {}
     out: list[LogEntry] = []
     running = Running(results, timedelta(seconds=slack_s))
+    attempts: tuple[Result, ...] = ()
+    names: tuple[str, ...] = ()
     for entry in ordered:
         if entry.trace_id:
             owner = owners.get(entry.trace_id)
-            joined = replace(entry, tests=() if owner is None else (owner.id,))
-            if owner is not None:
-                how[_key(entry)] = BY_TRACE
-                by_trace.setdefault(entry.trace_id, []).append(joined)
-        else:
-            attempts = running.at(entry.timestamp)
-            joined = replace(entry, tests=tuple(dict.fromkeys(sorted(result.id for result in attempts))))
-            for result in attempts:
-                how[_key(entry)] = BY_TIME
-                by_time.setdefault((result.id, result.attempt), []).append(joined)
+            out.append(replace(entry, tests=() if owner is None else (owner,)))
+            continue
+        now = running.at(entry.timestamp)
+        if now is not attempts:  # kept once for all entries that were written while nothing began or ended
+            attempts, names = now, tuple(dict.fromkeys(sorted(result.id for result in now)))
+        joined = replace(entry, tests=names)
+        for result in attempts:
+            by_time.setdefault((result.id, result.attempt), []).append(joined)
         out.append(joined)
-    return Joined(
-        tuple(out),
-        how,
-        {trace: tuple(found) for trace, found in by_trace.items()},
-        {attempt: tuple(found) for attempt, found in by_time.items()},
-    )
+    return Joined(tuple(out), by_time)
 
 
 def _key(entry: LogEntry) -> _Key:
@@ -96,9 +89,12 @@ class Running:
         self._waiting = sorted(results, key=lambda result: result.started_at, reverse=True)
         self._ends: list[tuple[datetime, int]] = []
         self._active: dict[int, Result] = {}
+        self._now: tuple[Result, ...] = ()
         self._count = 0
 
     def at(self, instant: datetime) -> tuple[Result, ...]:
+        """The very tuple of the last answer where nothing has begun or ended since."""
+        begun, changed = self._count, False
         while self._waiting and self._waiting[-1].started_at - self._slack <= instant:
             result = self._waiting.pop()
             ends_at = result.started_at + timedelta(seconds=result.duration_s) + self._slack
@@ -107,4 +103,7 @@ class Running:
             self._count += 1
         while self._ends and self._ends[0][0] < instant:
             del self._active[heapq.heappop(self._ends)[1]]
-        return tuple(self._active.values())
+            changed = True
+        if changed or self._count != begun:
+            self._now = tuple(self._active.values())
+        return self._now

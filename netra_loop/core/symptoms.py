@@ -286,6 +286,14 @@ def _detail(body: str | None) -> str:
     return value[:120] if isinstance(value, str) else ""
 
 
+def looked_at(traceback: str) -> str:
+    """The part of a traceback that a look is made from: the line that tells the error, and the end."""
+    if len(traceback) <= _TAIL:
+        return traceback
+    error = next((line for line in traceback.splitlines() if line.startswith("E  ")), "")
+    return f"{error}\n{traceback[-_TAIL:]}" if error else f" {traceback[-_TAIL:]}"
+
+
 def last_close(result: Result) -> Frame | None:
     """The last close the attempt saw, whatever its code."""
     return next((frame for frame in reversed(result.evidence.frames) if frame.kind == "close"), None)

@@ -15,7 +15,7 @@ and breaking a rule written here is `errors.Defect`. Reads see every append that
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,12 +113,18 @@ class Journal(Protocol):
         ...
 
     async def results(
-        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+        self,
+        session: str,
+        iteration: int | None = None,
+        *,
+        test: str | Sequence[str] | None = None,
+        bodies: bool = True,
     ) -> list[Result]:
         """Results by iteration, place in the selection (start, where it has none) and attempt; None: every iteration.
 
-        `test` keeps one test's. Without `bodies` the three heavy fields (output, traceback, evidence) stay empty, which
-        makes counting a large iteration many times cheaper.
+        `test` keeps one test's, or those of several (500 at most): so a large iteration can be read in portions.
+        Without `bodies` the three heavy fields (output, traceback, evidence) stay empty, which makes counting a large
+        iteration many times cheaper.
         """
         ...
 
@@ -128,6 +134,12 @@ class Journal(Protocol):
 
     async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
         """Log entries by timestamp; None: every iteration. `limit` keeps the newest so many, still oldest first."""
+        ...
+
+    def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+        """The iteration's log entries as `entries` has them, `size` at a time: so they need not all be held at once.
+        Each page is a read of its own: what is appended meanwhile is seen where its time is still to come.
+        """
         ...
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:

@@ -10,6 +10,7 @@ Reading raises ValueError, KeyError or TypeError on what this version cannot hav
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -45,6 +46,7 @@ COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
+_WHOLE = {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}
 
 
 def clean(text: str) -> str:
@@ -87,7 +89,12 @@ def optional(text: str | None) -> str | None:
 
 
 def _tuple(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    return tuple(json.loads(text)) if text != "[]" else ()
+
+
+def _once(text: str | None) -> str | None:
+    """`text`, kept once however many rows hold it."""
+    return None if text is None else sys.intern(text)
 
 
 # ---------------------------------------------------------------------------------------------------- heads
@@ -134,7 +141,8 @@ def selected_to_row(session: str, iteration: int, item: Selected) -> Row:
 
 def selected_from_row(row: Mapping[str, Any]) -> Selected:
     """The reverse of `selected_to_row`."""
-    return Selected(row["id"], row["tier"], row["position"], row["reason"], row["path"], row["line"])
+    path = _once(row["path"])
+    return Selected(row["id"], _once(row["tier"]), row["position"], sys.intern(row["reason"]), path, row["line"])
 
 
 def attempt_to_row(session: str, item: AttemptStarted) -> Row:
@@ -153,7 +161,8 @@ def attempt_to_row(session: str, item: AttemptStarted) -> Row:
 def attempt_from_row(row: Mapping[str, Any]) -> AttemptStarted:
     """The reverse of `attempt_to_row`."""
     started_at = read_at(row["started_at"])
-    return AttemptStarted(row["id"], row["iteration"], row["attempt"], row["worker"], started_at, row["trace_id"])
+    worker = sys.intern(row["worker"])
+    return AttemptStarted(row["id"], row["iteration"], row["attempt"], worker, started_at, row["trace_id"])
 
 
 def result_to_row(session: str, item: Result) -> Row:
@@ -171,10 +180,8 @@ def result_to_row(session: str, item: Result) -> Row:
         "revision": optional(item.revision),
         "trace_id": clean(item.trace_id),
         "flaky": item.flaky,
-        "authenticity": item.authenticity.value,
-        "reasons": canonical(item.reasons),
+        **judged_to_row(item),
         "stage": optional(item.stage),
-        "symptom": item.symptom.value if item.symptom is not None else None,
         "message": optional(item.message),
         "body": _body(item),
     }
@@ -186,14 +193,14 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
     heavy = _unbody(body) if body is not None else {}
     return Result(
         id=row["id"],
-        tier=row["tier"],
+        tier=_once(row["tier"]),
         iteration=row["iteration"],
         attempt=row["attempt"],
         outcome=Outcome(row["outcome"]),
         duration_s=row["duration_s"],
         started_at=read_at(row["started_at"]),
-        worker=row["worker"],
-        revision=row["revision"],
+        worker=sys.intern(row["worker"]),
+        revision=_once(row["revision"]),
         trace_id=row["trace_id"],
         flaky=bool(row["flaky"]),
         authenticity=Authenticity(row["authenticity"]),
@@ -209,11 +216,20 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
     )
 
 
+def judged_to_row(item: Result) -> Row:
+    """The columns that `Batch.judged` writes."""
+    return {
+        "authenticity": item.authenticity.value,
+        "reasons": canonical(item.reasons),
+        "symptom": item.symptom.value if item.symptom is not None else None,
+    }
+
+
 def duration_rows(batch: Batch) -> list[Row]:
-    """What the batch teaches about how long tests take by themselves, and the fixtures that they share. What no worker
-    ran teaches nothing.
+    """What the batch teaches about how long tests take by themselves, and the fixtures that they share. What did not run
+    to its end teaches nothing: a refused connection takes no time, a timeout all there is.
     """
-    ran = [item for item in batch.results if item.worker]
+    ran = [item for item in batch.results if item.worker and item.outcome in _WHOLE]
     rows = [{"id": clean(item.id), "duration_s": max(0.0, item.duration_s - item.wider_s)} for item in ran]
     return [*rows, *({"id": clean(name), "duration_s": seconds} for name, seconds in batch.fixtures.items())]
 
@@ -300,10 +316,10 @@ def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
     """The reverse of `entry_to_row`."""
     return LogEntry(
         timestamp=read_at(row["timestamp"]),
-        severity=row["severity"],
-        log=row["log"],
-        service=row["service"],
-        revision=row["revision"],
+        severity=sys.intern(row["severity"]),
+        log=sys.intern(row["log"]),
+        service=sys.intern(row["service"]),
+        revision=sys.intern(row["revision"]),
         message=row["message"],
         insert_id=row["insert_id"],
         trace_id=row["trace_id"],
@@ -316,8 +332,22 @@ def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
 
 def joined(earlier: Mapping[str, Any], later: Row) -> Row:
     """`later` as it replaces `earlier`, the same entry: tests add up, the iteration stays the first one's."""
-    tests = tuple(dict.fromkeys((*_tuple(earlier["tests"]), *_tuple(later["tests"]))))
-    return {**later, "tests": canonical(tests), "iteration": earlier["iteration"]}
+    return {**later, "tests": tests_of_both(earlier, later), "iteration": earlier["iteration"]}
+
+
+def tests_of_both(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> str:
+    """The column `tests` of one entry that two rows know."""
+    return canonical(tuple(dict.fromkeys((*_tuple(earlier["tests"]), *_tuple(later["tests"])))))
+
+
+def joined_to_row(item: LogEntry) -> Row:
+    """The columns that `Batch.joined` needs: the entry's key, and its tests."""
+    return {
+        "log": clean(item.log),
+        "timestamp": write_at(item.timestamp),
+        "insert_id": clean(item.insert_id),
+        "tests": canonical(item.tests),
+    }
 
 
 def entry_key(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -74,19 +74,19 @@ def selection(connection: sa.Connection, session: str, iteration: int) -> list[S
     """The selection in its order."""
     c = t.selection.c
     asked = sa.select(t.selection).where(c.session == session, c.iteration == iteration).order_by(c.position, c.id)
-    return _decoded(session, "selection", t.fetch(connection, asked), codec.selected_from_row)
+    return _decoded(session, "selection", t.rows(connection, asked), codec.selected_from_row)
 
 
 def attempts(connection: sa.Connection, session: str, iteration: int) -> list[AttemptStarted]:
     """The attempts by start."""
     c = t.attempts.c
     asked = sa.select(t.attempts).where(c.session == session, c.iteration == iteration)
-    rows = t.fetch(connection, asked.order_by(c.started_at, c.attempt, c.id))
+    rows = t.rows(connection, asked.order_by(c.started_at, c.attempt, c.id))
     return _decoded(session, "attempts", rows, codec.attempt_from_row)
 
 
 def results(
-    connection: sa.Connection, session: str, iteration: int | None, test: str | None, *, bodies: bool
+    connection: sa.Connection, session: str, iteration: int | None, tests: Sequence[str] | None, *, bodies: bool
 ) -> list[Result]:
     """The results by iteration, place (or start) and attempt."""
     c, s = t.results.c, t.selection.c
@@ -95,8 +95,8 @@ def results(
     asked = sa.select(*columns).select_from(placed).where(c.session == session)
     if iteration is not None:
         asked = asked.where(c.iteration == iteration)
-    if test is not None:
-        asked = asked.where(c.id == codec.clean(test))
+    if tests is not None:
+        asked = asked.where(c.id.in_([codec.clean(test) for test in tests]))
     unplaced = s.position.is_(None)
     start = sa.case((unplaced, c.started_at), else_="")
     rows = t.rows(connection, asked.order_by(c.iteration, unplaced, s.position, start, c.attempt, c.id))
@@ -120,8 +120,22 @@ def entries(connection: sa.Connection, session: str, iteration: int | None, limi
     if iteration is not None:
         asked = asked.where(c.iteration == iteration)
     newest_first = asked.order_by(c.timestamp.desc(), c.log.desc(), c.insert_id.desc()).limit(limit)
-    rows = t.fetch(connection, newest_first)
-    return _decoded(session, "entries", reversed(rows), codec.entry_from_row)
+    rows = t.rows(connection, newest_first)
+    return _decoded(session, "entries", rows, codec.entry_from_row)[::-1]
+
+
+def entry_page(
+    connection: sa.Connection, session: str, iteration: int, after: LogEntry | None, size: int
+) -> list[LogEntry]:
+    """The iteration's entries by time, the `size` that follow `after`."""
+    c = t.entries.c
+    asked = sa.select(t.entries).where(c.session == session, c.iteration == iteration)
+    if after is not None:
+        key = codec.joined_to_row(after)
+        place = sa.tuple_(c.timestamp, c.log, c.insert_id)
+        asked = asked.where(place > sa.tuple_(key["timestamp"], key["log"], key["insert_id"]))
+    rows = t.rows(connection, asked.order_by(c.timestamp, c.log, c.insert_id).limit(size))
+    return _decoded(session, "entries", rows, codec.entry_from_row)
 
 
 def findings(connection: sa.Connection, session: str, iteration: int | None) -> list[Finding]:

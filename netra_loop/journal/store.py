@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -221,11 +221,17 @@ class StoredJournal:
         return await self._read(partial(reading.attempts, session=session, iteration=iteration))
 
     async def results(
-        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+        self,
+        session: str,
+        iteration: int | None = None,
+        *,
+        test: str | Sequence[str] | None = None,
+        bodies: bool = True,
     ) -> list[Result]:
         """See `Journal.results`."""
+        tests = [test] if isinstance(test, str) else test
         return await self._read(
-            partial(reading.results, session=session, iteration=iteration, test=test, bodies=bodies)
+            partial(reading.results, session=session, iteration=iteration, tests=tests, bodies=bodies)
         )
 
     async def count(self, session: str, iteration: int) -> int:
@@ -235,6 +241,15 @@ class StoredJournal:
     async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
         """See `Journal.entries`."""
         return await self._read(partial(reading.entries, session=session, iteration=iteration, limit=limit))
+
+    async def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+        """See `Journal.entry_pages`."""
+        after: LogEntry | None = None
+        while page := await self._read(
+            partial(reading.entry_page, session=session, iteration=iteration, after=after, size=size)
+        ):
+            after = page[-1]
+            yield page
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """See `Journal.findings`."""

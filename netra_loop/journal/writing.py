@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import Batch, LogEntry
+from netra_loop.core.records import Batch, LogEntry, Result
 from netra_loop.errors import StoreError
 from netra_loop.journal import chain, codec
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import SessionHead
 from netra_loop.journal.codec import Row
+
+T = TypeVar("T")
+EntryKey = tuple[str, str, str]
 
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _AT_ONCE = 500  # rows: ten thousand are not all held once more beside what they are made of
@@ -100,6 +103,8 @@ def _write_rows(connection: sa.Connection, session: str, loop: str, batch: Batch
     _upsert(connection, t.results, (codec.result_to_row(session, item) for item in batch.results))
     _upsert(connection, t.durations, [{"loop": loop, **row} for row in codec.duration_rows(batch)])
     _upsert(connection, t.entries, _joined(connection, session, batch.entries))
+    _judge(connection, session, batch.judged)
+    _join(connection, session, batch.joined)
 
 
 def _forget(connection: sa.Connection, table: sa.Table, session: str, iteration: int) -> None:
@@ -111,17 +116,66 @@ def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]
     if not entries:
         return []
     rows = [codec.entry_to_row(session, entry) for entry in entries]
+    known = _known(connection, session, rows)
+    merged: dict[EntryKey, Row] = {}
+    for row in rows:
+        key = codec.entry_key(row)
+        merged[key] = known[key] = codec.joined(known[key], row) if key in known else row
+    return list(merged.values())
+
+
+def _known(connection: sa.Connection, session: str, rows: Sequence[Row]) -> dict[EntryKey, Row]:
+    """What is stored of the entries of the time that `rows`, not empty, are of."""
     first, last = min(row["timestamp"] for row in rows), max(row["timestamp"] for row in rows)
     c = t.entries.c
     asked = sa.select(c.log, c.timestamp, c.insert_id, c.tests, c.iteration).where(
         c.session == session, c.timestamp.between(first, last)
     )
-    known = {codec.entry_key(row): row for row in t.fetch(connection, asked)}
-    merged: dict[tuple[str, str, str], Row] = {}
-    for row in rows:
-        key = codec.entry_key(row)
-        merged[key] = known[key] = codec.joined(known[key], row) if key in known else row
-    return list(merged.values())
+    return {codec.entry_key(row): row for row in t.rows(connection, asked)}
+
+
+def _judge(connection: sa.Connection, session: str, results: Sequence[Result]) -> None:
+    for some in _batched(results):
+        connection.execute(_judging(), [_judged(session, item) for item in some])
+
+
+def _join(connection: sa.Connection, session: str, entries: Sequence[LogEntry]) -> None:
+    for some in _batched(entries):
+        rows = [codec.joined_to_row(entry) for entry in some]
+        known = _known(connection, session, rows)
+        changed = [
+            {"in_session": session, "of": row["log"], "at": row["timestamp"], "known": row["insert_id"], "both": both}
+            for row in rows
+            if (before := known.get(codec.entry_key(row))) is not None
+            and (both := codec.tests_of_both(before, row)) != before["tests"]
+        ]
+        if changed:
+            connection.execute(_joining(), changed)
+
+
+def _judged(session: str, item: Result) -> Row:
+    place = {"in_session": session, "of": item.iteration, "test": codec.clean(item.id), "number": item.attempt}
+    return {**place, **{f"new_{name}": value for name, value in codec.judged_to_row(item).items()}}
+
+
+@cache
+def _judging() -> sa.Executable:
+    c, bound = t.results.c, sa.bindparam
+    places = {c.session: "in_session", c.iteration: "of", c.id: "test", c.attempt: "number"}
+    changed: Row = {name: bound(f"new_{name}") for name in ("authenticity", "reasons", "symptom")}
+    return sa.update(t.results).where(*(column == bound(name) for column, name in places.items())).values(changed)
+
+
+@cache
+def _joining() -> sa.Executable:
+    c, bound = t.entries.c, sa.bindparam
+    places = {c.session: "in_session", c.log: "of", c.timestamp: "at", c.insert_id: "known"}
+    where = (column == bound(name) for column, name in places.items())
+    return sa.update(t.entries).where(*where).values(tests=bound("both"))
+
+
+def _batched(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (rows[begin : begin + _AT_ONCE] for begin in range(0, len(rows), _AT_ONCE))
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Iterable[Row]) -> None:

@@ -52,8 +52,8 @@ class CollectLogs:
         since = (context.state().iteration_started_at or context.clock.now()) - _EARLY
         give_up = context.clock.monotonic() + settle_s
         waiting = {mark.trace_id for mark in marks}
-        stored = await context.journal.entries(context.session, context.iteration)
-        seen = {_key(entry) for entry in stored}  # read by an earlier attempt, and not to be counted twice
+        pages = context.journal.entry_pages(context.session, context.iteration)
+        seen = {_key(entry) async for page in pages for entry in page}  # read by an earlier attempt, not to count twice
         while True:
             query = LogQuery(revisions, since, severity=severity, services=services)
             newest = await self._sweep(context, cloud, query, seen, waiting, traces)

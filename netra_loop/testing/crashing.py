@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Never
 
@@ -94,7 +95,12 @@ class CrashingJournal:
         return await self._living().attempts(session, iteration)
 
     async def results(
-        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+        self,
+        session: str,
+        iteration: int | None = None,
+        *,
+        test: str | Sequence[str] | None = None,
+        bodies: bool = True,
     ) -> list[Result]:
         """See `Journal.results`."""
         return await self._living().results(session, iteration, test=test, bodies=bodies)
@@ -106,6 +112,10 @@ class CrashingJournal:
     async def entries(self, session: str, iteration: int | None = None, *, limit: int | None = None) -> list[LogEntry]:
         """See `Journal.entries`."""
         return await self._living().entries(session, iteration, limit=limit)
+
+    def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+        """See `Journal.entry_pages`."""
+        return self._living().entry_pages(session, iteration, size)
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """See `Journal.findings`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -91,7 +91,21 @@ class MemoryJournal:
         for row in entries:
             key = codec.entry_key(row)
             stored.entries[key] = codec.joined(stored.entries[key], row) if key in stored.entries else row
+        self._change(stored, batch)
         return recorded
+
+    @staticmethod
+    def _change(stored: _Session, batch: Batch) -> None:
+        """What is stored already and was judged or joined."""
+        for item in batch.judged:
+            place = (item.iteration, codec.clean(item.id), item.attempt)
+            if place in stored.results:
+                stored.results[place] |= codec.judged_to_row(item)
+        for entry in batch.joined:
+            row = codec.joined_to_row(entry)
+            known = stored.entries.get(codec.entry_key(row))
+            if known is not None:
+                known["tests"] = codec.tests_of_both(known, row)
 
     def own(self, session: str) -> AbstractAsyncContextManager[int]:
         """See `Journal.own`."""
@@ -150,9 +164,15 @@ class MemoryJournal:
         return [codec.attempt_from_row(row) for row in rows]
 
     async def results(
-        self, session: str, iteration: int | None = None, *, test: str | None = None, bodies: bool = True
+        self,
+        session: str,
+        iteration: int | None = None,
+        *,
+        test: str | Sequence[str] | None = None,
+        bodies: bool = True,
     ) -> list[Result]:
         """See `Journal.results`."""
+        tests = None if test is None else {codec.clean(one) for one in ([test] if isinstance(test, str) else test)}
         stored = self._sessions.get(session)
         places = {key: row["position"] for key, row in stored.selection.items()} if stored else {}
 
@@ -164,7 +184,7 @@ class MemoryJournal:
         rows = [
             row if bodies else row | {"body": None}
             for row in self._rows(session, "results")
-            if iteration in {None, row["iteration"]} and (test is None or row["id"] == codec.clean(test))
+            if iteration in {None, row["iteration"]} and (tests is None or row["id"] in tests)
         ]
         return [codec.result_from_row(row) for row in sorted(rows, key=order)]
 
@@ -180,6 +200,12 @@ class MemoryJournal:
         return [
             codec.entry_from_row(row) for row in (rows if limit is None else rows[len(rows) - min(limit, len(rows)) :])
         ]
+
+    async def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+        """See `Journal.entry_pages`."""
+        found = await self.entries(session, iteration)
+        for begin in range(0, len(found), size):
+            yield found[begin : begin + size]
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """See `Journal.findings`."""

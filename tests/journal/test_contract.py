@@ -1,11 +1,13 @@
 """What every journal promises, whichever it is."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from netra_loop.core.events import Noted, PhaseFinished, PhaseStarted
 from netra_loop.core.records import (
+    Authenticity,
     Batch,
     Child,
     Claim,
@@ -195,6 +197,26 @@ async def test_the_same_attempt_again_replaces_its_result(journal: Journal):
     assert await journal.results(S) == [result(duration_s=3.0), result(attempt=2)]
 
 
+async def test_the_results_of_some_tests_alone(journal: Journal):
+    rows = (result("a"), result("b"), result("b", attempt=2, started_at=after(1)), result("c", started_at=after(2)))
+    await put(journal, Batch(results=rows))
+    assert [(one.id, one.attempt) for one in await journal.results(S, 1, test=["b", "c", "z"])] == [
+        ("b", 1),
+        ("b", 2),
+        ("c", 1),
+    ]
+    assert await journal.results(S, 1, test=[]) == []
+
+
+async def test_what_is_judged_changes_nothing_but_the_judgement(journal: Journal):
+    whole = result("a", output="said", evidence=Evidence(mocked=("httpx",)), message="m")
+    await put(journal, Batch(results=(whole, result("b"))))
+    seen = {"authenticity": Authenticity.FAKE, "reasons": ("wrong-revision",), "symptom": Symptom.FAKE_PASS}
+    await put(journal, Batch(judged=(replace(result("a", duration_s=9.0), **seen), result("a", attempt=2))))
+    assert await journal.results(S, 1) == [replace(whole, **seen), result("b")]
+    assert (await journal.durations("golden-path"))["a"] == whole.duration_s
+
+
 async def test_attempts_are_kept_beside_results(journal: Journal):
     await put(journal, Batch(started=(attempt("b", started_at=after(1)), attempt("a", started_at=after(2)))))
     await put(journal, Batch(results=(result("b"),)))
@@ -231,6 +253,20 @@ class TestEntries:
         await put(journal, Batch(entries=(entry("other", iteration=2),)))
         assert [one.insert_id for one in await journal.entries(S, 1, limit=2)] == ["2", "3"]
         assert [one.insert_id for one in await journal.entries(S)] == ["other", "1", "2", "3"]
+
+    async def test_what_is_joined_adds_tests_and_nothing_else(self, journal: Journal):
+        known = entry("e1", payload={"a": 1}, tests=("a",))
+        await put(journal, Batch(entries=(known, entry("e2"))))
+        bare = replace(known, payload=None, message="", severity="", tests=("b",), iteration=7)
+        await put(journal, Batch(joined=(bare, entry("e3", tests=("c",)))))
+        assert await journal.entries(S) == [replace(known, tests=("a", "b")), entry("e2")]
+
+    async def test_pages_hold_each_entry_of_the_iteration_once_in_order(self, journal: Journal):
+        rows = [entry(f"e{n}", timestamp=after(n // 3), log="stdout" if n % 2 else "stderr") for n in range(8)]
+        await put(journal, Batch(entries=(*rows, entry("other", iteration=2))))
+        pages = [page async for page in journal.entry_pages(S, 1, size=3)]
+        assert [len(page) for page in pages] == [3, 3, 2]
+        assert [one for page in pages for one in page] == await journal.entries(S, 1)
 
     async def test_payload_and_request_come_back(self, journal: Journal):
         whole = entry(

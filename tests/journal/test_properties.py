@@ -53,6 +53,14 @@ results = st.builds(
     output=anything | st.just("long " * 2000),
     evidence=evidence,
 )
+entries = st.builds(
+    entry,
+    names,
+    timestamp=instants,
+    iteration=iterations,
+    payload=st.none() | st.dictionaries(anything, json_values, max_size=2),
+    tests=st.lists(names, max_size=2, unique=True).map(tuple),
+)
 batches = st.builds(
     lambda *parts: Batch(*(tuple(part) if isinstance(part, list) else part for part in parts)),
     st.lists(events, max_size=3),
@@ -60,19 +68,12 @@ batches = st.builds(
     iterations,
     st.lists(st.builds(attempt, names, iteration=iterations, started_at=instants), max_size=2),
     st.lists(results, max_size=3),
-    st.lists(
-        st.builds(
-            entry,
-            names,
-            timestamp=instants,
-            iteration=iterations,
-            payload=st.none() | st.dictionaries(anything, json_values, max_size=2),
-            tests=st.lists(names, max_size=2, unique=True).map(tuple),
-        ),
-        max_size=3,
-    ),
+    st.lists(entries, max_size=3),
     st.lists(st.builds(finding, names, last_iteration=iterations), max_size=2),
     iterations,
+    st.just({}),
+    st.lists(results, max_size=2),
+    st.lists(entries, max_size=2),
 )
 
 
@@ -95,6 +96,8 @@ async def everything(journal: Journal) -> list[Any]:
         [await journal.count(S, iteration) for iteration in (1, 2, 3)],
         await journal.entries(S),
         await journal.entries(S, 1, limit=2),
+        [page async for page in journal.entry_pages(S, 1, size=2)],
+        await journal.results(S, test=["a", "z"]),
         [await journal.findings(S, iteration) for iteration in (None, 1, 2, 3)],
         await journal.durations("golden-path"),
         await journal.sessions(),
@@ -129,7 +132,7 @@ def test_both_read_back_the_same_and_every_event_once_and_in_order(sequence: lis
 @given(st.lists(results, max_size=6), batches)
 def test_rows_read_back_as_last_stored_and_again_change_nothing(last_results: list[Result], batch: Batch):
     async def check(journal: Journal) -> None:
-        rows = replace(batch, events=(), results=tuple(last_results))
+        rows = replace(batch, events=(), results=tuple(last_results), judged=())
         await append_all(journal, [rows])
         once = await everything(journal)
         last = {(one.iteration, one.id, one.attempt): one for one in last_results}
