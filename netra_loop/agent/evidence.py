@@ -11,80 +11,22 @@ from collections.abc import Callable
 from typing import Any
 
 from . import forks
+from .cuts import cut
+from .record import EACH, Record
 from .wire import Message, clean, monotonic, wall
 
-_LIMIT = 2000  # exchanges, frames, and contacts, kept of one test; what comes after is only counted
+_LIMIT = 2000  # contacts kept of one test
+_ALL = 3 * EACH
 _BODY = 2000
 _CHILDREN = 200
 _BLIND = 5  # failures of our own observers that are told of one test
 _AT_ONCE = 300  # messages of one test that are sent as it makes them; those after wait for their turn
 _PAUSE_S = 0.1
-_ROWS = 50  # exchanges, frames and contacts in one such message
 _VARIABLE = "TRACEPARENT"  # how OpenTelemetry hands a trace to programs
 _PARENT_SPAN = "f" * 16
+_NOBODYS = os.urandom(16).hex()  # the trace of what no single test does
 
 Sink = Callable[[Callable[[], "Message | None"]], None]
-
-
-class Record:
-    """The evidence of one test while it runs."""
-
-    def __init__(self, trace: str) -> None:
-        self.trace = trace
-        self.began = wall()
-        self.spans = 0
-        self.contacts: dict[tuple[str, int], list[float]] = {}
-        self.received = 0  # bytes, from whomever
-        self.idle: dict[tuple[str, int], list[int]] = {}  # bytes of pings and pongs, by the URL's host and port
-        self.exchanges: list[Message] = []
-        self.frames: list[Message] = []
-        self.mocked: dict[str, None] = {}
-        self.children: list[tuple[str, float]] = []
-        self.blind: dict[str, None] = {}
-        self.frames_told = 0
-        self.untold: dict[int, Message] = {}  # exchanges that changed since they were told
-        self.unanswered: set[int] = set()
-        self.moved = False  # contacts, mocks or children changed since they were told
-        self.messages = 0
-        self.told_at = 0.0
-        self.contacts_due = 0.0
-
-    def news(self, limit: int = _ROWS) -> Message | None:
-        """What was not told yet, at most `limit` of each kind; None where there is nothing."""
-        if not self.moved and not self.untold and self.frames_told == len(self.frames):
-            return None
-        standing = self.standing(limit) if self.moved else {}
-        self.moved = False
-        first = self.frames_told
-        frames = self.frames[first : first + limit]
-        self.frames_told = first + len(frames)
-        changed = [(number, self.untold.pop(number, None)) for number in list(self.untold)[:limit]]
-        return {
-            "frames": list(enumerate(frames, first)),
-            "exchanges": [(number, dict(entry)) for number, entry in changed if entry is not None],
-            **standing,
-        }
-
-    def standing(self, limit: int | None = None) -> Message:
-        """What is told whole where any of it changed, and replaces what was told before."""
-        return {
-            "contacts": self.peers(limit),
-            "mocked": list(self.mocked)[:limit],
-            "children": self.children[:limit],
-            "blind": list(self.blind),
-        }
-
-    def peers(self, limit: int | None = None) -> list[list[Any]]:
-        """The contacts as rows. What keeps connections alive is not counted."""
-        known = list(self.contacts.items())[:limit]
-        rows: list[list[Any]] = [[host, port, *numbers] for (host, port), numbers in known]
-        for (host, port), (sent, received) in list(self.idle.items()):
-            there = [row for row in rows if row[1] == port]
-            named = [row for row in there if row[0] == host] or there
-            if len(named) == 1:  # else it went by another name, or to a host that several names stand for
-                named[0][2] = max(0, named[0][2] - sent)
-                named[0][3] = max(0, named[0][3] - received)
-        return rows
 
 
 _sink: Sink | None = None
@@ -94,7 +36,11 @@ _forks = 0  # since this process began; while there are none, nobody looks for t
 _active_mocks: dict[str, int] = {}
 _missing: dict[str, None] = {}  # observers that could not be put in place
 _counters: list[Callable[[], None]] = []
+_listers: list[Callable[[], list[tuple[str, float]]]] = []
 _apart = 0
+_shared = 0  # fixtures that tests share are being set up
+_of_all = False  # this process was forked by such a fixture
+_ordinal = 0
 _variable: tuple[str, str | None] | None = None  # what was put into the environment, and what stood there before
 
 
@@ -104,16 +50,27 @@ def begin(trace: str, sink: Sink | None = None, forked: str | None = None) -> No
     `forked` names the file in which forks of this process may write down theirs. Where there is a sink,
     the environment carries the test's trace to the programs it starts.
     """
-    global _current, _sink, _forked
+    global _current, _sink, _forked, _ordinal
     _count()
+    _ordinal += 1
     if forked is not None and _forks:
         forks.forget(forked)
     record = Record(trace)
     record.mocked.update(dict.fromkeys(_active_mocks))
     record.blind.update(_missing)
-    if sink is not None:
-        _export(trace)
     _current, _sink, _forked = record, sink, forked
+    try:
+        for running_on in _listers:
+            record.children += [(clean(program)[:200], at, "shared") for program, at in running_on()][:_CHILDREN]
+        if sink is not None:
+            _export(trace)
+    except Exception as error:  # a test left something odd as the environment
+        blind(error)
+
+
+def ordinal() -> int:
+    """How many tests this process has begun."""
+    return _ordinal
 
 
 def rest() -> Message | None:
@@ -122,7 +79,7 @@ def rest() -> Message | None:
     if record is None:
         return None
     _count()
-    news = record.news(_LIMIT) or {"frames": [], "exchanges": []}
+    news = record.news(_ALL) or {"frames": [], "exchanges": []}
     return {**news, **record.standing()}
 
 
@@ -132,16 +89,19 @@ def end() -> Message:
     _count()
     record, path = _current, _forked
     _current, _sink, _forked = None, None, None
-    _unexport()
     if record is None:
         return {}
+    try:
+        _unexport()
+    except Exception as error:
+        record.blind[f"{_VARIABLE}: {type(error).__name__}"] = None
     seen = {
-        "exchanges": [entry for entry in record.exchanges if not entry.get("unreal")],
-        "frames": list(record.frames),
+        "exchanges": [entry for entry in record.exchanges.all() if not entry.get("unreal")],
+        "frames": record.frames.all(),
         **record.standing(),
     }
     if path is not None and _forks:
-        forks.merge(seen, path, record.began)
+        forks.merge(seen, path, record.began, record.trace)
     return seen
 
 
@@ -153,12 +113,13 @@ def note_fork() -> None:
 
 def continue_in_fork() -> None:
     """In a fork of the running test's process: a record of its own, written down as it grows."""
-    global _current, _sink
+    global _current, _sink, _of_all
     if _current is None:
         return
     record = Record(_current.trace)
     record.spans = os.getpid() << 32  # no span of the parent's
-    _current, _sink = record, None if _forked is None else forks.writer(_forked)
+    _of_all = _of_all or _shared > 0
+    _current, _sink = record, None if _forked is None else forks.writer(_forked, None if _of_all else record.trace)
 
 
 def running() -> bool:
@@ -177,7 +138,14 @@ def flush() -> None:
 
 def count_with(counter: Callable[[], None]) -> None:
     """`counter` is called whenever contacts are looked at: for those that count bytes by asking for them."""
-    _counters.append(counter)
+    if counter not in _counters:
+        _counters.append(counter)
+
+
+def list_with(lister: Callable[[], list[tuple[str, float]]]) -> None:
+    """`lister` is asked when a test begins: the programs that run on, and since when."""
+    if lister not in _listers:
+        _listers.append(lister)
 
 
 def _count() -> None:
@@ -209,13 +177,13 @@ def blind(error: Exception) -> None:
     """One of our observers failed: the test must not notice, but whoever reads its evidence must know of the gap."""
     record = _current
     if record is not None and len(record.blind) < _BLIND:
-        record.blind[f"{type(error).__name__}: {clean(str(error))[:200]}"] = None
+        record.blind[f"{type(error).__name__}: {clean(_text_of(error))[:200]}"] = None
         record.moved = True
 
 
 def blind_to(what: str, error: Exception) -> None:
     """An observer could not be put in place: what `what` does goes unseen, in this test and in those that follow."""
-    text = f"{what} is not observed: {type(error).__name__}: {clean(str(error))[:200]}"
+    text = f"{what} is not observed: {type(error).__name__}: {clean(_text_of(error))[:200]}"
     _missing[text] = None
     if _current is not None:
         _current.blind[text] = None
@@ -227,7 +195,7 @@ def traceparent() -> str | None:
     if record is None:
         return None
     record.spans += 1
-    return f"00-{record.trace}-{record.spans:016x}-01"
+    return f"00-{_NOBODYS if _apart else record.trace}-{record.spans:016x}-01"
 
 
 def contact(host: str, port: int, sent: int, received: int) -> None:
@@ -254,10 +222,34 @@ def contact(host: str, port: int, sent: int, received: int) -> None:
 
 
 def apart(change: int) -> None:
-    """1: what comes from here on is of a fixture that tests share, and no contact of the running test; -1: no more."""
+    """1: what comes from here on is of a fixture that tests share, and no contact of the running test; -1: no more.
+
+    Meanwhile requests and programs get another trace than the test's.
+    """
     global _apart
-    _count()  # what was counted till now is of the time till now
+    try:
+        _count()  # what was counted till now is of the time till now
+        if _apart == 0 or _apart + change == 0:
+            _swap()
+    except Exception as error:
+        blind(error)
     _apart += change
+
+
+def _swap() -> None:
+    global _variable
+    record = _current
+    if record is None or _variable is None or os.environ.get(_VARIABLE) != _variable[0]:
+        return  # the test's own doing
+    trace = _NOBODYS if _variable[0].split("-")[1] == record.trace else record.trace
+    _variable = (f"00-{trace}-{_PARENT_SPAN}-01", _variable[1])
+    os.environ[_VARIABLE] = _variable[0]
+
+
+def shared(change: int) -> None:
+    """1: a fixture that tests share is set up from here on, and what it forks serves them all; -1: no more."""
+    global _shared
+    _shared += change
 
 
 def kept_alive(host: str, port: int, sent: int, received: int) -> None:
@@ -278,7 +270,7 @@ def received() -> int:
 def exchange(method: str, url: str) -> Message:
     """An HTTP request starts; `answered` or `failed` completes what is returned."""
     entry: Message = {
-        "method": str(method),
+        "method": clean(str(method)),
         "url": clean(url),
         "status": None,
         "at": wall(),
@@ -286,11 +278,12 @@ def exchange(method: str, url: str) -> Message:
         "error": None,
     }
     record = _current
-    if record is not None and len(record.exchanges) < _LIMIT:
-        record.exchanges.append(entry)
-        number = entry["number"] = len(record.exchanges) - 1
+    if record is not None:
+        if _apart:
+            entry["apart"] = True
+        number = entry["number"] = record.exchanges.add(entry)
         record.unanswered.add(number)
-        _changed(entry)
+        _tell(record)
     return entry
 
 
@@ -305,9 +298,16 @@ def answered(entry: Message, status: int, url: str | None = None) -> None:
 
 def failed(entry: Message, error: BaseException) -> None:
     """No answer came."""
-    entry["error"] = clean(f"{type(error).__name__}: {error}")[:500]
+    entry["error"] = cut(clean(f"{type(error).__name__}: {_text_of(error)}"), 500)
     entry["duration"] = wall() - entry["at"]
     _changed(entry, over=True)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as another:  # of a class of the test's own
+        return f"(its text cannot be had: {type(another).__name__})"
 
 
 def unreal(entry: Message) -> None:
@@ -333,8 +333,10 @@ def body(entry: Message, content: bytes) -> None:
 def frame(url: str, kind: str, direction: str, **more: Any) -> None:
     """One event in the life of a WebSocket."""
     record = _current
-    if record is not None and len(record.frames) < _LIMIT:
-        record.frames.append(dict(more, url=clean(url), kind=kind, direction=direction, at=wall()))
+    if record is not None:
+        said = {name: clean(value) if isinstance(value, str) else value for name, value in more.items()}
+        row = dict(said, url=clean(url), kind=kind, direction=direction, at=wall())
+        record.frames.add(row, (direction, row.get("event")))
         _tell(record)
 
 
@@ -342,19 +344,19 @@ def child(program: str) -> None:
     """The test starts a program."""
     record = _current
     if record is not None and len(record.children) < _CHILDREN:
-        record.children.append((clean(program)[:200], wall()))
+        record.children.append((clean(program)[:200], wall(), "apart" if _apart else ""))
         record.moved = True
         _tell(record)
 
 
 def _changed(entry: Message, *, over: bool = False) -> None:
     record, number = _current, entry.get("number")
-    if record is None or number is None or number >= len(record.exchanges):
+    if record is None or number is None:
         return
-    if record.exchanges[number] is entry:  # else it was begun by an earlier test
+    if record.exchanges.get(number) is entry:  # else it was begun by an earlier test, or there were too many
         if over:
             record.unanswered.discard(number)
-        record.untold[number] = entry
+        record.exchanges.untold[number] = entry
         _tell(record)
 
 

@@ -17,13 +17,17 @@ from .wire import Message
 
 # taken hold of at import: tests may put another file system in place of these
 _OPEN, _WRITE, _CLOSE, _READ, _UNLINK, _PID = os.open, os.write, os.close, os.read, os.unlink, os.getpid
+_STAT = os.stat
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 _LARGEST = 1 << 26  # bytes of such a file that are read
 
 
-def writer(path: str) -> Callable[[Callable[[], Message | None]], None]:
-    """A sink of `evidence` that appends to `path`. Contacts are written as what came to them since the last time."""
+def writer(path: str, trace: str | None) -> Callable[[Callable[[], Message | None]], None]:
+    """A sink of `evidence` that appends to `path`. Contacts are written as what came to them since the last time.
+
+    `trace` is of the test that forked; None where the fork serves whichever test runs.
+    """
     told: dict[tuple[str, int], tuple[float, float]] = {}
     pid = _PID()
 
@@ -36,7 +40,7 @@ def writer(path: str) -> Callable[[Callable[[], Message | None]], None]:
             before = told.get((host, port), (0, 0))
             told[host, port] = (sent, received)
             rows.append([host, port, sent - before[0], received - before[1], first, last])
-        line = _encode({**message, "pid": pid, "contacts": rows}).encode() + b"\n"
+        line = _encode({**message, "pid": pid, "trace": trace, "contacts": rows}).encode() + b"\n"
         number = _OPEN(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _WRITE(number, line)
@@ -52,16 +56,16 @@ def forget(path: str) -> None:
         _UNLINK(path)
 
 
-def lines(path: str) -> list[Message]:
-    """The pieces written so far. A torn last line is left out."""
+def lines(path: str, largest: int = _LARGEST) -> list[Message]:
+    """The pieces in the first `largest` bytes written so far. A torn last line is left out."""
     try:
         number = _OPEN(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return []
     try:
         content = b""
-        while len(content) < _LARGEST:
-            piece = _READ(number, 1 << 20)
+        while len(content) < largest:
+            piece = _READ(number, min(1 << 20, largest - len(content)))
             if not piece:
                 break
             content += piece
@@ -76,15 +80,20 @@ def lines(path: str) -> list[Message]:
     return found
 
 
-def merge(seen: Message, path: str, since: float) -> None:
+def merge(seen: Message, path: str, since: float, trace: str, largest: int = _LARGEST) -> None:
     """Adds what the forks of a test wrote to what its own process saw, and removes the file.
 
-    `since` is when the test began: a fork that an earlier one left running tells all the programs it ever started.
+    `since` is when the test began, `trace` its own: what a fork of an earlier test goes on to do is not this test's.
+    What lies beyond the first `largest` bytes is left out, and that is told among `blind`.
     """
-    pieces = lines(path)
+    pieces = lines(path, largest)
+    with contextlib.suppress(OSError):  # the usual case: no fork wrote anything
+        if _STAT(path).st_size > largest:
+            seen["blind"].append(f"forks wrote more than {largest} bytes of evidence, what came after is left out")
     if not pieces:
         return
     forget(path)
+    pieces = [piece for piece in pieces if piece.get("trace") in (None, trace)]
     contacts = {(row[0], row[1]): row for row in seen["contacts"]}
     exchanges: dict[tuple[int, int], Message] = {}
     for piece in pieces:
@@ -98,7 +107,9 @@ def merge(seen: Message, path: str, since: float) -> None:
     seen["contacts"] = list(contacts.values())
     seen["exchanges"] += [entry for entry in exchanges.values() if not entry.get("unreal")]
     for kind in ("exchanges", "frames"):
-        seen[kind].sort(key=lambda one: one["at"])
+        seen[kind] = sorted((one for one in seen[kind] if one["at"] >= since), key=lambda one: one["at"])
+    for whole in {piece["pid"]: piece["left_out"] for piece in pieces if "left_out" in piece}.values():
+        seen["left_out"] = [sum(both) for both in zip(seen["left_out"], whole)]  # noqa: B905 - Python 3.9 has no strict
 
 
 def _add(contacts: dict[Any, list[Any]], row: list[Any]) -> None:

@@ -9,12 +9,14 @@ from . import (
     aiohttp_client,
     children,
     contacts,
+    drops,
     exchanges,
     exchanges_httpx,
     frames,
     frames_legacy,
     frames_websocket,
     mocks,
+    names,
     uvloops,
     wider,
 )
@@ -37,8 +39,12 @@ def install() -> None:
     """Puts the observers in place; those of libraries that are not imported yet, when they are."""
     contacts.install()
     children.install()
+    drops.install()
     when_imported("ssl", contacts.install_tls)
-    when_imported("asyncio.base_events", contacts.install_asyncio)
+    when_imported("asyncio.base_events", names.install_asyncio)
+    when_imported("aiohttp.connector", names.install_aiohttp)
+    for name in ("anyio", "trio"):
+        when_imported(f"httpcore._backends.{name}", names.install_httpcore)
     when_imported("uvloop", _uvloop)
     when_imported("http.client", exchanges.install_http_client)
     when_imported("urllib3.response", exchanges.install_urllib3)
@@ -49,6 +55,8 @@ def install() -> None:
     when_imported("aiohttp", aiohttp_client.install)
     when_imported("websockets.protocol", frames.install_websockets)
     when_imported("websockets.client", frames.install_websockets_client)
+    for module in ("websockets.asyncio", "websockets.sync", "websockets.trio"):
+        when_imported(f"{module}.connection", frames.install_websockets_connection)
     when_imported("websockets.legacy.client", frames_legacy.install_client)
     when_imported("websockets.legacy.protocol", frames_legacy.install_protocol)
     when_imported("websocket._handshake", frames_websocket.install_handshake)

@@ -7,20 +7,12 @@ connection (`TCP_INFO`); elsewhere the peer is known, and that its bytes are not
 from __future__ import annotations
 
 import os
-import socket
-import struct
 import sys
 from typing import Any
 
-from . import evidence
-from .contacts import named, peer_of, resolving_on_loop
+from . import evidence, names, tcp
+from .contacts import hand_over
 from .wrapping import quietly, wrap
-
-_INFO = 232
-_RECEIVED = struct.Struct("=Q")
-_SENT = struct.Struct("=QQ")  # sent, and sent again
-_AT_RECEIVED, _AT_SENT = 128, 200  # offsets in the kernel's `struct tcp_info`
-_LINUX = sys.platform == "linux"
 
 _open: dict[int, _Watched] = {}
 
@@ -45,13 +37,9 @@ class _Watched:
 
     def measure(self) -> None:
         """Notes what came to the kernel's counters since the last time."""
-        if self.socket is None or not _LINUX:
-            return
-        info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO)
-        (received,) = _RECEIVED.unpack_from(info, _AT_RECEIVED)
-        sent, again = _SENT.unpack_from(info, _AT_SENT)
-        sent -= again
-        if (sent, received) != (self.sent, self.received):
+        counted = None if self.socket is None else tcp.counts(self.socket)
+        if counted is not None and counted != (self.sent, self.received):
+            sent, received = counted
             evidence.contact(*self.peer, sent - self.sent, received - self.received)
             self.sent, self.received = sent, received
 
@@ -77,6 +65,7 @@ def install(module: Any) -> None:
         async def create_connection(
             self: Any, protocol_factory: Any, host: Any = None, port: Any = None, *args: Any, **kwargs: Any
         ) -> Any:
+            __tracebackhide__ = True
             watched = quietly(_begin, host, port, kwargs.get("sock"))
 
             def factory() -> Any:
@@ -91,14 +80,15 @@ def install(module: Any) -> None:
 
     wrap(module.Loop, "create_connection", make)
     wrap(module.Loop, "start_tls", _starting_tls)
-    wrap(module.Loop, "getaddrinfo", resolving_on_loop)
+    wrap(module.Loop, "create_server", _serving)
+    wrap(module.Loop, "getaddrinfo", names.resolving_on_loop)
     evidence.count_with(_measure_all)
-    if not _LINUX:
+    if not tcp.COUNTED:
         evidence.blind_to("the traffic of uvloop", OSError(f"{sys.platform} does not count bytes per connection"))
 
 
 def _begin(host: Any, port: Any, sock: Any) -> _Watched | None:
-    peer = peer_of(sock) if sock is not None else named((str(host), int(port)))
+    peer = hand_over(sock) if sock is not None else names.named((str(host), int(port)))
     if peer is None:
         return None
     evidence.contact(*peer, 0, 0)
@@ -110,10 +100,12 @@ def _watch(loop: Any, watched: _Watched, protocol: Any) -> None:
     made, lost = protocol.connection_made, protocol.connection_lost
 
     def connection_made(transport: Any) -> Any:
+        __tracebackhide__ = True
         quietly(watched.made, loop, transport)
         return made(transport)
 
     def connection_lost(error: Any) -> Any:
+        __tracebackhide__ = True
         quietly(watched.lost)
         return lost(error)
 
@@ -130,14 +122,27 @@ def _listen(watched: _Watched, protocol: Any) -> None:
 
 def _measuring(watched: _Watched, received: Any) -> Any:
     def observed(data: Any) -> Any:
+        __tracebackhide__ = True
         quietly(watched.measure)
         return received(data)
 
     return observed
 
 
+def _serving(original: Any) -> Any:
+    async def create_server(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        server = await original(self, *args, **kwargs)
+        for sock in server.sockets or ():
+            quietly(names.listens, sock)
+        return server
+
+    return create_server
+
+
 def _starting_tls(original: Any) -> Any:
     async def start_tls(self: Any, transport: Any, protocol: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         quietly(_follow, transport, protocol)
         return await original(self, transport, protocol, *args, **kwargs)
 

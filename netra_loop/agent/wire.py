@@ -36,7 +36,7 @@ def monotonic() -> float:
 
 def clean(text: str) -> str:
     """`text` without lone surrogates, which no UTF-8 can carry."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Real:

@@ -9,21 +9,24 @@ from typing import Any
 
 from . import evidence
 
-_MARK = "_netra_loop_observer"
+_MARK = "_netra_loop_observers"
 
 
 def wrap(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Replaces `owner.name` by `make(original)`, unless `owner` has an observer there already. AttributeError where the
+    """Replaces `owner.name` by `make(original)`, unless `owner` has that observer already. AttributeError where the
     library has no such thing.
 
     The observer is pickled as the original is, by its place. It should set `__tracebackhide__`, so that pytest ends the
     traceback of a failing test at the test's own line.
     """
-    if _MARK in getattr(vars(owner).get(name), "__dict__", ()):
+    maker = getattr(make, "func", make)
+    key = (maker.__module__, maker.__qualname__)
+    there = getattr(vars(owner).get(name), _MARK, ())
+    if key in there:
         return
     original = getattr(owner, name)
     observer = functools.wraps(original)(make(original))
-    setattr(observer, _MARK, True)
+    setattr(observer, _MARK, (*there, key))
     if isinstance(owner, type):
         observer.__module__, observer.__qualname__ = owner.__module__, f"{owner.__qualname__}.{name}"
     else:
@@ -84,6 +87,6 @@ class Kept:
         found = self._known.pop(id(one), None)
         return otherwise if found is None or found[0]() is not one else found[1]
 
-    def values(self) -> list[Any]:
-        """What is known of those that live, the first kept first."""
-        return [known for _, known in list(self._known.values())]
+    def living(self) -> list[Any]:
+        """The objects themselves, the first kept first."""
+        return [one for one in (ref() for ref, _ in list(self._known.values())) if one is not None]

@@ -6,10 +6,13 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from netra_loop.agent import forks
+from netra_loop.agent import forks, record
+from netra_loop.agent.wire import clean
 from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
+
+_FORKED = 1 << 20  # bytes of what forks wrote that are read here, between one message and the next
 
 
 def collected(row: Message) -> CollectedTest:
@@ -32,31 +35,48 @@ def evidence(said: Message | None) -> Evidence:
         exchanges=tuple(_exchange(row) for row in said["exchanges"]),
         frames=tuple(_frame(row) for row in said["frames"]),
         mocked=tuple(said["mocked"]),
-        children=tuple(Child(program, instant(at)) for program, at in said["children"]),
+        children=tuple(Child(name, instant(at), how == "shared", how == "apart") for name, at, how in said["children"]),
     )
 
 
 class Seen:
     """What a running test was seen to do so far, kept here for the case that its process does not live to tell it.
 
-    `forked` is the file its forks write to, `began` when the test did, in seconds since 1970.
+    `forked` is the file its forks write to, `began` when the test did, in seconds since 1970, `trace` the test's own.
     """
 
-    def __init__(self, forked: str | None = None, began: float = 0.0) -> None:
+    def __init__(self, forked: str | None = None, began: float = 0.0, trace: str = "") -> None:
         self._forked = forked
         self._began = began
+        self._trace = trace
         self._exchanges: dict[int, Message] = {}
         self._frames: dict[int, Message] = {}
-        self._standing: Message = {"contacts": [], "mocked": [], "children": [], "blind": []}
+        self._standing: Message = {"contacts": [], "mocked": [], "children": [], "blind": [], "left_out": [0, 0]}
+        self._said: Message | None = None
 
     def take(self, news: Message) -> None:
         """Adds one piece. Exchanges and frames come with their numbers: what came before is replaced."""
         self._exchanges.update((number, row) for number, row in news["exchanges"])
         self._frames.update((number, row) for number, row in news["frames"])
+        record.thin(self._exchanges, record.exchange_matters)
+        record.thin(self._frames, record.frame_matters)
         self._standing = {name: news.get(name, known) for name, known in self._standing.items()}
+        self._said = None
 
     def evidence(self) -> Evidence:
         """All of it, in the order of time."""
+        return evidence(self._whole())
+
+    def gaps(self) -> str:
+        """What our observers failed at, as far as it was told."""
+        return _gaps(self._whole())
+
+    def _whole(self) -> Message:
+        if self._said is None:
+            self._said = self._gathered()
+        return self._said
+
+    def _gathered(self) -> Message:
         exchanges = [self._exchanges[number] for number in sorted(self._exchanges)]
         said: Message = {
             "exchanges": [exchange for exchange in exchanges if not exchange.get("unreal")],
@@ -64,12 +84,8 @@ class Seen:
             **{name: list(rows) for name, rows in self._standing.items()},
         }
         if self._forked is not None:
-            forks.merge(said, self._forked, self._began)
-        return evidence(said)
-
-    def gaps(self) -> str:
-        """What our observers failed at, as far as it was told."""
-        return _gaps(self._standing)
+            forks.merge(said, self._forked, self._began, self._trace, _FORKED)
+        return said
 
 
 def finished(
@@ -106,8 +122,16 @@ def finished(
 
 def _gaps(said: Message | None) -> str:
     """What our observers failed at while the test ran: its evidence may lack something."""
-    failures = (said or {}).get("blind") or ()
-    return "".join(f"\nnetra-loop: evidence may be lacking, an observer failed: {failure}" for failure in failures)
+    said = said or {}
+    told = [f"evidence may be lacking, an observer failed: {failure}" for failure in said.get("blind") or ()]
+    left_out = zip(said.get("left_out") or (), ("exchanges", "frames"), strict=False)
+    counts = [f"{count} {name}" for count, name in left_out if count]
+    if counts:
+        told.append(
+            f"not all evidence is kept: {' and '.join(counts)} after the first {record.EACH} and before the last were"
+            " left out; failures, opens and closes are kept"
+        )
+    return "".join(f"\nnetra-loop: {line}" for line in told)
 
 
 def missing(planned: Planned, collection: Collection, at: datetime) -> Finished:
@@ -141,25 +165,30 @@ def _contact(host: str, port: int, sent: int, received: int, first: float, last:
 
 def _exchange(row: dict[str, Any]) -> Exchange:
     return Exchange(
-        row["method"],
-        row["url"],
+        clean(row["method"]),
+        clean(row["url"]),
         row["status"],
         instant(row["at"]),
         row["duration"],
-        row["error"],
-        row.get("body"),
+        _cleaned(row["error"]),
+        _cleaned(row.get("body")),
+        apart=bool(row.get("apart")),
     )
 
 
 def _frame(row: dict[str, Any]) -> Frame:
     return Frame(
-        row["url"],
+        clean(row["url"]),
         row["kind"],
         row["direction"],
         instant(row["at"]),
         size=row.get("size", 0),
-        event=row.get("event"),
+        event=_cleaned(row.get("event")),
         code=row.get("code"),
-        reason=row.get("reason"),
-        text=row.get("text"),
+        reason=_cleaned(row.get("reason")),
+        text=_cleaned(row.get("text")),
     )
+
+
+def _cleaned(text: str | None) -> str | None:
+    return None if text is None else clean(text)

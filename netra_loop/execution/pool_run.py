@@ -1,6 +1,7 @@
 """One run of a plan: keeps the workers' seats filled and makes sure that each planned attempt is finished once.
 
-Every seat is a coroutine that fills itself with worker after worker while there is work. What workers say is handled at
+Every seat is a coroutine that fills itself with worker after worker while there is work, and waits, without a process,
+while there is none for it: work may come back, or turn out to be more than it seemed. What workers say is handled at
 once, in the order it comes; what happens is put out as `RunEvent`s. A test that was handed out and never begun goes
 back in line when its worker dies; one that had begun is `crashed`.
 """
@@ -24,12 +25,15 @@ from netra_loop.execution.pool_deadlines import TICK_S, Deadlines
 from netra_loop.execution.pool_queue import Assignment, Queue, slow, units
 from netra_loop.execution.pool_result import Seen, finished, instant
 from netra_loop.execution.pool_wire import Message, Switchboard
-from netra_loop.execution.pool_worker import Index, StartError, Worker, index_of
+from netra_loop.execution.pool_worker import Index, RefusedError, StartError, Worker, index_of
 from netra_loop.execution.pool_zygote import Gathered, Zygote, dump_stacks
 from netra_loop.processes import stopped
 
 _BARREN = 3  # workers that die in a row before any test began: more would die too
 _INTERRUPT_S = 3.5
+_REFUSED_S = 10.0  # without a single worker, and no new one to be had
+_PAUSE_S = 0.5
+_WOKEN = 4  # at a time: there may be nothing left for more once these have taken theirs
 _MEMORY = 0.3  # weight of the newest duration in a worker's running mean
 
 
@@ -41,7 +45,10 @@ Provider = Callable[[], Awaitable[Zygote]]
 
 
 class Run:
-    """`zygote` brings the living zygote, a new one where the old one died (UnusableError when that fails, too)."""
+    """`zygote` brings the living zygote, a new one where the old one died (UnusableError when that fails, too).
+
+    `numbers` counts the workers that each seat has had, over all runs of a pool: no two share their files.
+    """
 
     def __init__(
         self,
@@ -51,6 +58,8 @@ class Run:
         clock: Clock,
         zygote: Provider,
         group: Group | None = None,
+        numbers: Counter[str] | None = None,
+        worker: Callable[..., Worker] = Worker,
     ) -> None:
         self._gathered = gathered
         self._options = options
@@ -59,16 +68,21 @@ class Run:
         self._group = group
         counts = Counter(test.id for test in gathered.tests)
         alone = options.isolation == "test"
-        self._queue = Queue(units(plan, gathered.groups, counts, alone=alone), options.workers, alone=alone)
+        self._queue = Queue(units(plan, gathered.groups, counts), options.workers, alone=alone)
         self._seats = min(options.workers, len(self._queue))
-        self._unfinished = {assignment.key for unit in self._queue for assignment in unit}
+        self._unfinished = {assignment.key: assignment for unit in self._queue for assignment in unit}
         self._deadlines: Deadlines[Worker] = Deadlines()
         self._index: Index = index_of(gathered.tests)
         self._indexed = gathered
         self._barren = 0
         self._memory = pool_ends.MemoryWatch()
-        self._numbers: Counter[str] = Counter()
+        self._numbers: Counter[str] = Counter() if numbers is None else numbers
+        self._worker = worker
         self._workers: set[Worker] = set()
+        self._parked: dict[str, asyncio.Future[bool]] = {}
+        self._coming: set[str] = set()  # seats whose worker has not been asked yet what it is given
+        self._refused_at: float | None = None
+        self._told: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Semaphore(max(4, 2 * (os.cpu_count() or 1)))
         self.events: asyncio.Queue[RunEvent | BaseException | None] = asyncio.Queue()
@@ -105,51 +119,103 @@ class Run:
     # ------------------------------------------------------------------------------------------------------------ seats
 
     async def _all(self) -> None:
-        watch = asyncio.create_task(self._watch())
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(self._seats):
-                    group.create_task(self._seat(f"gw{number}"))
-            self.events.put_nowait(None)
+                watch = group.create_task(self._watch())
+                async with asyncio.TaskGroup() as seats:
+                    for number in range(self._seats):
+                        seats.create_task(self._seat(f"gw{number}"))
+                watch.cancel()
         except BaseExceptionGroup as errors:
-            self.events.put_nowait(errors.exceptions[0])
-        finally:
-            watch.cancel()
+            self.events.put_nowait(_first(errors))
+            return
+        for assignment in list(self._unfinished.values()):
+            self._fail(assignment, "no worker ran it, and none holds it", "")
+        self.events.put_nowait(None)
 
     async def _seat(self, name: str) -> None:
-        while self._queue:
+        while await self._wanted(name):
             worker = self._new(name)
             try:
-                await self._bring_up(worker)
-            except StartError as failure:
-                await worker.end()
-                await worker.exit_code()
-                self._forget(worker)
-                self._fruitless(str(failure))
-                continue
-            except ConnectionError:
-                self._forget(worker)
-                self._fruitless("the process that collected is gone")
-                continue
-            except UnusableError as failure:
-                self._forget(worker)
-                self._give_up(str(failure))
-                return
-            if not self._give(worker):
-                self._quit(worker)
-            await worker.lost.wait()
-            code = await worker.exit_code()
-            if worker.ending is not None:
-                await worker.ending
-            self._settle(worker, code)
-            if worker.spare:
-                return  # what is left ends sooner with those who hold its fixtures up
+                up = await self._up(worker)
+                if up and not self._give(worker):
+                    self._quit(worker)
+            finally:
+                self._coming.discard(name)
+            self._stir()
+            if up:
+                await worker.lost.wait()
+                code = await worker.exit_code()
+                if worker.ending is not None:
+                    await worker.ending
+                self._settle(worker, code)
+                self._stir()
+
+    async def _wanted(self, name: str) -> bool:
+        """Waits until one more worker is of use; False once nothing can come back any more."""
+        if not self._queue and not self._workers:
+            return False
+        if self._useful(self._seats):
+            self._coming.add(name)
+            return True
+        self._parked[name] = asyncio.get_running_loop().create_future()
+        return await self._parked[name]
+
+    def _useful(self, at_once: int) -> bool:
+        return len(self._coming) < min(at_once, len(self._queue)) and self._queue.offers()
+
+    def _stir(self) -> None:
+        """Wakes as many waiting seats as there is something for, all of them when all is over."""
+        over = not self._queue and not self._workers
+        while self._parked and (over or self._useful(_WOKEN)):
+            name, parked = self._parked.popitem()
+            if not parked.done():  # cancelled
+                if not over:
+                    self._coming.add(name)
+                parked.set_result(not over)
+
+    async def _up(self, worker: Worker) -> bool:
+        """Whether it came up; what a failure means for the others is seen to."""
+        try:
+            await self._bring_up(worker)
+        except RefusedError as failure:
+            self._forget(worker)
+            await self._refused(str(failure), worker.name)
+        except StartError as failure:
+            await worker.end()
+            await worker.exit_code()
+            self._forget(worker)
+            self._fruitless(str(failure))
+        except ConnectionError:  # its zygote is gone, and says nothing about the worker; `zygote` knows when to give up
+            self._forget(worker)
+        except UnusableError as failure:
+            self._forget(worker)
+            self._give_up(str(failure))
+        else:
+            self._refused_at = None
+            return True
+        return False
+
+    async def _refused(self, why: str, name: str) -> None:
+        """There is no room for one more process. Those who live go on; without any it is tried again for a while."""
+        self._say_once(f"fewer workers than wanted, tried again and again: {why}", about="refused")
+        self._coming.discard(name)
+        self._stir()
+        now = self._clock.monotonic()
+        if any(other.ready.is_set() for other in self._workers):
+            self._refused_at = None
+        elif self._refused_at is None:
+            self._refused_at = now
+        elif now - self._refused_at > _REFUSED_S:
+            self._give_up(why)
+            return
+        await self._clock.sleep(_PAUSE_S)
 
     def _new(self, name: str) -> Worker:
         number = self._numbers[name]
         self._numbers[name] += 1
         files = str(self._scratch / (name if number == 0 else f"{name}-{number}"))
-        worker = Worker(name, files, self._heard, index=self._index)
+        worker = self._worker(name, files, self._heard, index=self._index)
         worker.tidy()  # of an earlier run in the same folder
         self._workers.add(worker)
         return worker
@@ -169,7 +235,8 @@ class Run:
     def _forget(self, worker: Worker) -> None:
         self._board.forget(worker.token)
         self._deadlines.clear(worker)
-        self._queue.leave(worker)
+        self._queue.leave(worker, worker.held)
+        worker.held.clear()
         self._workers.discard(worker)
         worker.tidy()
 
@@ -195,7 +262,8 @@ class Run:
     def _began(self, worker: Worker, message: Message) -> None:
         self._barren = 0
         assignment = worker.current = worker.held.popleft()
-        worker.called, worker.seen = None, Seen(worker.files + ".forks", message["at"])
+        worker.called = None
+        worker.seen = Seen(worker.files + ".forks", message["at"], assignment.planned.trace_id)
         worker.log_start = message["log"]
         worker.started_at = instant(message["at"])
         worker.began = self._clock.monotonic()
@@ -221,6 +289,8 @@ class Run:
         self._deadlines.set(worker, self._clock.monotonic() + self._options.timeout_s)  # to go on, or to end
         said = finished(assignment.planned, worker.name, started_at, message, sources=worker.sources)
         self._finish(assignment, said)
+        self._queue.took(assignment, max(0.0, said.duration_s - said.wider_s))
+        self._stir()
         if message["last"] or worker.held:
             return  # it ends by itself, or goes on with what it has
         if self._options.isolation == "test" or not self._give(worker):
@@ -236,7 +306,6 @@ class Run:
         while not given and not worker.orphaned and (unit := self._queue.take(worker)) is not None:
             for assignment in unit:
                 given = self._hand(worker, assignment) or given
-        worker.spare = not given and not worker.orphaned
         if not given or not self._queue or self._options.isolation == "test":
             if not worker.rested:
                 worker.send(**{"is": "rest"})
@@ -268,8 +337,10 @@ class Run:
         elif worker.held and worker.started_at is None:
             self._fruitless(f"worker {worker.name} {how} before its test began")
         elif worker.over is not None and worker.over["text"]:
-            self._say(f"worker {worker.name} did not end well: {worker.over['text'].strip().splitlines()[-1]}")
-        self._queue.put_back(list(worker.held))
+            last = worker.over["text"].strip().splitlines()[-1]
+            self._say_once(f"worker {worker.name} did not end well: {last}", about=last)
+        elif not worker.condemned and (worker.over is None or code not in {0, None}):
+            self._say_once(f"worker {worker.name} {how} outside any test, before all was torn down", about=how)
         self._forget(worker)
 
     def _fruitless(self, why: str) -> None:
@@ -292,6 +363,12 @@ class Run:
 
     async def _time_out(self, worker: Worker) -> None:
         frozen = worker.who is not None and stopped(worker.who)
+        try:
+            await self._tell_overdue(worker, frozen=frozen)
+        finally:
+            await worker.end()
+
+    async def _tell_overdue(self, worker: Worker, *, frozen: bool) -> None:
         stacks = "" if worker.who is None else await dump_stacks(worker.who, worker.stacks_file)
         limit_s = self._options.timeout_s
         if worker.current is not None:
@@ -303,7 +380,6 @@ class Run:
             worker.current = None
         else:
             self._say(f"worker {worker.name} did not go on within {limit_s:g} s and was killed")
-        await worker.end()
 
     # ---------------------------------------------------------------------------------------------------------- putting
 
@@ -327,8 +403,13 @@ class Run:
 
     def _finish(self, assignment: Assignment, event: Finished) -> None:
         if assignment.key in self._unfinished:  # once, whatever comes after
-            self._unfinished.discard(assignment.key)
+            del self._unfinished[assignment.key]
             self._put(replace(event, placed=assignment.why or assignment.planned.why))
+
+    def _say_once(self, text: str, *, about: str) -> None:
+        if about not in self._told:
+            self._told.add(about)
+            self._say(text)
 
     def _say(self, text: str) -> None:
         self._put(Notice(text))
@@ -341,3 +422,10 @@ class Run:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _first(errors: BaseExceptionGroup) -> BaseException:
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
