@@ -33,8 +33,12 @@ def main(socket_path: str, token: str) -> None:
     if order["evidence"]:
         observers.install()
     plugin = Plugin(line, order)
-    code = pytest.main(list(order["args"]), plugins=[plugin])
-    _end(plugin, int(code))
+    code, text = 1, ""
+    try:
+        code = int(pytest.main(list(order["args"]), plugins=[plugin]))
+    except BaseException:  # of a fixture or a plugin, when the session ended
+        text = traceback.format_exc()
+    _end(plugin, code, text)
 
 
 def _pass_for_pytest(package: str, args: list[str]) -> None:
@@ -48,16 +52,16 @@ def _pass_for_pytest(package: str, args: list[str]) -> None:
     sys.modules["__main__"].__file__ = script
 
 
-def _end(plugin: Any, code: int) -> None:
+def _end(plugin: Any, code: int, text: str) -> None:
     # A fork comes back out of pytest.main by itself: its session fixtures were torn down on the way. Exit handlers that
     # the zygote registered were forgotten at the fork; what the worker registered itself is due.
-    goodbye: Message = {"is": "over", "code": code, "text": ""}
+    goodbye: Message = {"is": "over", "code": code, "text": text}
     try:
         atexit._run_exitfuncs()  # noqa: SLF001
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     except Exception:
-        goodbye["text"] = traceback.format_exc()
+        goodbye["text"] += traceback.format_exc()
     with contextlib.suppress(OSError):
         plugin.line.send(goodbye)
     os._exit(0 if plugin.ran else code)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import pytest
+from _pytest import runner
+
 try:
     import resource
 except ImportError:  # not a POSIX system
@@ -28,7 +31,9 @@ _INFINITE = getattr(resource, "RLIM_INFINITY", -1)
 
 
 class Wear:
-    """Compares with how the process was when this was made."""
+    """Compares with how the process was when this was made. A plugin: where the process is spent, all that is still set
+    up is torn down with the test that spent it, so that an error in doing so is in that test's result.
+    """
 
     def __init__(self) -> None:
         self._limits = [(number, _getrlimit(number)[0]) for number in _NUMBERS]
@@ -39,6 +44,12 @@ class Wear:
             if _getitimer(timer)[0] > 0 and _getsignal(kind) is signal.SIG_DFL:
                 return True
         return any(_lower(_getrlimit(number)[0], before) for number, before in self._limits)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: Any) -> None:
+        """After pytest's own, which left up what the next test would have used."""
+        if self.spent():
+            runner.pytest_runtest_teardown(item, None)
 
 
 def _lower(now: int, before: int) -> bool:

@@ -19,6 +19,7 @@ import pytest
 from . import evidence, outcome, private, sharing, system, wear
 from .wire import Line, Message, wall
 
+_BLIND = frozenset({"_pytest", "pytest_rerunfailures"})  # they do no more than hand it on
 _pid = os.getpid  # whatever the running test makes of it
 
 
@@ -45,7 +46,8 @@ def silence(config: Any) -> None:
 class Upcoming:
     """The `nextitem` of a test while it is not yet known which that is: it asks when it is first looked at.
 
-    pytest looks when it tears the test down (`listchain`); an empty chain, where nothing comes, means what None means.
+    pytest looks when it tears the test down (`listchain`); an empty chain, where nothing comes, means what None means
+    to pytest. To others it does not: see `_looked_at`.
     """
 
     def __init__(self, worker: Worker, key: int) -> None:
@@ -61,6 +63,16 @@ class Upcoming:
         return getattr(self._worker.ask(self._key), name)
 
 
+def _looked_at(config: Any) -> bool:
+    """Whether someone beside pytest is handed `nextitem`, and may ask whether it is None."""
+    hook = config.hook
+    return any(
+        "nextitem" in given.argnames and given.function.__module__.split(".")[0] not in _BLIND
+        for caller in (hook.pytest_runtest_protocol, hook.pytest_runtest_teardown)
+        for given in caller.get_hookimpls()
+    )
+
+
 class Worker:
     """Runs the tests of `session` that the orchestrator names by their index."""
 
@@ -73,13 +85,13 @@ class Worker:
         self._reports: list[Any] = []
         self._key = -1
         self._timer = sharing.Timer()
-        self._owner = os.getpid()
         if fresh:
             system.adopt_orphans()
         private.separate(session.config, order, forked=not fresh)
         private.hush(session.config)
         self._log = private.Log(session.config, order["files"])
         self._wear = wear.Wear()
+        self._eager = _looked_at(session.config)
 
     @classmethod
     def in_fork(cls, session: Any, order: Message) -> Worker:
@@ -93,6 +105,7 @@ class Worker:
         """Until told to quit, or the orchestrator is gone, or a test ended the session."""
         self._session.config.pluginmanager.register(self, "netra-loop-worker")
         self._session.config.pluginmanager.register(self._timer, "netra-loop-timer")
+        self._session.config.pluginmanager.register(self._wear, "netra-loop-wear")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.unfreeze()  # a test that asks for all objects, or for who refers to one, is to find those of collection time
         self.line.send({"is": "ready"})
@@ -126,21 +139,27 @@ class Worker:
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_setup(self) -> Iterator[None]:
         """See `_only_here`."""
-        self._only_here((yield))
+        before = _pid()
+        self._only_here(before, (yield))
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_call(self) -> Iterator[None]:
         """See `_only_here`."""
-        self._only_here((yield))
+        before = _pid()
+        self._only_here(before, (yield))
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_teardown(self) -> Iterator[None]:
         """See `_only_here`."""
-        self._only_here((yield))
+        before = _pid()
+        self._only_here(before, (yield))
 
-    def _only_here(self, result: Any) -> None:
-        """A child that a test forked and let run back to pytest ends here: it would report, and run what follows."""
-        if _pid() == self._owner:
+    @staticmethod
+    def _only_here(before: int, result: Any) -> None:
+        """A child that a test forked and let run back to pytest ends here: it would report, and run what follows. One
+        that a plugin forked around the test, and which tells it what came of it, goes on.
+        """
+        if _pid() == before:
             return
         error = result.excinfo[1] if result.excinfo else None
         code = error.code if isinstance(error, SystemExit) else int(error is not None)
@@ -160,6 +179,8 @@ class Worker:
         evidence.begin(
             message["trace"], self._pass_on if watched else None, self._order["files"] + ".forks" if watched else None
         )
+        if self._eager:
+            self.ask(self._key)
         following = Upcoming(self, self._key) if self._token is None else self._item(self._token)
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)

@@ -8,6 +8,9 @@ package, class within module. A worker goes down it:
 - it joins a branch where others are, paying for the fixtures once more, only where that branch would otherwise end
   later than all of the work spread evenly over all workers, or, when nothing else is left, than its own set-up.
 
+What is known of how long tests take may be wrong: each time one ends (`took`) what is left is foreseen anew, at the
+pace of those that have ended, for each branch by itself as far as it has shown one.
+
 Two things overrule this, because an iteration ends with its last test. A test as long as all that is left, divided by
 the workers, is begun at once, by a worker that leaves its branch for it, or, ahead of its band, by at most half of
 the workers. And a band whose rest waits for fixtures that others hold up does not keep the following one waiting.
@@ -59,6 +62,24 @@ class _Leaf:
         return (1, -self.seconds, self.number) if self.timed else (0, 0.0, self.number)
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How long tests took against how long they were expected to. `prior_s` of tests speak for what was expected."""
+
+    prior_s: float
+    took_s: float = 0.0
+    expected_s: float = 0.0
+
+    def saw(self, took_s: float, expected_s: float) -> None:
+        self.took_s += took_s
+        self.expected_s += expected_s
+
+    def beside(self, usual: float) -> float:
+        """1.0 for as expected; `usual` is what is held to be likely where too little was seen."""
+        whole = self.expected_s + self.prior_s
+        return (self.took_s + usual * self.prior_s) / whole if whole > 0 else 1.0
+
+
 @dataclass(eq=False, slots=True)
 class _Branch:
     """`stamp` changes with every change, so that older entries in its parent's heaps are known to be stale."""
@@ -66,6 +87,8 @@ class _Branch:
     element: Element | None
     parent: _Branch | None
     first: int
+    usual: _Pace
+    pace: _Pace
     branches: dict[str, _Branch] = field(default_factory=dict)
     fresh: list[tuple[Priority, int, _Leaf | _Branch]] = field(default_factory=list)
     begun: list[tuple[float, int, int, _Branch]] = field(default_factory=list)
@@ -85,7 +108,7 @@ class _Branch:
 
     def share_s(self) -> float:
         """How long those who are in it still have, if they share it evenly."""
-        return self.left_s / max(1, self.workers)
+        return self.left_s * self.pace.beside(self.usual.beside(1.0)) / max(1, self.workers)
 
     def file(self) -> None:
         """Puts it where its parent will find it."""
@@ -133,6 +156,15 @@ class _Band:
 
 
 @dataclass(eq=False, slots=True)
+class _Found:
+    """`ahead`: of its band."""
+
+    leaf: _Leaf
+    why: str | None
+    ahead: bool = False
+
+
+@dataclass(eq=False, slots=True)
 class _Standing:
     """Where a worker is: the branches whose fixtures it holds up, widest first."""
 
@@ -146,12 +178,13 @@ class Dispatch:
     def __init__(self, work: Sequence[Work], workers: int, *, strict: int = 0) -> None:
         timed = [one.seconds for one in work if one.seconds is not None]
         self._guess_s = sum(timed) / len(timed) if timed else _GUESS_S
+        self._pace = _Pace(self._guess_s)
         self._workers = max(1, workers)
         self._standings: dict[Hashable, _Standing] = {}
         self._left, self._left_s = 0, 0.0
         self._ahead = 0
         bands = sorted({one.band for one in work})
-        self._bands = [_Band(_Branch(None, None, 0), strict=place < strict) for place, _ in enumerate(bands)]
+        self._bands = [_Band(self._branch(None, None, 0), strict=place < strict) for place, _ in enumerate(bands)]
         places = {band: self._bands[place] for place, band in enumerate(bands)}
         self._leaves = [self._plant(places[one.band], number, one) for number, one in enumerate(work)]
         for band in self._bands:
@@ -167,25 +200,34 @@ class Dispatch:
 
     def take(self, worker: Hashable) -> Pick | None:
         """What `worker` is to run next. None: nothing is left, or nothing that it would end sooner than those who hold
-        the fixtures of it up; then it is of no more use, unless work is put back.
+        the fixtures of it up; then it is of no use for now, see `offers`.
         """
         standing = self._standings.setdefault(worker, _Standing())
         if standing.ahead:
             standing.ahead, self._ahead = False, self._ahead - 1
-        while self._bands and not self._bands[0].root.left:
-            del self._bands[0]
-        for place, band in enumerate(self._bands):
-            if not band.root.left:
-                continue
-            if place == 0:
-                overdue = self._overdue(standing)
-                if overdue is not None:
-                    return overdue
-            found = self._within(band, standing, more=any(later.root.left for later in self._bands[place + 1 :]))
-            if found is not None:
-                why = _SPOKEN_FOR if place else self._joining(found, standing)
-                return self._hand(found, standing, why)
-        return None
+        found = self._find(standing)
+        if found is None:
+            return None
+        if found.ahead:
+            standing.ahead, self._ahead = True, self._ahead + 1
+        leaf = found.leaf
+        leaf.taken = True
+        self._count(leaf, -1)
+        self._move(standing, leaf.parent)
+        return Pick(leaf.number, found.why)
+
+    def offers(self) -> bool:
+        """Whether `take` would have something for one more worker, who holds nothing up yet."""
+        return self._find(_Standing()) is not None
+
+    def took(self, number: int, seconds: float, expected_s: float | None = None) -> None:
+        """`number`, or a part of it that was expected to take `expected_s` (None: nobody knew), took `seconds`."""
+        parent = self._leaves[number].parent
+        expected_s = self._guess_s if expected_s is None else expected_s
+        self._pace.saw(seconds, expected_s)
+        for node in parent.lineage():
+            node.pace.saw(seconds, expected_s)
+            node.file()
 
     def stand(self, worker: Hashable, number: int) -> None:
         """`worker` runs `number`, which was taken before, without having asked for it."""
@@ -214,7 +256,7 @@ class Dispatch:
         for element in one.path:
             child = branch.branches.get(element.name)
             if child is None:
-                child = branch.branches[element.name] = _Branch(element, branch, number)
+                child = branch.branches[element.name] = self._branch(element, branch, number)
             branch = child
         timed = one.seconds is not None
         seconds = one.seconds if one.seconds is not None else self._guess_s
@@ -224,6 +266,9 @@ class Dispatch:
             band.longest.append((-seconds, number, leaf))
         self._count(leaf, 1)
         return leaf
+
+    def _branch(self, element: Element | None, parent: _Branch | None, first: int) -> _Branch:
+        return _Branch(element, parent, first, self._pace, _Pace(self._guess_s))
 
     def _count(self, leaf: _Leaf, sign: int) -> None:
         self._left += sign
@@ -240,7 +285,21 @@ class Dispatch:
     @property
     def _even_s(self) -> float:
         """How long all that is left takes if it is spread evenly."""
-        return self._left_s / self._workers
+        return self._left_s * self._pace.beside(1.0) / self._workers
+
+    def _find(self, standing: _Standing) -> _Found | None:
+        while self._bands and not self._bands[0].root.left:
+            del self._bands[0]
+        for place, band in enumerate(self._bands):
+            if not band.root.left:
+                continue
+            overdue = self._overdue(standing) if place == 0 else None
+            if overdue is not None:
+                return overdue
+            leaf = self._within(band, standing, more=any(later.root.left for later in self._bands[place + 1 :]))
+            if leaf is not None:
+                return _Found(leaf, _SPOKEN_FOR if place else self._joining(leaf, standing))
+        return None
 
     def _within(self, band: _Band, standing: _Standing, *, more: bool) -> _Leaf | None:
         node, depth = band.root, 0
@@ -268,35 +327,33 @@ class Dispatch:
             return begun
         return fresh
 
-    def _overdue(self, standing: _Standing) -> Pick | None:
+    def _overdue(self, standing: _Standing) -> _Found | None:
         """A test that must begin now if the iteration is not to end later because of it."""
         if self._workers == 1:
             return None
-        first = self._bands[0]
+        first, pace = self._bands[0], self._pace.beside(1.0)
         if standing.line and standing.line[0].left:
             leaf = self._longest(first)
             own = standing.line[0]
             if (
                 leaf is not None
                 and own not in leaf.parent.lineage()
-                and leaf.seconds >= self._even_s
-                and own.share_s() > own.cost_s + _setup_s(leaf) + (_MATTERS - 1) * leaf.seconds
+                and leaf.seconds * pace >= self._even_s
+                and own.share_s() > own.cost_s + _setup_s(leaf) + (_MATTERS - 1) * leaf.seconds * pace
             ):
-                return self._hand(leaf, standing, f"at once: with its {told_seconds(leaf.seconds)} it may end last")
+                return _Found(leaf, f"at once: with its {told_seconds(leaf.seconds)} it may end last")
         if first.strict or first.root.left < self._workers or self._ahead >= self._workers // 2:
             return None
         before_s = 0.0
         for band, later in zip(self._bands, self._bands[1:], strict=False):
-            before_s += band.root.left_s / self._workers
+            before_s += band.root.left_s * pace / self._workers
             leaf = self._longest(later)
             if leaf is None:
                 continue
-            length = leaf.seconds + _setup_s(leaf)
+            length = leaf.seconds * pace + _setup_s(leaf)
             if before_s + length > _MATTERS * max(length, self._even_s):
-                standing.ahead, self._ahead = True, self._ahead + 1
-                return self._hand(
-                    leaf, standing, f"ahead of its tier: with its {told_seconds(leaf.seconds)} it would end last"
-                )
+                why = f"ahead of its tier: with its {told_seconds(leaf.seconds)} it would end last"
+                return _Found(leaf, why, ahead=True)
         return None
 
     @staticmethod
@@ -317,12 +374,6 @@ class Dispatch:
         cost = "" if joined.element.cost_s is None else f" ({told_seconds(joined.element.cost_s)})"
         others = "another worker" if joined.workers == 1 else f"{joined.workers} other workers"
         return f"beside {others}, to end sooner: {joined.element.label} once more{cost}"
-
-    def _hand(self, leaf: _Leaf, standing: _Standing, why: str | None) -> Pick:
-        leaf.taken = True
-        self._count(leaf, -1)
-        self._move(standing, leaf.parent)
-        return Pick(leaf.number, why)
 
     def _move(self, standing: _Standing, branch: _Branch | None) -> None:
         line = branch.lineage() if branch is not None else []

@@ -82,6 +82,12 @@ def final_results(results: Iterable[Result]) -> dict[str, Result]:
     return final
 
 
+def standing(before: Outcome | None, now: Outcome) -> Outcome:
+    """What a test came to after one more attempt, by the rule of `final_results`; `before` None for the first one."""
+    stands = before is not None and before.is_failure and not now.is_failure and now not in _PASSES
+    return before if before is not None and stands else now
+
+
 def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[Past] = ()) -> Judgement:
     """The verdict on an iteration, in the light of those before it (`history`, this one not among them)."""
     final = final_results(now.results)

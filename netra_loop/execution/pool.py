@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class PytestPool:
         self._dead: list[Zygote] = []  # their workers may live on
         self._barren = 0  # zygotes that died since the last result
         self._renewing = asyncio.Lock()
+        self._numbers: Counter[str] = Counter()
 
     async def collect(self) -> Collection:
         """See `Runner.collect`."""
@@ -84,7 +86,8 @@ class PytestPool:
         plan = [planned for planned in plan if planned.id in known]
         if not plan:
             return
-        run = Run(plan, self._collected.gathered, self._options, self._clock, self._living, self._group)
+        gathered = self._collected.gathered
+        run = Run(plan, gathered, self._options, self._clock, self._living, self._group, self._numbers)
         run.start(self._board, self._scratch)
         try:
             while (event := await run.events.get()) is not None:

@@ -46,10 +46,8 @@ def units(
     plan: Sequence[Planned],
     groups: Mapping[str, str],
     occurrences: Mapping[str, int],
-    *,
-    alone: bool,
 ) -> list[Unit]:
-    """The plan's tests, those of one `xdist_group` joined at the place of their first; `alone` joins none.
+    """The plan's tests, those of one `xdist_group` joined at the place of their first.
 
     `occurrences` says how many collected tests bear an id: the plan's repetitions of it go round them.
     """
@@ -59,19 +57,23 @@ def units(
         number = seen.get(planned.id, 0)
         seen[planned.id] = number + 1
         assignment = Assignment(key, planned, number % max(1, occurrences.get(planned.id, 1)))
-        group = None if alone else groups.get(planned.id)
+        group = groups.get(planned.id)
         made.setdefault(key if group is None else group, []).append(assignment)
     return [tuple(unit) for unit in made.values()]
 
 
 class Queue:
-    """Units not handed out yet. `alone`: every test has a worker to itself, so that no fixture is ever shared."""
+    """Units not handed out yet. `alone`: every test has a worker to itself, so that no fixture is ever shared; the
+    tests of a unit follow each other, each once the worker of the one before is gone.
+    """
 
     def __init__(self, waiting: Sequence[Unit], workers: int, *, alone: bool = False) -> None:
         self._units = list(waiting)
         self._workers = workers
+        self._alone = alone
         self._places = {one.key: place for place, unit in enumerate(self._units) for one in unit}
-        self._returned: deque[Assignment] = deque()
+        self._returned: deque[Unit] = deque()
+        self._following: dict[Hashable, Unit] = {}  # by the worker that runs what comes before
         bands = [min(one.planned.band for one in unit) for unit in self._units]
         useful = min(workers, len(self._units))
         self._dispatch = Dispatch(_work(self._units, bands, alone=alone), useful, strict=schedule.strict(bands))
@@ -80,31 +82,50 @@ class Queue:
         return len(self._dispatch) + len(self._returned)
 
     def __iter__(self) -> Iterator[Unit]:
-        yield from ((one,) for one in self._returned)
+        yield from self._returned
         yield from (self._units[number] for number in self._dispatch.pending())
 
     def take(self, worker: Hashable) -> Unit | None:
         """The unit that `worker` is to run next. None: nothing is left, or nothing that it would end sooner than those
-        who hold the fixtures of it up. It is then of no more use, unless something is put back.
+        who hold the fixtures of it up. It is then of no use for now, see `offers`.
         """
+        unit = self._following.pop(worker, None) or self._take(worker)
+        if unit is None or not self._alone:
+            return unit
+        if unit[1:]:
+            self._following[worker] = unit[1:]
+        return unit[:1]
+
+    def _take(self, worker: Hashable) -> Unit | None:
         if self._returned:
-            one = self._returned.popleft()
-            self._dispatch.stand(worker, self._places[one.key])
-            return (one,)
+            unit = self._returned.popleft()
+            self._dispatch.stand(worker, self._places[unit[0].key])
+            return unit
         pick = self._dispatch.take(worker)
         if pick is None:
             return None
-        unit = self._units[pick.number]
-        why = pick.why
+        unit, why = self._units[pick.number], pick.why
         return unit if why is None else tuple(_because(one, why) for one in unit)
 
-    def leave(self, worker: Hashable) -> None:
-        """`worker` is gone, and the fixtures that it held up. Safe to repeat."""
-        self._dispatch.leave(worker)
+    def offers(self) -> bool:
+        """Whether one more worker would be of use."""
+        return bool(self._returned) or self._dispatch.offers()
 
-    def put_back(self, assignments: Sequence[Assignment]) -> None:
-        """Handed out and never begun: first in line again, each for itself."""
-        self._returned.extendleft(_because(one, _AGAIN) for one in reversed(assignments))
+    def took(self, one: Assignment, seconds: float) -> None:
+        """What it really took, without the fixtures that it shares: the rest is foreseen accordingly."""
+        self._dispatch.took(self._places[one.key], seconds, one.planned.seconds)
+
+    def leave(self, worker: Hashable, unbegun: Sequence[Assignment] = ()) -> None:
+        """`worker` is gone, and the fixtures that it held up. Safe to repeat. What it had not begun is first in line
+        again, tests of one unit still together.
+        """
+        self._dispatch.leave(worker)
+        left: dict[int, list[Assignment]] = {}
+        for one in unbegun:
+            left.setdefault(self._places[one.key], []).append(_because(one, _AGAIN))
+        for one in self._following.pop(worker, ()):
+            left.setdefault(self._places[one.key], []).append(one)
+        self._returned.extendleft(tuple(unit) for unit in reversed(left.values()))
 
     def drain(self) -> list[Assignment]:
         """All that is left, taken out."""

@@ -80,7 +80,6 @@ class Worker:
     seen: Seen = field(default_factory=Seen)
     held: deque[Assignment] = field(default_factory=deque)
     rested: bool = False
-    spare: bool = False
     condemned: bool = False
     mean_s: float | None = None
     over: Message | None = None
@@ -263,7 +262,7 @@ class Worker:
             if asked.done():
                 return asked.result()
             remedy()
-        raise StartError(f"worker {self.name} was not forked within {_FORK_LIMIT_S:g} s")
+        raise ConnectionError(f"the zygote did not fork within {_FORK_LIMIT_S:g} s, and was ended")
 
     def _ended(self) -> asyncio.Future[int | None] | None:
         if self.process is not None:

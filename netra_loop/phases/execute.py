@@ -12,6 +12,7 @@ from datetime import datetime
 from netra_loop.core.authenticity import assess
 from netra_loop.core.events import Noted
 from netra_loop.core.findings import symptom_of
+from netra_loop.core.goal import final_results, standing
 from netra_loop.core.records import (
     JOURNEY_PREFIX,
     AttemptStarted,
@@ -119,7 +120,7 @@ class Execute:
     async def _execute(self, context: PhaseContext, since: datetime | None) -> PhaseResult:
         selection = await context.journal.selection(context.session, context.iteration)
         stored = await _stored_since(context, since) if since is not None else []
-        done = {result.id: result for result in stored}
+        done = final_results(stored)
         context.observer.plan(len(selection))
         for result in done.values():
             context.observer.finished(result)
@@ -139,8 +140,9 @@ class Execute:
                 with_journeys(Sources(), context.spec.journeys.values()),
             )
             failed = Counter(result.id for result in stored if result.outcome.is_failure)
+            ended = Counter(result.id for result in stored)
             plans = await planner(context, selection, bench.tests)
-            await self._rounds(bench, found, plans, [item.id for item in todo], outcomes, failed)
+            await self._rounds(bench, found, plans, [item.id for item in todo], outcomes, failed, ended)
         return _summary(selection, outcomes)
 
     async def _rounds(
@@ -151,20 +153,22 @@ class Execute:
         batch: Sequence[str],
         outcomes: dict[str, Outcome],
         failed: Counter[str],
+        ended: Counter[str],
     ) -> None:
         """The first attempt of each in `batch`, then the retries of what failed, all on the same revision. `failed`
-        counts the attempts that an earlier process has already seen fail.
+        counts the attempts that an earlier process has already seen fail, `ended` those that came to any end.
         """
         context = bench.context
         tries = await _attempts_so_far(context)
         retries = context.spec.tests.retries if context.spec.tests else 0
         while True:
             async for result in _run(bench, found, plans.plan(batch, tries, failed), failed):
-                outcomes[result.id] = result.outcome
+                outcomes[result.id] = standing(outcomes.get(result.id), result.outcome)
+                ended[result.id] += 1
                 tries[result.id] = result.attempt
                 if result.outcome.is_failure:
                     failed[result.id] += 1
-            batch = [test for test in _failures(outcomes) if failed[test] <= retries]
+            batch = [test for test in _failures(outcomes) if ended[test] <= retries]
             if not batch:
                 return
 
@@ -230,7 +234,8 @@ async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str,
     notes = tuple(
         context.stamp(Noted(text=context.redactor.text(event.text))) for event in events if isinstance(event, Notice)
     )
-    fixtures = {name: took for event in finished for name, took in event.fixtures.items()}
+    whole_ones = [event for event in finished if event.outcome is not Outcome.ERROR]  # else a set-up was cut short
+    fixtures = {name: took for event in whole_ones for name, took in event.fixtures.items()}
     await context.record(Batch(events=notes, started=started, results=tuple(results), fixtures=fixtures))
     for item in started:
         context.observer.started(item)

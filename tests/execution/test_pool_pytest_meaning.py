@@ -469,3 +469,90 @@ async def test_a_test_finds_itself_in_pytest_and_among_the_objects_of_collection
     )
     ran = await suite.run(workers=2)
     assert set(ran.outcomes().values()) == {"passed"}
+
+
+async def test_what_outlives_a_test_that_wore_its_process_out_is_torn_down_in_its_result(suite):
+    suite.write(
+        test_worn="""
+        import signal
+        import pytest
+        @pytest.fixture(scope="module")
+        def wide():
+            yield
+            raise RuntimeError("teardown of wide is broken")
+        def test_wears_out(wide): signal.setitimer(signal.ITIMER_REAL, 3000)
+        def test_after(): pass
+        """
+    )
+    ran = await suite.run(workers=1)
+    assert ran.outcomes() == {"test_wears_out": "error", "test_after": "passed"}
+    assert ran.of("test_wears_out").message == "teardown: RuntimeError: teardown of wide is broken"
+
+
+async def test_who_is_handed_the_next_item_may_ask_whether_there_is_none(suite):
+    suite.write(
+        conftest="""
+        def pytest_runtest_teardown(item, nextitem):
+            following = None if nextitem is None else nextitem.parent.name
+            with open("following", "a") as file: print(item.name, following, file=file)
+        """,
+        test_next="""
+        import time
+        def test_slow(): time.sleep(0.3)
+        def test_fast(): pass
+        """,
+    )
+    ran = await suite.run(workers=1)
+    assert set(ran.outcomes().values()) == {"passed"}
+    assert (suite.root / "following").read_text().splitlines() == ["test_slow test_next.py", "test_fast None"]
+
+
+async def test_a_plugin_may_run_each_test_in_a_fork_of_its_own(suite):
+    suite.write(
+        conftest="""
+        import json, os
+        import pytest
+        from _pytest.runner import runtestprotocol
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(item):
+            read, write = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                reports = runtestprotocol(item, log=False)
+                os.write(write, json.dumps([report._to_json() for report in reports], default=str).encode())
+                os._exit(0)
+            os.close(write)
+            with open(read) as told: reports = json.load(told)
+            os.waitpid(pid, 0)
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=pytest.TestReport._from_json(report))
+            return True
+        """,
+        test_forked="""
+        def test_good(): pass
+        def test_bad(): assert False
+        """,
+    )
+    ran = await suite.run(workers=1)
+    assert ran.outcomes() == {"test_good": "passed", "test_bad": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("os._exit(7)", "worker gw0 exited with code 7 outside any test, before all was torn down"),
+        ("raise LookupError('the last word')", "worker gw0 did not end well: LookupError: the last word"),
+    ],
+)
+async def test_an_end_of_the_session_that_goes_wrong_is_told(suite, ending, told):
+    suite.write(
+        conftest=f"""
+        import os
+        def pytest_sessionfinish(session):
+            if hasattr(session.config, "workerinput"): {ending}
+        """,
+        test_ends="def test_good(): pass\n",
+    )
+    ran = await suite.run(workers=1)
+    assert (ran.outcomes(), ran.notices) == ({"test_good": "passed"}, [told])

@@ -63,6 +63,20 @@ async def test_a_test_is_retried_as_often_as_the_loop_says_and_no_more(bench):
     assert await bench.results() == [("one", 1, "failed"), ("one", 2, "failed"), ("one", 3, "failed")]
 
 
+async def test_a_retry_that_skips_is_one_attempt_and_leaves_the_failure_standing(bench):
+    bench.change(tests=TestsSpec(paths=("../tests",), retries=2))
+    result = await bench.executed(one=[FAILED, Outcome.SKIPPED, Outcome.SKIPPED], two=[FAILED, Outcome.SKIPPED, PASSED])
+    assert sorted(await bench.results()) == [
+        ("one", 1, "failed"),
+        ("one", 2, "skipped"),
+        ("one", 3, "skipped"),
+        ("two", 1, "failed"),
+        ("two", 2, "skipped"),
+        ("two", 3, "passed"),
+    ]
+    assert result.facts == {"selected": 2, "reported": 2, "passed": 1, "failed": 1}
+
+
 async def test_resume_keeps_what_finished_and_runs_the_rest(bench):
     await bench.deployed()
     runner = bench.tests(one=PASSED, two=[Gone(), PASSED], three=PASSED)
