@@ -6,7 +6,6 @@ observed at their own classes. What a test put in the network's place (an adapte
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from . import evidence
@@ -15,9 +14,9 @@ from .wrapping import quietly, wrap
 
 HEADER = "traceparent"
 
-_open: weakref.WeakKeyDictionary[Any, Message] = weakref.WeakKeyDictionary()  # connection to the exchange on it
-_answers: weakref.WeakKeyDictionary[Any, Message] = weakref.WeakKeyDictionary()  # answer of an error to its exchange
-_own_header: weakref.WeakSet[Any] = weakref.WeakSet()  # connections on which the test sent a traceparent itself
+# kept with the connection or the answer itself: nobody's `==`, `hash` or `__setattr__` is asked
+_MARK = "_netra_loop_exchange"
+_LINE = HEADER.encode() + b":"
 
 
 def install_http_client(module: Any) -> None:
@@ -27,29 +26,25 @@ def install_http_client(module: Any) -> None:
 
     def starting(original: Any) -> Any:
         def putrequest(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             quietly(_started, self, method, url)
             return original(self, method, url, *args, **kwargs)
 
         return putrequest
 
-    def naming(original: Any) -> Any:
-        def observed(self: Any, header: Any, *values: Any) -> Any:
-            quietly(_named, self, header)
-            return original(self, header, *values)
-
-        return observed
-
     def heading(original: Any) -> Any:
         def endheaders(self: Any, *args: Any, **kwargs: Any) -> Any:
-            value = None if self in _own_header else evidence.traceparent()
-            if value is not None and self in _open:
-                putheader(self, HEADER, value)
-            return original(self, *args, **kwargs)
+            __tracebackhide__ = True
+            quietly(_headed, self, putheader)
+            try:
+                return original(self, *args, **kwargs)
+            except BaseException as error:
+                quietly(_unsent, self, error)
+                raise
 
         return endheaders
 
     wrap(kind, "putrequest", starting)
-    wrap(kind, "putheader", naming)
     wrap(kind, "endheaders", heading)
     wrap(kind, "getresponse", _answering)
     wrap(module.HTTPResponse, "read", _reading)
@@ -57,12 +52,13 @@ def install_http_client(module: Any) -> None:
 
 def _answering(original: Any) -> Any:
     def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        entry = _open.pop(self, None)
+        __tracebackhide__ = True
+        entry = self.__dict__.pop(_MARK, None)
         try:
             answer = original(self, *args, **kwargs)
         except BaseException as error:
             if entry is not None:
-                evidence.failed(entry, error)
+                quietly(evidence.failed, entry, error)
             raise
         if entry is not None:
             quietly(_answered, entry, answer)
@@ -73,8 +69,9 @@ def _answering(original: Any) -> Any:
 
 def _reading(original: Any) -> Any:
     def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         content = original(self, *args, **kwargs)
-        if _answers:
+        if _MARK in self.__dict__:
             quietly(_body_of, self, content)
         return content
 
@@ -86,9 +83,9 @@ def install_urllib3(module: Any) -> None:
 
     def make(original: Any) -> Any:
         def read_chunked(self: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             for piece in original(self, *args, **kwargs):
-                if _answers:
-                    quietly(_body_of, getattr(self, "_original_response", None), piece)
+                quietly(_body_of, getattr(self, "_original_response", None), piece)
                 yield piece
 
         return read_chunked
@@ -102,6 +99,7 @@ def install_requests(module: Any) -> None:
 
     def make(original: Any) -> Any:
         def send(self: Any, request: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             answer = original(self, request, **kwargs)
             quietly(_requests_answered, self, answer, HTTPResponse)
             return answer
@@ -124,31 +122,49 @@ def _requests_answered(session: Any, answer: Any, real: type) -> None:
     evidence.mock_seen(f"requests: answered by {origin_of.__module__}.{origin_of.__name__}")
 
 
-def _started(connection: Any, method: str, url: str) -> None:
-    _own_header.discard(connection)
-    if "://" not in url:
-        host, port = getattr(connection, "_tunnel_host", None), getattr(connection, "_tunnel_port", None)
-        if not host:
-            host, port = connection.host, connection.port
-        scheme = "https" if connection.default_port == 443 else "http"
-        address = f"[{host}]" if ":" in host else host
-        url = f"{scheme}://{address}{'' if port in (None, connection.default_port) else f':{port}'}{url}"
-    _open[connection] = evidence.exchange(method, url)
+def _started(connection: Any, method: str, target: str) -> None:
+    connection.__dict__.pop(_MARK, None)
+    # a whole URL is what a proxy is asked for; anything else, whatever its query holds, is asked of the connection
+    url = target if target[:1] != "/" and "://" in target.partition("?")[0] else _url(connection, method, target)
+    connection.__dict__[_MARK] = evidence.exchange(method, url)
 
 
-def _named(connection: Any, header: Any) -> None:
-    name = header.decode("latin-1") if isinstance(header, bytes) else str(header)
-    if len(name) == len(HEADER) and name.lower() == HEADER:
-        _own_header.add(connection)
+def _url(connection: Any, method: str, target: str) -> str:
+    host, port = getattr(connection, "_tunnel_host", None), getattr(connection, "_tunnel_port", None)
+    if not host:
+        host, port = connection.host, connection.port
+    scheme = "https" if connection.default_port == 443 else "http"
+    address = f"[{host}]" if ":" in host else host
+    place = "" if port in (None, connection.default_port) else f":{port}"
+    path = "" if method == "CONNECT" else target if target[:1] == "/" else "/" + target
+    return f"{scheme}://{address}{place}{path}"
+
+
+def _headed(connection: Any, putheader: Any) -> None:
+    if _MARK not in connection.__dict__:
+        return
+    written = getattr(connection, "_buffer", ())  # the lines of the request so far
+    if any(line[: len(_LINE)].lower() == _LINE for line in written):
+        return  # the test's own
+    value = evidence.traceparent()
+    if value is not None:
+        putheader(connection, HEADER, value)
+
+
+def _unsent(connection: Any, error: BaseException) -> None:
+    entry = connection.__dict__.get(_MARK)
+    if entry is not None:
+        evidence.failed(entry, error)
 
 
 def _answered(entry: Message, answer: Any) -> None:
+    entry["error"] = None  # a server may refuse to read what is sent, and answer all the same
     evidence.answered(entry, answer.status)
     if answer.status >= 400:
-        _answers[answer] = entry
+        answer.__dict__[_MARK] = entry
 
 
 def _body_of(answer: Any, content: Any) -> None:
-    entry: Message | None = None if answer is None else _answers.get(answer)
+    entry: Message | None = getattr(answer, "__dict__", {}).get(_MARK)
     if entry is not None and isinstance(content, bytes):
         evidence.body(entry, content)

@@ -6,18 +6,17 @@ answered within the process, carries a header that the test did not give it.
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from . import evidence
 from .exchanges import HEADER
 from .wire import Message
-from .wrapping import quietly, wrap
+from .wrapping import Kept, quietly, wrap
 
 _IN_PROCESS = {"MockTransport", "ASGITransport", "WSGITransport", "_TestClientTransport"}
 _NAME = HEADER.encode()
 
-_answers: weakref.WeakKeyDictionary[Any, Message] = weakref.WeakKeyDictionary()  # answer of an error to its exchange
+_answers = Kept()  # answer of an error to its exchange
 
 
 def install_httpx(module: Any) -> None:
@@ -35,10 +34,12 @@ def install_httpcore(module: Any, name: str) -> None:
 
     def make(original: Any) -> Any:
         def handle_request(self: Any, request: Any) -> Any:
+            __tracebackhide__ = True
             quietly(_give_trace, request)
             return original(self, request)
 
         async def handle_async_request(self: Any, request: Any) -> Any:
+            __tracebackhide__ = True
             quietly(_give_trace, request)
             return await original(self, request)
 
@@ -57,13 +58,16 @@ def _give_trace(request: Any) -> None:
 
 def _sending(original: Any) -> Any:
     def _send_single_request(self: Any, request: Any) -> Any:
-        before, entry = evidence.received(), evidence.exchange(request.method, str(request.url))
+        __tracebackhide__ = True
+        before, entry = quietly(_begun, request) or (0, None)
         try:
             answer = original(self, request)
         except BaseException as error:
-            quietly(_failed, self, request, entry, error)
+            if entry is not None:
+                quietly(_failed, self, request, entry, error)
             raise
-        quietly(_answered, self, entry, answer, before)
+        if entry is not None:
+            quietly(_answered, self, entry, answer, before)
         return answer
 
     return _send_single_request
@@ -71,20 +75,28 @@ def _sending(original: Any) -> Any:
 
 def _sending_async(original: Any) -> Any:
     async def _send_single_request(self: Any, request: Any) -> Any:
-        before, entry = evidence.received(), evidence.exchange(request.method, str(request.url))
+        __tracebackhide__ = True
+        before, entry = quietly(_begun, request) or (0, None)
         try:
             answer = await original(self, request)
         except BaseException as error:
-            quietly(_failed, self, request, entry, error)
+            if entry is not None:
+                quietly(_failed, self, request, entry, error)
             raise
-        quietly(_answered, self, entry, answer, before)
+        if entry is not None:
+            quietly(_answered, self, entry, answer, before)
         return answer
 
     return _send_single_request
 
 
+def _begun(request: Any) -> tuple[int, Message]:
+    return evidence.received(), evidence.exchange(request.method, str(request.url))
+
+
 def _reading(original: Any) -> Any:
     def read(self: Any) -> Any:
+        __tracebackhide__ = True
         content = original(self)
         if _answers:
             quietly(_body_of, self, content)
@@ -95,6 +107,7 @@ def _reading(original: Any) -> Any:
 
 def _reading_async(original: Any) -> Any:
     async def aread(self: Any) -> Any:
+        __tracebackhide__ = True
         content = await original(self)
         if _answers:
             quietly(_body_of, self, content)
@@ -119,7 +132,7 @@ def _answered(client: Any, entry: Message, answer: Any, before: int) -> None:
             _stood_in(entry, kind)
             return
     if answer.status_code >= 400:
-        _answers[answer] = entry
+        _answers.put(answer, entry)
 
 
 def _stood_in(entry: Message, kind: type) -> None:
@@ -129,6 +142,6 @@ def _stood_in(entry: Message, kind: type) -> None:
 
 
 def _body_of(answer: Any, content: bytes) -> None:
-    entry = _answers.pop(answer, None)
+    entry = _answers.pop(answer)
     if entry is not None:
         evidence.body(entry, content)

@@ -12,10 +12,11 @@ import weakref
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import evidence
+from . import drops, evidence
+from .cuts import cut
 from .exchanges import HEADER
 from .wire import Message
-from .wrapping import quietly, wrap
+from .wrapping import Kept, quietly, wrap
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 _HEAD, _MASK = 2, 4  # bytes before the content of a frame as short as a ping is; clients mask theirs
@@ -48,7 +49,7 @@ def _read(data: str) -> tuple[str | None, str | None]:
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         return None, None
     event = value["type"][:200]
-    return event, data[:_KEPT] if "error" in event.lower() else None
+    return event, cut(data, _KEPT) if "error" in event.lower() else None
 
 
 class Life:
@@ -86,6 +87,13 @@ class Life:
         if self.opened and not self.closed:
             self.closed = True
             evidence.frame(self.url, "close", "received", code=1006, reason=LOST)
+
+    def dropped(self) -> None:
+        """We let go of the connection without a close frame."""
+        self.failed(EOFError("the connection was let go of before the upgrade was answered"))
+        if self.opened and not self.closed:
+            self.closed = True
+            evidence.frame(self.url, "close", "sent")
 
     def frame(self, direction: str, opcode: int, data: Any, *, fin: bool = True) -> None:
         """A frame went by; messages that come in several are told with their last."""
@@ -133,7 +141,8 @@ class Life:
 
 # --------------------------------------------------------------------------------------------- the websockets library
 
-_lives: weakref.WeakKeyDictionary[Any, Life] = weakref.WeakKeyDictionary()  # by protocol object; of clients only
+_lives = Kept()  # by protocol object; of clients only
+_carriers = Kept()  # by protocol object: the connection that does its I/O
 
 
 def give_trace(headers: Any) -> None:
@@ -155,6 +164,7 @@ def install_websockets_client(module: Any) -> None:
 
     def sending(original: Any) -> Any:
         def send_request(self: Any, request: Any) -> Any:
+            __tracebackhide__ = True
             quietly(_asked, self, request)
             return original(self, request)
 
@@ -162,6 +172,7 @@ def install_websockets_client(module: Any) -> None:
 
     def processing(original: Any) -> Any:
         def process_response(self: Any, response: Any) -> Any:
+            __tracebackhide__ = True
             quietly(_answered, self, response)
             result = original(self, response)  # raises where the upgrade is refused
             quietly(_opened, self)
@@ -176,7 +187,7 @@ def install_websockets_client(module: Any) -> None:
 def _asked(protocol: Any, request: Any) -> None:
     uri = getattr(protocol, "uri", None) or protocol.wsuri
     give_trace(request.headers)
-    _lives[protocol] = Life(url_of(uri, request.path))
+    _lives.put(protocol, Life(url_of(uri, request.path)))
 
 
 def _answered(protocol: Any, response: Any) -> None:
@@ -189,6 +200,60 @@ def _opened(protocol: Any) -> None:
     life = _lives.get(protocol)
     if life is not None:
         life.open()
+        carrier = _carriers.get(protocol)
+        drops.watch(_socket_of(None if carrier is None else carrier()), life)
+
+
+def _socket_of(connection: Any) -> Any:
+    if hasattr(connection, "transport"):  # of asyncio
+        return drops.below(connection.transport)
+    stream = getattr(connection, "stream", None)  # of trio
+    socket = getattr(getattr(stream, "transport_stream", stream), "socket", None)
+    return getattr(connection, "socket", None) if socket is None else getattr(socket, "_sock", None)
+
+
+def install_websockets_connection(module: Any) -> None:
+    """What does the I/O of a protocol object: its socket tells who ended it."""
+    kind = module.Connection
+    wrap(kind, "__init__", _carrying)
+    if hasattr(kind, "connection_lost"):  # of asyncio
+        wrap(kind, "eof_received", _hearing_eof)
+        wrap(kind, "connection_lost", _losing)
+
+
+def _carrying(original: Any) -> Any:
+    def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        original(self, *args, **kwargs)
+        quietly(_carry, self)
+
+    return initialise
+
+
+def _carry(connection: Any) -> None:
+    _carriers.put(connection.protocol, weakref.ref(connection))
+
+
+def _hearing_eof(original: Any) -> Any:
+    def eof_received(self: Any) -> Any:
+        __tracebackhide__ = True
+        life = _lives.get(self.protocol)
+        if life is not None:
+            quietly(drops.eof, life, self.transport)
+        return original(self)
+
+    return eof_received
+
+
+def _losing(original: Any) -> Any:
+    def connection_lost(self: Any, error: Any) -> Any:
+        __tracebackhide__ = True
+        life = _lives.get(self.protocol)
+        if life is not None:
+            quietly(drops.gone, life, self.transport, error)
+        return original(self, error)
+
+    return connection_lost
 
 
 def install_websockets(module: Any) -> None:
@@ -197,7 +262,8 @@ def install_websockets(module: Any) -> None:
     def passing(direction: str) -> Any:
         def make(original: Any) -> Any:
             def observed(self: Any, frame: Any) -> Any:
-                life = quietly(_lives.get, self)
+                __tracebackhide__ = True
+                life = _lives.get(self)
                 if life is not None:
                     quietly(_frame, life, direction, frame)
                 return original(self, frame)
@@ -208,7 +274,8 @@ def install_websockets(module: Any) -> None:
 
     def ending(original: Any) -> Any:
         def receive_eof(self: Any) -> Any:
-            life = quietly(_lives.get, self)
+            __tracebackhide__ = True
+            life = _lives.get(self)
             if life is not None:
                 quietly(life.lost)
             return original(self)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-import weakref
 from typing import Any
 
-from . import evidence
+from . import drops, evidence
 from .exchanges import HEADER
 from .frames import Life
-from .wrapping import quietly, wrap
+from .wrapping import Kept, quietly, wrap
 
-_lives: weakref.WeakKeyDictionary[Any, Life] = weakref.WeakKeyDictionary()
+_lives = Kept()
 _connecting: contextvars.ContextVar[list[Life] | None] = contextvars.ContextVar("netra_loop_connecting", default=None)
 
 
@@ -20,6 +19,7 @@ def install_handshake(module: Any) -> None:
 
     def make(original: Any) -> Any:
         def _get_handshake_headers(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             result = original(*args, **kwargs)
             quietly(_give_trace, result[0])
             return result
@@ -47,6 +47,7 @@ def install_core(module: Any) -> None:
 
 def _shaking(original: Any) -> Any:
     def handshake(sock: Any, url: str, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         life = quietly(Life, url)
         lives = _connecting.get()
         if lives is not None and life is not None:
@@ -74,6 +75,7 @@ def _refused(life: Life, error: BaseException) -> None:
 
 def _joining(original: Any) -> Any:
     def connect(self: Any, url: str, **options: Any) -> Any:
+        __tracebackhide__ = True
         lives: list[Life] = []
         token = _connecting.set(lives)
         try:
@@ -96,13 +98,15 @@ def _unreached(url: str, error: BaseException) -> None:
 
 
 def _joined(socket: Any, life: Life) -> None:
-    _lives[socket] = life
+    _lives.put(socket, life)
     life.open()
+    drops.watch(socket.sock, life)
 
 
 def _sending(original: Any) -> Any:
     def send_frame(self: Any, frame: Any) -> Any:
-        life = quietly(_lives.get, self)
+        __tracebackhide__ = True
+        life = _lives.get(self)
         if life is not None:
             quietly(_frame, life, "sent", frame)
         return original(self, frame)
@@ -112,7 +116,8 @@ def _sending(original: Any) -> Any:
 
 def _receiving(original: Any) -> Any:
     def recv_frame(self: Any) -> Any:
-        life, sock = quietly(_lives.get, self), self.sock
+        __tracebackhide__ = True
+        life, sock = _lives.get(self), self.sock
         try:
             frame = original(self)
         except Exception as error:
