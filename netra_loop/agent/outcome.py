@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .collection import skip_reason, text_of
+from .cuts import cut
 from .wire import Message, clean
 
 SIDE = 64 * 1024  # characters kept of the head, and as many of the tail
@@ -99,7 +100,7 @@ def _message(outcome: str, report: Any, known: list[tuple[Any, str]], reran: lis
 
 def _line(text: str) -> str | None:
     lines = clean(text).strip().splitlines()
-    return lines[0][:_LINE] if lines else None
+    return cut(lines[0], _LINE) if lines else None
 
 
 def _crash(report: Any) -> str:

@@ -29,6 +29,19 @@ _PIECE = 16_384  # a text is gone through in pieces of about this size: what one
 _WORDS = "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials"
 _VALUE = r"""(?:\[redacted\]|[^\s"'\\,;&<>)\]}])++"""
 _QUOTE = r"""\\{0,8}["']"""
+# A parameter in a URL, which may itself stand in HTML, in JSON or in another URL. Names of the first lot speak of
+# secrets whatever they are set to, those of the second only of long values; any name does of what looks like chance.
+_PARAMETER = r"(?:[?&]|&amp;|\\?u0026|%3[Ff]|%26)"
+_SECRET_NAMES = (
+    "(?i:ticket|jwt|otp|pwd|pass|passcode|sig|signature|hmac|x-(?:(?:amz|goog)-(?:signature|credential)|signature)"
+    "|(?:auth|access|login|ws)[_-](?:ticket|sig|signature|jwt|code|pass))"
+)
+_DOUBTFUL_NAMES = "(?i:code|key|auth|session|session_?id|sid|assertion|cred|credential)"
+_IS = "(?:=|%3[Dd])"
+_RANDOM = (
+    "(?=[A-Za-z0-9_~+-]{0,200}?[a-z])(?=[A-Za-z0-9_~+-]{0,200}?[A-Z])(?=[A-Za-z0-9_~+-]{0,200}?[0-9])"
+    "(?:[A-Za-z0-9_~+-]|%2[BbFf]){20,}+(?:=|%3[Dd])*+"
+)
 _SHAPES = (
     (
         "-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)"
@@ -66,8 +79,13 @@ _KEPT = {  # name: (what stays, what is hidden after it)
         ),
         _VALUE,
     ),
+    "parameter": (f"{_PARAMETER}{_SECRET_NAMES}{_IS}", _VALUE),
+    "doubtful": (f"{_PARAMETER}{_DOUBTFUL_NAMES}{_IS}", r"""(?=[^\s"'\\,;&<>)\]}]{6})""" + _VALUE),
+    "random": (r"(?:[?&]|&amp;)[A-Za-z0-9_.~-]{1,64}=", _RANDOM),
     "json": (f"(?i:{_WORDS}){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
 }
+_TELLING = rf"(?:{_SECRET_NAMES}|{_DOUBTFUL_NAMES}){_IS}"
+_AFTER = rf"(?:{_TELLING}|[A-Za-z0-9_.~-]{{1,64}}={_RANDOM})"
 # Where one of the above may begin, by anchor: a text without the anchor is not searched for more. Finders take in no
 # more than what cannot overlap with itself, so that none hides another.
 _FINDERS = {
@@ -84,6 +102,8 @@ _FINDERS = {
     "xox": "x(?=ox[abeprs]-)",
     "sk-": "sk-(?<![A-Za-z0-9_-]sk-)(?=[A-Za-z0-9_-]{20})",
     "://": r"://(?=[^\s/@\"'<>]{1,1000}@)",
+    "?": rf"\?(?={_AFTER})",
+    "&": rf"&(?=(?:amp;)?{_AFTER})",
 }
 _ASSIGNED = r"""(?=[ \t]{0,4}[=:]|\\{0,8}["'][ \t]{0,4}:)"""
 _FINDERS_LOWER = {  # in the text lower-cased
@@ -95,6 +115,9 @@ _FINDERS_LOWER = {  # in the text lower-cased
     "access": f"access(?=[_-]?key{_ASSIGNED})",
     "private": f"private(?=[_-]?key{_ASSIGNED})",
     "_key": f"_key{_ASSIGNED}",
+    "u0026": rf"\\?u0026(?={_TELLING})",
+    "%3f": f"%3f(?={_TELLING})",
+    "%26": f"%26(?={_TELLING})",
 }
 _Finder = tuple[str, re.Pattern[str]]
 _EXACT: tuple[_Finder, ...] = tuple((anchor, re.compile(finder)) for anchor, finder in _FINDERS.items())

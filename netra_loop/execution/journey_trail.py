@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from netra_loop.agent.cuts import cut
 from netra_loop.clock import Clock
 from netra_loop.core.records import Contact, Evidence, Exchange, Frame
 
@@ -17,18 +18,21 @@ TEXT_MAX = 2048
 
 
 def clip(text: str, limit: int = TEXT_MAX) -> str:
-    """`text`, at most `limit` characters long; what was cut is told in its last words."""
+    """`text`, at most `limit` characters long, and in whole words; what was cut is told in its last ones."""
     if len(text) <= limit:
         return text
-    mark = f"… ({len(text)} characters)"
-    return text[: max(0, limit - len(mark))] + mark
+    mark = f" ({len(text)} characters)"
+    return cut(text, max(0, limit - len(mark))) + mark
 
 
 def clip_bytes(text: str, limit: int = TEXT_MAX) -> str:
-    """`text`, at most `limit` bytes of UTF-8."""
+    """`text`, at most `limit` bytes of UTF-8, in whole words."""
     if len(text) * 4 <= limit:
         return text
-    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= limit:
+        return encoded.decode()
+    return cut(text, len(encoded[: limit - 2].decode("utf-8", "ignore")))  # the mark of the cut takes three bytes
 
 
 def parse(text: str) -> Any:

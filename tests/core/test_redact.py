@@ -72,6 +72,18 @@ def test_a_literal_secret_is_found_inside_base64_at_every_alignment(before: str)
         ("private-key=abc access_key=def apikey=ghi", "private-key=[redacted] access_key=[redacted] apikey=[redacted]"),
         ("wss://me:pw@host token = x TOKEN = x", "wss://[redacted]@host token = x TOKEN = [redacted]"),
         ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nAAA\n-----END PGP PRIVATE KEY BLOCK-----", "[redacted]"),
+        ("ws://h/ws?ticket=abc&room=7", "ws://h/ws?ticket=[redacted]&room=7"),
+        ("/o?X-Amz-Signature=0a1b&X-Amz-Date=20261121", "/o?X-Amz-Signature=[redacted]&X-Amz-Date=20261121"),
+        ("/b?sv=2022&sig=a%2Bb%3D#top", "/b?sv=2022&sig=[redacted]"),
+        ("/cb?state=s&code=4/0AbCd-x", "/cb?state=s&code=[redacted]"),
+        (
+            "/a?session=abcdef&key=abcdef&pwd=a&auth=abcdef&jwt=a",
+            "/a?session=[redacted]&key=[redacted]&pwd=[redacted]&auth=[redacted]&jwt=[redacted]",
+        ),
+        ("<a href='/x?a=1&amp;sig=abc'>", "<a href='/x?a=1&amp;sig=[redacted]'>"),
+        (r'{"url": "/x?a=1\u0026sig=abc"}', r'{"url": "/x?a=1\u0026sig=[redacted]"}'),
+        ("/go?to=http%3A%2F%2Fh%2F%3Fsig%3Dabc%26a%3D1", "/go?to=http%3A%2F%2Fh%2F%3Fsig%3D[redacted]"),
+        ("/x?opaque=Zm9vYmFyQmF6MTIzNDU2Nzg5&n=1", "/x?opaque=[redacted]&n=1"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
@@ -88,6 +100,10 @@ def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
         "MAX_TOKENS=100, see https://example.com/a@b and me@example.com",
         "short",
         "no cookies, no secrets, many tokens",
+        "/runs?code=404&key=id&page=2&session=1&design=wide",
+        "/runs/5f9b35b?thread=6a1e0b1c-7c1e-4b1e-9a55-0d9c1a2b3c4d&since=2026-11-21T04:00:00Z&hash=cf92e2bfac61f708",
+        "/go?to=http%3A%2F%2Fexample.com%2FPath1&file=src/Main/App2Controller.java",
+        "exit code=123456789, a key=abcdef of a map? sig = x & code",
     ],
 )
 def test_innocent_text_stays_the_very_same(text: str):
