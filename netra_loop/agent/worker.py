@@ -67,7 +67,7 @@ def _looked_at(config: Any) -> bool:
     """Whether someone beside pytest is handed `nextitem`, and may ask whether it is None."""
     hook = config.hook
     return any(
-        "nextitem" in given.argnames and given.function.__module__.split(".")[0] not in _BLIND
+        "nextitem" in given.argnames and str(getattr(given.function, "__module__", "")).split(".")[0] not in _BLIND
         for caller in (hook.pytest_runtest_protocol, hook.pytest_runtest_teardown)
         for given in caller.get_hookimpls()
     )

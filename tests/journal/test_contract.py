@@ -309,6 +309,14 @@ async def test_durations_are_the_last_known_ones_of_the_loop(journal: Journal):
     assert await journal.durations("unknown") == {}
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.CRASHED, Outcome.SKIPPED])
+async def test_what_did_not_run_to_its_end_teaches_no_duration(journal: Journal, outcome: Outcome):
+    await put(journal, Batch(results=(result("a", duration_s=1.0),)))
+    cut = Batch(results=(result("a", duration_s=0.01, outcome=outcome), result("b", duration_s=60.0, outcome=outcome)))
+    await put(journal, cut, session="golden-2")
+    assert await journal.durations("golden-path") == {"a": 1.0}
+
+
 class TestOwnership:
     async def test_a_second_owner_is_refused_and_told_who_is_the_first(self, journal: Journal):
         await journal.create(head(), Batch())
