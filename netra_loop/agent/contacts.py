@@ -114,9 +114,16 @@ def _found(sock: Any) -> Peer | None:
     before, peer = _let_go.get(sock.fileno(), (None, None))
     if peer is None or before != address:
         place = named(address)
-        peer = _NOBODY if place is None else Peer(*place)
+        peer = _NOBODY if place is None else _same(sock) or Peer(*place)
     _peers.put(sock, peer)
     return peer
+
+
+def _same(sock: Any) -> Peer | None:
+    """Of the same connection under another descriptor, for which the kernel is asked."""
+    here = sock.getsockname()
+    same = (one for one in _silent.living() if one.fileno() >= 0 and one.getsockname() == here)
+    return next((_peers.get(one) for one in same), None)
 
 
 def _weigh(sock: Any, peer: Peer) -> None:

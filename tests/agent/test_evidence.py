@@ -198,3 +198,17 @@ def test_the_trace_stands_in_the_environment_while_the_test_runs(told, monkeypat
     assert os.environ["TRACEPARENT"] == f"00-{'ab' * 16}-{'f' * 16}-01"
     evidence.end()
     assert os.environ["TRACEPARENT"] == "the user's"
+
+
+def test_an_environment_that_takes_nothing_fails_no_test_and_is_told(told, monkeypatch):
+    class Frozen(dict):
+        def __setitem__(self, name, value):
+            raise PermissionError("read only")
+
+    evidence.end()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", Frozen())
+        evidence.begin("ab" * 16, told.append)
+        evidence.apart(1)
+        evidence.apart(-1)
+    assert evidence.end()["blind"] == ["PermissionError: read only"]
