@@ -29,6 +29,7 @@ _MAGIC = b"SQLite format 3\0"
 _HEADER = 100  # bytes; offsets below are SQLite's file format, "The Database Header"
 _ROOM = 16 * 1024 * 1024  # bytes that a batch of any size we make fits in, with its copy in the -wal
 _WAL_WRITE_LOCK = 120  # the byte of the -shm file that a writer has locked
+_CACHE_KB = 1024  # for each connection; the system keeps more of the file in memory by itself
 _ASIDE = "move it away, or name another store with --store"
 
 
@@ -94,6 +95,7 @@ class SqliteFile:
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         try:
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
             _check_schema(self.path, connection.execute("PRAGMA user_version").fetchone()[0])
             _check_mode(self.path, connection.execute("PRAGMA journal_mode").fetchone()[0])
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -37,6 +38,7 @@ class CollectLogs:
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. Logs that never became complete are no failure here: `record` judges what it means."""
+        gc.collect()  # what the tests' run left behind hangs together in circles, and entries are about to come
         cloud = await context.tools.cloud()
         revisions = await self._revisions(context)
         if cloud is None:

@@ -6,6 +6,7 @@ stored already, only what was learned about it is written.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -29,6 +30,7 @@ class Record:
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`."""
+        gc.collect()  # what earlier phases left behind in circles goes before all that is read now
         journal, session, iteration = context.journal, context.session, context.iteration
         selected = await journal.selection(session, iteration)
         stored = await journal.results(session, iteration, bodies=False)
