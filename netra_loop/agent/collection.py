@@ -92,7 +92,9 @@ class Sources:
         """
         path = getattr(config, "inipath", None)
         if path is not None:
-            settings = {str(name): str(getattr(value, "value", value)) for name, value in config.inicfg.items()}
+            given = getattr(config, "_inicfg", None)  # the public name warns since pytest 9
+            given = config.inicfg if given is None else given
+            settings = {str(name): str(getattr(value, "value", value)) for name, value in given.items()}
             text = "\n".join(f"{name}={value}" for name, value in sorted(settings.items()))
             self._settings = str(path), hashlib.sha256(clean(text).encode("utf-8")).hexdigest()
 

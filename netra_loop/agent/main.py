@@ -37,6 +37,8 @@ def main(socket_path: str, token: str) -> None:
     try:
         code = int(pytest.main(list(order["args"]), plugins=[plugin]))
     except BaseException:  # of a fixture or a plugin, when the session ended
+        if not plugin.ran:
+            raise  # while it collected: told as the interpreter tells it, with the exit code that was meant
         text = traceback.format_exc()
     _end(plugin, code, text)
 
