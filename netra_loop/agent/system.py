@@ -72,16 +72,23 @@ def join(group: str | None) -> None:
     """Puts this very process into a cgroup, before it starts anything; stays where it is if that is refused."""
     if group is None:
         return
-    with contextlib.suppress(OSError), open(group + "/cgroup.procs", "w") as file:
-        file.write("0")  # where that is refused, sweeps of orphans are what ends it
+    _write(group + "/cgroup.procs", b"0")  # where that is refused, sweeps of orphans are what ends it
 
 
 def kill_group(group: str | None) -> None:
     """SIGKILL for all that is in a cgroup and below, at one instant: nothing in it can fork on."""
     if group is None:
         return
-    with contextlib.suppress(OSError), open(group + "/cgroup.kill", "w") as file:  # gone already
-        file.write("1")
+    _write(group + "/cgroup.kill", b"1")  # refused where it is gone already
+
+
+def _write(path: str, text: bytes) -> None:
+    with contextlib.suppress(OSError):
+        number = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(number, text)
+        finally:
+            os.close(number)
 
 
 def remove_group(group: str | None) -> None:

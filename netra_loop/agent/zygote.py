@@ -30,7 +30,12 @@ class Zygote:
     def __init__(self, line: Line, session: Any) -> None:
         self._line = line
         self._session = session
-        self._workers: dict[int, int] = {}
+        self._workers: dict[int, int] = {}  # pid and its handle (pidfd), -1 where the system gives none
+        self._pids: dict[int, int] = {}  # the same the other way round
+        self._blind: set[int] = set()  # those without a handle
+        self._due: set[int] = set()  # those that may have ended
+        self._poll = select.poll()
+        self._poll.register(line.fileno(), select.POLLIN)
         self._groups: dict[int, str] = {}
         self._unswept = False
         self._kept = system.children()  # what conftest files started stays
@@ -56,18 +61,12 @@ class Zygote:
             signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
     def _ready(self) -> bool:
-        if self._line.buffered():
-            return True
-        poll = select.poll()
-        poll.register(self._line.fileno(), select.POLLIN)
-        blind = False
-        for handle in self._workers.values():
-            if handle >= 0:
-                poll.register(handle, select.POLLIN)
-            else:
-                blind = True
-        events = poll.poll(_AGAIN_MS if blind or self._unswept else None)
-        return any(handle == self._line.fileno() for handle, _ in events)
+        """Whether there is a message. Waits for one, or for a worker's end."""
+        buffered = self._line.buffered()
+        again = _AGAIN_MS if self._blind or self._unswept else None
+        ready = {handle for handle, _ in self._poll.poll(0 if buffered else again)}
+        self._due = self._blind | {self._pids[handle] for handle in ready if handle in self._pids}
+        return buffered or self._line.fileno() in ready
 
     def _fork(self, order: Message) -> Worker | None:
         group = order.get("group")
@@ -84,13 +83,17 @@ class Zygote:
             for handle in self._workers.values():
                 if handle >= 0:
                     os.close(handle)
-            self._workers.clear()
             return Worker.in_fork(self._session, order)
         try:
             handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
         except OSError:
             handle = -1
         self._workers[pid] = handle
+        if handle >= 0:
+            self._pids[handle] = pid
+            self._poll.register(handle, select.POLLIN)
+        else:
+            self._blind.add(pid)
         if group is not None:
             self._groups[pid] = group
         self._line.send({"is": "forked", "token": order["token"], "pid": pid})
@@ -98,13 +101,11 @@ class Zygote:
 
     def _reap(self) -> None:
         ended = []
-        for pid, handle in list(self._workers.items()):
+        for pid in self._due:
             code = _ended(pid)
             if code is _LIVES:
                 continue
-            del self._workers[pid]
-            if handle >= 0:
-                os.close(handle)
+            self._let_go(pid)
             system.kill_group(self._groups.pop(pid, None))
             ended.append((pid, code))
         if ended or self._unswept:
@@ -135,17 +136,23 @@ class Zygote:
             return True
 
     def _end_all(self) -> None:
-        for pid, handle in list(self._workers.items()):
+        for pid in list(self._workers):
             try:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
             except (ProcessLookupError, ChildProcessError):
                 pass
-            if handle >= 0:
-                os.close(handle)
+            self._let_go(pid)
             system.kill_group(self._groups.pop(pid, None))
-        self._workers.clear()
         self._sweep()
+
+    def _let_go(self, pid: int) -> None:
+        self._blind.discard(pid)
+        handle = self._workers.pop(pid)
+        if handle >= 0:
+            del self._pids[handle]
+            self._poll.unregister(handle)
+            os.close(handle)
 
     def _basetemp(self) -> None:
         # made before the first fork, so that all workers' folders lie in one, as with pytest-xdist
