@@ -46,7 +46,14 @@ def watch(sock: Any, ending: Ending) -> None:
 
 def below(transport: Any) -> Any:
     """The socket of an asyncio transport; None where there is none that can be looked at, as under uvloop."""
-    return getattr(transport.get_extra_info("socket"), "_sock", None)
+    return getattr(_extra(transport, "socket"), "_sock", None)
+
+
+def _extra(transport: Any, name: str) -> Any:
+    try:
+        return transport.get_extra_info(name)
+    except AttributeError:  # of TLS that is closed: it has let go of what it asks
+        return None
 
 
 def eof(ending: Ending, transport: Any) -> None:
@@ -72,7 +79,7 @@ def theirs(transport: Any) -> bool:
 
 def _mute(transport: Any) -> bool:
     # uvloop tells of no end of a TLS connection that came without a word: as if we had let go of it
-    return type(transport).__module__.startswith("uvloop") and transport.get_extra_info("sslcontext") is not None
+    return type(transport).__module__.startswith("uvloop") and _extra(transport, "sslcontext") is not None
 
 
 def _shutting(original: Any) -> Any:

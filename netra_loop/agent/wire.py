@@ -59,6 +59,8 @@ class Line:
         self._socket.settimeout(None)  # whatever default a conftest set
         self._socket.connect(path)
         self._poll = select.poll
+        self._writable = select.poll()
+        self._writable.register(self._socket.fileno(), select.POLLOUT)
         self._buffer = bytearray()
         self._file = self._now()
         self._owner = Real.getpid()
@@ -87,9 +89,7 @@ class Line:
         if Real.getpid() != self._owner or not self._sending.acquire(blocking=False):
             return
         try:
-            poll = self._poll()
-            poll.register(self._socket.fileno(), select.POLLOUT)
-            message = make() if poll.poll(0) else None
+            message = make() if self._writable.poll(0) else None
             if self._now() != self._file:
                 return
             if message is not None:

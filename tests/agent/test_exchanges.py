@@ -146,6 +146,63 @@ def test_own(name):
     else:
         {"httpx": httpx, "requests": requests}[name].get(url, headers=headers)
 
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "HttpClient"])
+def test_query(name):
+    client = KINDS[name]()
+    client.get(f"{HTTP}/query?next=http://elsewhere/")
+    client.close()
+
+class Odd(Exception):
+    def __str__(self): raise RuntimeError("no text")
+
+def test_an_error_without_text():
+    class Answer(http.client.HTTPResponse):
+        def begin(self): raise Odd
+    connection = http.client.HTTPConnection(urlsplit(HTTP).netloc)
+    connection.response_class = Answer
+    connection.request("GET", "/odd")
+    with pytest.raises(Odd): connection.getresponse()
+    connection.close()
+
+class Transport(httpx.BaseTransport):
+    def handle_request(self, request): raise Odd
+
+def test_an_error_without_text_of_httpx():
+    with httpx.Client(transport=Transport()) as client:
+        with pytest.raises(Odd): client.get("http://nobody/odd")
+
+def test_an_error_without_text_of_aiohttp():
+    class Connector(aiohttp.TCPConnector):
+        async def _create_connection(self, *args, **kwargs): raise Odd
+    async def go():
+        async with aiohttp.ClientSession(connector=Connector()) as session:
+            with pytest.raises(Odd): await session.get("http://nobody/odd")
+    asyncio.run(go())
+
+class Equal(http.client.HTTPConnection):
+    def __eq__(self, other): return True  # and so it has no hash
+
+def test_connections_that_are_equal():
+    both = [Equal(urlsplit(HTTP).netloc) for _ in range(2)]
+    for number, connection in enumerate(both): connection.request("GET", f"/{'broken' if number else 'whole'}/equal")
+    for connection in both:
+        connection.getresponse().read()
+        connection.close()
+
+def test_a_call_that_fails_ends_at_its_own_line():
+    with pytest.raises(OSError) as caught: http.client.HTTPConnection("localhost", 9).request("GET", "/")
+    ours = [one for one in caught.traceback if "netra_loop" in str(one.path)]
+    assert [one.ishidden(caught) for one in ours] == [True] * len(ours) != []
+
+def test_aiohttp_middleware_that_tries_again():
+    async def again(request, handler):
+        await (await handler(request)).read()
+        return await handler(request)
+    async def go():
+        async with aiohttp.ClientSession(middlewares=[again]) as session:
+            await (await session.get(f"{HTTP}/again")).read()
+    asyncio.run(go())
+
 def test_the_requests_of_the_test_are_left_as_they_were():
     assert "traceparent" not in httpx.get(f"{HTTP}/untouched").request.headers
     assert "traceparent" not in requests.get(f"{HTTP}/untouched").request.headers
@@ -204,6 +261,41 @@ def test_short_bodies_of_errors_are_kept(observed, name):
 def test_each_request_of_a_redirect_is_an_exchange(observed, name):
     exchanges = observed.seen[f"test_redirect[{name}]"]["exchanges"]
     assert [(one["url"].split("/")[3], one["status"]) for one in exchanges] == [("redirect", 302), ("landed", 200)]
+    first, second = exchanges
+    assert first["at"] + first["duration"] <= second["at"] + 0.0001
+    assert second["duration"] > 0
+
+
+@pytest.mark.parametrize("name", ["Httpx", "AsyncHttpx", "Aiohttp", "UvAiohttp"])
+def test_each_request_of_a_redirect_has_its_own_span(observed, backend, name):
+    trace = observed.seen[f"test_redirect[{name}]"]["trace"]
+    asked = [*backend.traces[f"/redirect/{name}"], *backend.traces[f"/landed/to/{name}"]]
+    assert [one.split("-")[1] for one in asked] == [trace, trace]
+    assert len(set(asked)) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "HttpClient"])
+def test_an_address_in_the_query_is_not_the_address(observed, backend, name):
+    (exchange,) = observed.seen[f"test_query[{name}]"]["exchanges"]
+    assert exchange["url"] == backend.addresses()["HTTP"] + "/query?next=http://elsewhere/"
+
+
+@pytest.mark.parametrize("client", ["", "_of_httpx", "_of_aiohttp"])
+def test_an_error_whose_text_cannot_be_had_reaches_the_test_as_it_is(observed, client):
+    (exchange,) = observed.seen[f"test_an_error_without_text{client}"]["exchanges"]
+    assert exchange["error"] == "Odd: (its text cannot be had: RuntimeError)"
+
+
+def test_connections_that_are_equal_are_told_apart(observed):
+    seen = observed.seen["test_connections_that_are_equal"]
+    assert [(one["url"].split("/")[3], one["status"]) for one in seen["exchanges"]] == [("whole", 200), ("broken", 503)]
+    assert seen["blind"] == []
+
+
+def test_a_second_try_of_a_request_is_an_exchange_of_its_own(observed, backend):
+    seen = observed.seen["test_aiohttp_middleware_that_tries_again"]
+    assert [one["status"] for one in seen["exchanges"]] == [200, 200]
+    assert len(set(backend.traces["/again"])) == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -212,7 +304,8 @@ def test_a_request_that_nobody_answers_says_so(observed, name):
     assert {(row[0], row[1], row[2], row[3]) for row in seen["contacts"]} == {("localhost", 9, 0, 0)}
     errors = [one["error"] for one in seen["exchanges"]]
     assert [one["status"] for one in seen["exchanges"]] == [None] * len(errors)
-    assert all(errors) or name in ("Urllib3", "Requests", "HttpClient", "Urllib")
+    assert all(errors)
+    assert errors
 
 
 @pytest.mark.parametrize("name", ["httpx", "requests", "urllib3", "aiohttp"])

@@ -123,6 +123,11 @@ def test_aiohttp_that_is_told_why_and_does_not_listen():
             async with session.ws_connect(f"{WS}/deaf/crash") as socket:
                 await asyncio.sleep(0.3)  # for the server's last words to arrive
     asyncio.run(go())
+
+def test_half_a_character():
+    with connect_sync(f"{WS}/half/parts") as socket:
+        socket.recv()
+        socket.send('{"type": "error \\\\ud83d"}')
 '''
 
 NAMES = ("sync", "asyncio", "uvloop", "trio", "legacy", "aiohttp", "uv-aiohttp", "websocket", "app")
@@ -200,3 +205,8 @@ def test_where_nobody_answers_there_is_no_life(observed, name):
 def test_what_arrived_before_our_own_close_is_told_first(observed):
     frames = observed.seen["test_aiohttp_that_is_told_why_and_does_not_listen"]["frames"]
     assert life(frames) == LIVES["crash"]
+
+
+def test_half_a_character_is_told_in_one_that_can_be_written(observed):
+    (frame,) = [one for one in observed.seen["test_half_a_character"]["frames"] if one["direction"] == "sent"][:1]
+    assert frame["event"] == "error \\ud83d"

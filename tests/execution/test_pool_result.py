@@ -32,5 +32,5 @@ def test_half_characters_are_kept_in_a_form_that_can_be_written():
     seen = Seen()
     seen.take({"exchanges": [(0, exchange)], "frames": [(0, frame)]})
     (asked,), (said,) = seen.evidence().exchanges, seen.evidence().frames
-    texts = {asked.url, asked.error, asked.error_body, said.url, said.event, said.reason, said.text}
+    texts = {asked.url, asked.error, asked.body, said.url, said.event, said.reason, said.text}
     assert texts == {"half \\ud83d"}
