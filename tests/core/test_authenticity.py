@@ -155,3 +155,11 @@ def test_a_lost_connection_of_another_host_is_no_sign(make):
     lost = make.frame("close", url="ws://127.0.0.1:4001/ws", code=1006)
     assert judged(make.evidence(lost, contacts=(make.contact(),)))[0] is Authenticity.REAL
     assert judged(make.evidence(make.closed(1006), contacts=(make.contact(),)))[0] is Authenticity.SUSPECT
+
+
+def test_whose_the_programs_are_is_told(make):
+    children = (Child("curl", make.T0), Child("node", make.T0, shared=True), Child("rm", make.T0, apart=True))
+    _, reasons = assess(Outcome.PASSED, Evidence(children=children), 1.0, [("a.example.com", 80)])
+    assert any(reason.startswith("started curl, beside node of a shared fixture: ") for reason in reasons)
+    _, reasons = assess(Outcome.PASSED, Evidence(children=children[2:]), 1.0, [("a.example.com", 80)])
+    assert reasons == ("no-contact",)
