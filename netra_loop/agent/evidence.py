@@ -113,8 +113,9 @@ def note_fork() -> None:
 
 def continue_in_fork() -> None:
     """In a fork of the running test's process: a record of its own, written down as it grows."""
-    global _current, _sink, _of_all
+    global _current, _sink, _of_all, _forks
     if _current is None:
+        _forks = 0  # a worker begins: that it was forked itself does not count
         return
     record = Record(_current.trace)
     record.spans = os.getpid() << 32  # no span of the parent's

@@ -44,7 +44,7 @@ class Rows:
         self.left_out = 0
         self._matters = matters
         self._rows: dict[int, Message] = {}
-        self._last: deque[int] = deque()
+        self._last: deque[int] | None = None  # the last ones, once there are more than `EACH`
         self._kinds: set[Hashable] = set()
         self._firsts: set[int] = set()  # of their kinds, after the first `EACH`
         self._between = 0
@@ -61,6 +61,8 @@ class Rows:
         if number >= EACH:
             if first:
                 self._firsts.add(number)
+            if self._last is None:
+                self._last = deque()
             self._last.append(number)
             if len(self._last) > EACH:
                 self._pass(self._last.popleft())
