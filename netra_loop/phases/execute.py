@@ -27,6 +27,7 @@ from netra_loop.core.sources import change, with_journeys
 from netra_loop.core.stages import furthest, stages_of
 from netra_loop.errors import Defect
 from netra_loop.execution.base import Collection, Finished, Notice, Planned, RunEvent, Runner, Started
+from netra_loop.phases.backlog import Backlog
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.planning import Planner, planner
 from netra_loop.phases.portions import Portions, apart, weight, whole
@@ -183,7 +184,7 @@ async def _run(
 
     Cancelled, it lets the runners end their tests, stores what they still said, and passes the cancellation on.
     """
-    queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+    queue = Backlog()
     parts: dict[Runner, list[Planned]] = defaultdict(list)
     for planned in plan:
         runner = found.of(planned.id)
@@ -206,9 +207,12 @@ async def _run(
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-        late = [event for event in portions.rest() if event is not None]
-        if late:
-            await _store(bench, late, failed)
+        try:
+            late = [event for event in portions.rest() if event is not None]
+            if late:
+                await _store(bench, late, failed)
+        finally:
+            queue.close()
     if missing:
         raise Defect(f"{len(missing)} selected tests were never reported, among them {min(missing)!r}")
 

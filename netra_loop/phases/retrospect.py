@@ -16,7 +16,7 @@ from netra_loop.core.symptoms import last_close, looked_at, symptom_of
 from netra_loop.core.vouching import Vouching
 from netra_loop.phases.base import PhaseContext
 
-_AT_ONCE = 200  # tests whose results are read with their bodies
+_AT_ONCE = 50  # tests whose results are read with their bodies
 _NOTHING = Evidence()
 
 
