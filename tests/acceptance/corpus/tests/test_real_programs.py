@@ -70,3 +70,78 @@ def test_a_program_that_asks_nobody():
 @pytest.mark.truth("fake", "no-contact")
 def test_a_program_that_asks_somebody_else(stub):
     assert _python(ASK, f"{stub}/health") == "200"
+
+
+ASK_WHEN_TOLD = """
+import sys, urllib.request
+for line in sys.stdin:
+    print(urllib.request.urlopen(line.strip()).status, flush=True)
+"""
+
+
+class TestBesideADriver:
+    """The class holds a program that asks for its tests, as a browser's driver does."""
+
+    @pytest.fixture(scope="class")
+    def driver(self):
+        command = [sys.executable, "-c", ASK_WHEN_TOLD]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+            def ask(url):
+                process.stdin.write(f"{url}\n")
+                process.stdin.flush()
+                return process.stdout.readline().strip()
+
+            yield ask
+
+    @pytest.mark.truth("real", told="suspect")
+    def test_one(self, driver, base_url):
+        assert driver(f"{base_url}/health") == "200"
+
+    @pytest.mark.truth("real", told="suspect")
+    def test_two(self, driver, base_url):
+        assert driver(f"{base_url}/health") == "200"
+
+    @pytest.mark.truth("fake", "no-contact")
+    def test_idle(self, driver):
+        assert driver
+
+
+class TestCleanedByAProgram:
+    """A program of the class asks at its end, under whatever trace it finds."""
+
+    @pytest.fixture(scope="class")
+    def cleaned(self, base_url):
+        yield
+        assert _python(ASK_TRACED, f"{base_url}/health") == "200"
+
+    @pytest.mark.truth("fake", "no-contact")
+    def test_idle(self, cleaned):
+        pass
+
+
+def _poll(url, asked, over):
+    while not over.wait(0.01):
+        with urllib.request.urlopen(url) as answer:
+            answer.read()
+        asked.release()
+
+
+class TestBesideAFork:
+    """A test leaves a fork behind that goes on asking."""
+
+    @pytest.mark.truth("real")
+    def test_one_that_leaves_it(self, request, base_url):
+        context = multiprocessing.get_context("fork")
+        asked, over = context.Semaphore(0), context.Event()
+        process = context.Process(target=_poll, args=(f"{base_url}/health", asked, over), daemon=True)
+        process.start()
+        request.cls.left = (process, asked, over)
+        assert asked.acquire(timeout=10)
+
+    @pytest.mark.truth("fake", "no-contact")
+    def test_two_idle(self):
+        process, asked, over = self.left
+        assert [asked.acquire(timeout=10) for _ in range(3)] == [True] * 3
+        over.set()
+        process.join()
