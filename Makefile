@@ -30,6 +30,7 @@ bench: $(TESTS)  ## time and memory, each against its peer in the same run (docs
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/memory.py --cloud
 	$(BIN)/python benchmarks/workers_memory.py
 	$(BIN)/python benchmarks/startup.py
 

@@ -208,9 +208,8 @@ async def _run(
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
         try:
-            late = [event for event in portions.rest() if event is not None]
-            if late:
-                await _store(bench, late, failed)
+            while late := portions.rest():
+                await _store(bench, [event for event in late if event is not None], failed)
         finally:
             queue.close()
     if missing:

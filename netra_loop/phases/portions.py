@@ -38,17 +38,17 @@ class Portions:
                 await self._clock.sleep(rest)
         events = [await self._queue.get()]
         self._last = self._clock.monotonic()
-        chars = weight(events)
-        while len(events) < _MOST and chars < _MOST_CHARS and not self._queue.empty():
-            events.append(self._queue.get_nowait())
-            chars += weight(events[-1:])
-        return events
+        return [*events, *self._more(weight(events), _MOST - 1)]
 
     def rest(self) -> list[RunEvent | None]:
-        """All that is there, without waiting."""
+        """The next portion of what is there, without waiting; empty once nothing is."""
+        return self._more(0, _MOST)
+
+    def _more(self, chars: int, most: int) -> list[RunEvent | None]:
         events: list[RunEvent | None] = []
-        while not self._queue.empty():
+        while len(events) < most and chars < _MOST_CHARS and not self._queue.empty():
             events.append(self._queue.get_nowait())
+            chars += weight(events[-1:])
         return events
 
 
