@@ -27,16 +27,16 @@ async def assessed(context: PhaseContext, stored: Sequence[Result], entries: Seq
     state = context.state()
     expected = frozenset(revision.name for revision in state.revisions.values())
     vouching = Vouching(entries, expected, complete=bool(state.logs_complete))
-    seen: dict[tuple[str, int], Result] = {}
-    bare = {(result.id, result.attempt): result for result in stored}
+    seen = {(result.id, result.attempt): result for result in stored}
     ids = list(dict.fromkeys(result.id for result in stored))
     for begin in range(0, len(ids), _AT_ONCE):
         some = ids[begin : begin + _AT_ONCE]
         for whole in await context.journal.results(context.session, context.iteration, test=some):
             key = whole.id, whole.attempt
-            seen[key] = _lean(bare[key], vouching.take(whole))
+            seen[key] = _lean(seen[key], vouching.take(whole))
     perhaps = vouching.perhaps()
-    return [_named(replace(seen[key], **perhaps[key]) if key in perhaps else seen[key]) for key in bare]
+    told = (replace(result, **perhaps[key]) if key in perhaps else result for key, result in seen.items())
+    return list(map(_named, told))
 
 
 def _lean(bare: Result, whole: Result) -> Result:
