@@ -24,6 +24,16 @@ _decode = json.JSONDecoder().decode
 LET_GO = 113  # the exit code of a process whose tests closed its line
 
 
+def encoded(message: Message) -> bytes:
+    """A message as it goes over the wire, without its length."""
+    return _encode(message).encode("utf-8")
+
+
+def decoded(body: bytes) -> Message:
+    """The reverse of `encoded`. ValueError for anything else."""
+    return _decode(body.decode("utf-8"))  # type: ignore[no-any-return]
+
+
 def wall() -> float:
     """Seconds since 1970, whatever the running test made of `time.time`."""
     return Real.time()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from . import evidence, outcome, private, sharing, system, wear
+from .page import Page
 from .wire import Line, Message, wall
 
 _BLIND = frozenset({"_pytest", "pytest_rerunfailures"})  # they do no more than hand it on
@@ -90,6 +91,7 @@ class Worker:
         private.separate(session.config, order, forked=not fresh)
         private.hush(session.config)
         self._log = private.Log(session.config, order["files"])
+        self._page = Page(order["files"] + ".page")
         self._wear = wear.Wear()
         self._eager = _looked_at(session.config)
 
@@ -134,7 +136,9 @@ class Worker:
         """Keeps the reports of the running test; tells what is known once its call is over, in case teardown hangs."""
         self._reports.append(report)
         if report.when == "call" and not hasattr(report, "context"):
-            self._tell("called", seen=evidence.rest())
+            message = {**self._judged("called"), "seen": evidence.rest()}
+            if not self._page.take(message):
+                self.line.send(message)
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_setup(self) -> Iterator[None]:
@@ -173,6 +177,7 @@ class Worker:
         item = self._session.items[message["index"]]
         self._reports = []
         self._token = self.line.peek()
+        self._page.clear()
         self.line.send({"is": "began", "key": self._key, "at": wall(), "log": self._log.mark()})
         self._timer.begin()
         watched = self._order["evidence"]
@@ -199,7 +204,12 @@ class Worker:
             seen = news()
             return None if seen is None else {"is": "seen", "key": self._key, "seen": seen}
 
-        self.line.offer(message)
+        if not self._page.room():
+            self.line.offer(message)
+            return
+        made = message()
+        if made is not None and not self._page.take(made):
+            self.line.offer(lambda: made)
 
     def _stopped(self, stop: BaseException | None, text: str = "") -> None:
         # pytest would end the session here; for us only this worker ends, and another takes its place
@@ -209,9 +219,11 @@ class Worker:
         told = text or traceback.format_exc()
         self._tell("ended", stopped=why, traceback=told, evidence=evidence.end(), last=True)
 
-    def _tell(self, what: str, **more: Any) -> None:
+    def _judged(self, what: str) -> Message:
         message = outcome.judge(self._reports, self._session.config)
         message["output"] += self._log.since()
-        message.update(more)
         message.update({"is": what, "key": self._key})
-        self.line.send(message)
+        return message
+
+    def _tell(self, what: str, **more: Any) -> None:
+        self.line.send({**self._judged(what), **more})

@@ -62,8 +62,8 @@ class Finished:
     cancelled. `traceback` is pytest's long report or the stacks of all threads; `message` one line. `sources` are
     those of the process that ran it, which may have collected anew; None: not known, or nothing was collected.
     `reran` counts the times that a plugin of the suite's own ran the test again inside this attempt. `wider_s` of
-    `duration_s` went to fixtures that other tests share; `fixtures` are the seconds each of them takes, by name. `placed`
-    is why it ran elsewhere than in the plan's order, "" where it did not.
+    `duration_s` went to fixtures that other tests share; `fixtures` are the seconds each of them takes, by name.
+    `placed` is why it ran elsewhere than in the plan's order, "" where it did not.
     """
 
     id: str

@@ -56,6 +56,7 @@ def how(worker: Worker, code: int | None, memory: MemoryWatch) -> str:
 
 def crashed(worker: Worker, planned: Planned, why: str, now: datetime, took_s: float) -> Finished:
     """The running test of a worker that is dead."""
+    worker.look()
     return _cut(worker, planned, (Outcome.CRASHED, why), worker.stacks(), now, took_s)
 
 

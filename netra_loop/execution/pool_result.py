@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from netra_loop.agent import forks, record
+from netra_loop.agent.page import read
 from netra_loop.agent.wire import clean
 from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
 from netra_loop.execution.base import Collection, Finished, Planned
@@ -43,10 +44,20 @@ class Seen:
     """What a running test was seen to do so far, kept here for the case that its process does not live to tell it.
 
     `forked` is the file its forks write to, `began` when the test did, in seconds since 1970, `trace` the test's own.
+    `page` is the file of what it told without a message (`agent.page`), `key` its assignment's.
     """
 
-    def __init__(self, forked: str | None = None, began: float = 0.0, trace: str = "") -> None:
+    def __init__(
+        self,
+        forked: str | None = None,
+        began: float = 0.0,
+        trace: str = "",
+        page: str | None = None,
+        key: int = 0,
+    ) -> None:
         self._forked = forked
+        self._page = page
+        self._key = key
         self._began = began
         self._trace = trace
         self._exchanges: dict[int, Message] = {}
@@ -62,6 +73,35 @@ class Seen:
         record.thin(self._frames, record.frame_matters)
         self._standing = {name: news.get(name, known) for name, known in self._standing.items()}
         self._said = None
+
+    def read_page(self) -> Message | None:
+        """Adds what is in the page, once, before the messages that came after it; what the test's call came to, where
+        the page says that.
+        """
+        page, self._page = self._page, None
+        if page is None:
+            return None
+        before, called = Seen(), None
+        try:
+            for message in read(page):
+                if message["key"] == self._key and message["seen"] is not None:
+                    before.take(message["seen"])
+                if message["key"] == self._key and message["is"] == "called":
+                    called = message
+            before.evidence()
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:  # a test that writes into any memory it likes
+            before = Seen()
+            before._standing["blind"] = [f"what it told is no longer readable: {type(error).__name__}"]
+        self._exchanges = {**before._exchanges, **self._exchanges}
+        self._frames = {**before._frames, **self._frames}
+        self._standing = {name: rows if any(rows) else before._standing[name] for name, rows in self._standing.items()}
+        self._said = None
+        return called
 
     def evidence(self) -> Evidence:
         """All of it, in the order of time."""

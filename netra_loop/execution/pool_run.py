@@ -263,7 +263,8 @@ class Run:
         self._barren = 0
         assignment = worker.current = worker.held.popleft()
         worker.called = None
-        worker.seen = Seen(worker.files + ".forks", message["at"], assignment.planned.trace_id)
+        page, trace = worker.files + ".page", assignment.planned.trace_id
+        worker.seen = Seen(worker.files + ".forks", message["at"], trace, page, assignment.key)
         worker.log_start = message["log"]
         worker.started_at = instant(message["at"])
         worker.began = self._clock.monotonic()
@@ -359,6 +360,7 @@ class Run:
                 worker.trim()
             for worker in self._deadlines.expired(self._clock.monotonic()):
                 worker.condemned = True
+                worker.look()  # before a signal for its stacks can wake it up
                 worker.ending = self._do(self._time_out(worker))
 
     async def _time_out(self, worker: Worker) -> None:

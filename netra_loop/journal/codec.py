@@ -226,8 +226,9 @@ def judged_to_row(item: Result) -> Row:
 
 
 def duration_rows(batch: Batch) -> list[Row]:
-    """What the batch teaches about how long tests take by themselves, and the fixtures that they share. What did not run
-    to its end teaches nothing: a refused connection takes no time, a timeout all there is.
+    """What the batch teaches about how long tests take by themselves, and the fixtures that they share.
+
+    What did not run to its end teaches nothing: a refused connection takes no time, a timeout all there is.
     """
     ran = [item for item in batch.results if item.worker and item.outcome in _WHOLE]
     rows = [{"id": clean(item.id), "duration_s": max(0.0, item.duration_s - item.wider_s)} for item in ran]
