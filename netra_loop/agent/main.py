@@ -21,6 +21,8 @@ def main(socket_path: str, token: str) -> None:
     if order is None:
         os._exit(0)
     private.listen_for_dumps(order["files"])
+    if order["role"] == "zygote":
+        private.hold_garbage()
     try:
         import pytest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import gc
 import os
 import random
 import signal
@@ -18,6 +19,23 @@ from .outcome import SIDE
 from .wire import Message, Real
 
 _kept: list[Any] = []  # open for as long as the process lives; a closed file would free its number for a test's
+
+
+_thresholds = gc.get_threshold()
+
+
+def hold_garbage() -> None:
+    """Collection begins: its garbage stays, so that it leaves no holes for the forks to fill.
+
+    Each hole filled would be a page that is no longer shared. What a conftest asks of the collector it gets.
+    """
+    gc.set_threshold(0)
+
+
+def release_garbage() -> None:
+    """Collection is over; a threshold that a conftest set is let be."""
+    if gc.get_threshold()[0] == 0:
+        gc.set_threshold(*_thresholds)
 
 
 def dump_signal() -> int:

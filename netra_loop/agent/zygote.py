@@ -14,7 +14,7 @@ import select
 import signal
 from typing import Any
 
-from . import system
+from . import private, system
 from .wire import Line, Message, monotonic
 from .worker import Worker
 
@@ -45,6 +45,7 @@ class Zygote:
         system.adopt_orphans()
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a group's SIGINT is for tests
         self._basetemp()
+        private.release_garbage()
         gc.freeze()  # a fork's collector leaves alone what it inherits: no page is copied, none looked through again
         try:
             while True:

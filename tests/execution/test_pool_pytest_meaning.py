@@ -465,10 +465,19 @@ async def test_a_test_finds_itself_in_pytest_and_among_the_objects_of_collection
             assert process.exitcode == 0
         def test_referrers(): assert holder in gc.get_referrers(kept)
         def test_all_objects(): assert any(one is holder for one in gc.get_objects())
+        def test_collector_works(): assert gc.isenabled() and gc.get_threshold()[0] > 0
         """
     )
     ran = await suite.run(workers=2)
     assert set(ran.outcomes().values()) == {"passed"}
+
+
+async def test_a_threshold_of_the_collector_that_a_conftest_set_is_kept(suite):
+    suite.write(
+        conftest="import gc\ngc.set_threshold(321)\n",
+        test_it="import gc\ndef test_it(): assert gc.get_threshold()[0] == 321\n",
+    )
+    assert (await suite.run(workers=1)).outcomes() == {"test_it": "passed"}
 
 
 async def test_what_outlives_a_test_that_wore_its_process_out_is_torn_down_in_its_result(suite):
