@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from . import evidence
 from .wire import Message, clean, monotonic
 
 _NAMED = ("class", "module", "package")
@@ -66,8 +67,8 @@ class Timer:
                 self._spent[name] = took
             self._setups[id(fixturedef)] = (name, took)
             fixturedef.addfinalizer(lambda: self._ends(fixturedef))  # added last, so it is called first
-        except Exception:
-            pass  # a pytest of another make: this instance's teardown is not timed
+        except Exception as error:  # a pytest of another make: this instance's teardown is not timed
+            evidence.blind(error)
 
     def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
         """Takes the time of a teardown."""

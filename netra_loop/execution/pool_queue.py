@@ -24,13 +24,12 @@ _AGAIN = "again: the worker that held it ended before it began"
 
 @dataclass(frozen=True)
 class Assignment:
-    """One attempt in its place. `occurrence` tells tests of one id apart, from 0; `key` is unique in a run. `why` says
-    what took it out of the plan's order, "" where nothing did.
+    """One attempt in its place. `key` is unique in a run. `why` says what took it out of the plan's order, "" where
+    nothing did.
     """
 
     key: int
     planned: Planned
-    occurrence: int = 0
     why: str = ""
 
 
@@ -42,23 +41,12 @@ def slow(planned: Planned) -> bool:
     return planned.seconds is not None and planned.seconds >= _FAST_S
 
 
-def units(
-    plan: Sequence[Planned],
-    groups: Mapping[str, str],
-    occurrences: Mapping[str, int],
-) -> list[Unit]:
-    """The plan's tests, those of one `xdist_group` joined at the place of their first.
-
-    `occurrences` says how many collected tests bear an id: the plan's repetitions of it go round them.
-    """
-    seen: dict[str, int] = {}
+def units(plan: Sequence[Planned], groups: Mapping[str, str]) -> list[Unit]:
+    """The plan's tests, those of one `xdist_group` joined at the place of their first."""
     made: dict[str | int, list[Assignment]] = {}
     for key, planned in enumerate(plan):
-        number = seen.get(planned.id, 0)
-        seen[planned.id] = number + 1
-        assignment = Assignment(key, planned, number % max(1, occurrences.get(planned.id, 1)))
         group = groups.get(planned.id)
-        made.setdefault(key if group is None else group, []).append(assignment)
+        made.setdefault(key if group is None else group, []).append(Assignment(key, planned))
     return [tuple(unit) for unit in made.values()]
 
 
@@ -166,4 +154,4 @@ def _seconds(unit: Unit) -> float | None:
 
 
 def _because(one: Assignment, why: str) -> Assignment:
-    return Assignment(one.key, one.planned, one.occurrence, why)
+    return Assignment(one.key, one.planned, why)

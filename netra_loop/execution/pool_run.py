@@ -66,9 +66,8 @@ class Run:
         self._clock = clock
         self._zygote = zygote
         self._group = group
-        counts = Counter(test.id for test in gathered.tests)
         alone = options.isolation == "test"
-        self._queue = Queue(units(plan, gathered.groups, counts), options.workers, alone=alone)
+        self._queue = Queue(units(plan, gathered.groups), options.workers, alone=alone)
         self._seats = min(options.workers, len(self._queue))
         self._unfinished = {assignment.key: assignment for unit in self._queue for assignment in unit}
         self._deadlines: Deadlines[Worker] = Deadlines()
@@ -315,7 +314,7 @@ class Run:
 
     def _hand(self, worker: Worker, assignment: Assignment) -> bool:
         planned = assignment.planned
-        index = worker.index.get((planned.id, assignment.occurrence))
+        index = worker.index.get(planned.id)
         if index is None:
             self._fail(assignment, f"was not collected: {planned.id}", worker.name)
             return False

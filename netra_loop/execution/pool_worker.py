@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,7 +35,7 @@ _WAKE_S = 2.0
 _LINGER_S = 2.0  # a process that ends closes its connection a moment before it is gone
 _FILES = (".log", ".out", ".err", ".stacks", ".forks", ".page")
 
-Index = dict[tuple[str, int], int]
+Index = dict[str, int]
 
 
 class StartError(Exception):
@@ -47,13 +47,8 @@ class RefusedError(StartError):
 
 
 def index_of(tests: list[CollectedTest]) -> Index:
-    """Where each test stands: by its id, and its number among those of one id."""
-    seen: Counter[str] = Counter()
-    index: Index = {}
-    for position, test in enumerate(tests):
-        index[test.id, seen[test.id]] = position
-        seen[test.id] += 1
-    return index
+    """Where each test stands. Ids are unique: the agent tells tests of one id apart."""
+    return {test.id: position for position, test in enumerate(tests)}
 
 
 @dataclass(eq=False)
