@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from netra_loop.core.records import LogEntry, Revision
+from netra_loop.core.spec import ResourcesSpec, ScalingSpec, VpcSpec
 
 LABEL_SESSION = "netra-loop-session"
 LABEL_ITERATION = "netra-loop-iteration"
@@ -22,8 +23,13 @@ LABEL_ITERATION = "netra-loop-iteration"
 @dataclass(frozen=True)
 class DeployRequest:
     """One intent to deploy one service. Repeating it with the same session, iteration and service must not make a
-    second revision: the implementation looks for the labels first. `command` is what the embedded cloud starts in
-    `source` (absolute path); `probe_*` describe the startup probe, `probe_path` None meaning a TCP probe on the port.
+    second revision: the implementation looks for the labels first. `probe_*` describe the startup probe, `probe_path`
+    None meaning a TCP probe on the port.
+
+    Without an `image` it is for the embedded cloud, which starts `command` in `source` (absolute path); with one,
+    `command` takes the place of the image's own entry point where it is not empty. `secrets` maps a variable to
+    `SECRET` or `SECRET:VERSION`. `tag`: not None means that the revision gets no traffic, is reached at the tag's URL,
+    and what serves now is pinned by name. What is None or empty is left to the platform.
     """
 
     service: str
@@ -36,6 +42,42 @@ class DeployRequest:
     probe_path: str | None = None
     probe_timeout_s: float = 60.0
     probe_period_s: float = 1.0
+    image: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    resources: ResourcesSpec = ResourcesSpec()
+    scaling: ScalingSpec = ScalingSpec()
+    vpc: VpcSpec | None = None
+    concurrency: int | None = None
+    request_timeout_s: float | None = None
+    service_account: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A share of a service's traffic. `revision` None: whatever is the latest ready one. `url` is the tag's own."""
+
+    revision: str | None
+    percent: int
+    tag: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A service as it is now: what it was asked to serve (`targets`), what serves (`serving`, the revision that gets
+    all or most of the traffic), and what was made and got ready last. Short names; None where there is none. `change`
+    differs after every change that anybody makes (the etag).
+    """
+
+    service: str
+    url: str
+    change: str
+    targets: tuple[Target, ...]
+    serving: str | None
+    latest_created: str | None
+    latest_ready: str | None
 
 
 @dataclass(frozen=True)
@@ -95,12 +137,36 @@ class Cloud(Protocol):
         """
         ...
 
-    async def serving(self, service: str) -> Revision | None:
-        """The revision that gets the traffic now; None where the service does not exist or serves nothing."""
+    async def serving(self, service: str, tag: str | None = None) -> Revision | None:
+        """The revision that gets the traffic now, or the one behind `tag`, reached at that tag's URL; None where the
+        service or the tag does not exist or nothing serves.
+        """
+        ...
+
+    async def standing(self, service: str) -> Standing | None:
+        """The service as it is; None where there is none."""
+        ...
+
+    async def route(self, service: str, revision: str | None, *, drop_tag: str | None = None) -> bool:
+        """Sends all traffic to `revision` (short name), pinned; None: to whatever is the latest ready one. Other tags
+        stay, `drop_tag` goes. Changes nothing but traffic; False where it was so already. Safe to repeat. Raises
+        ForeignChange where the service changed between reading and writing and is not ours.
+        """
+        ...
+
+    async def untag(self, service: str, tag: str) -> bool:
+        """Takes `tag` off, leaving the traffic as it is; False where there was no such tag. Safe to repeat."""
         ...
 
     def entries(self, query: LogQuery) -> AsyncIterator[LogPage]:
         """The entries, page by page, oldest first. Safe to abandon and to start again."""
+        ...
+
+    def tail(self, query: LogQuery) -> AsyncIterator[tuple[LogEntry, ...]]:
+        """Entries as they come, a few at a time, in the order of their arrival; some may never come and some twice: for
+        looking on, never for judging. Opened again where the stream ends; goes on until it is closed (`aclose`) or
+        raises EnvironmentFailed where it cannot be had at all.
+        """
         ...
 
     async def close(self) -> None:

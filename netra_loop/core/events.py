@@ -106,6 +106,29 @@ class RevisionReady(Event):
     revision: str
     url: str
     ws_url: str
+    tag: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrafficSeen(Event):
+    """What `service` served before this session changed it for the first time in this iteration: `revision` None means
+    nothing. What restores it after a deploy that failed.
+    """
+
+    kind: ClassVar[str] = "traffic_seen"
+    service: str
+    revision: str | None
+    change: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrafficMoved(Event):
+    """All traffic of `service` was sent to `revision`, because of `why`: promoted, restored."""
+
+    kind: ClassVar[str] = "traffic_moved"
+    service: str
+    revision: str | None
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +252,8 @@ EVENTS: dict[str, type[Event]] = {
         PhaseRecovered,
         PhaseFinished,
         RevisionReady,
+        TrafficSeen,
+        TrafficMoved,
         Adopted,
         Waited,
         AuthTried,

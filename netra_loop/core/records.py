@@ -355,13 +355,16 @@ class TierVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a deploy made and where it is reached. `name` is the short name; URLs carry no trailing slash."""
+    """What a deploy made and where it is reached. `name` is the short name; URLs carry no trailing slash. `tag`: it is
+    reached by this tag's URL; None: by the service's own.
+    """
 
     service: str
     name: str
     url: str
     ws_url: str
     ready_at: datetime | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,18 @@ class Model(BaseModel):
 
 
 class EnvironmentSpec(Model):
-    """A place where revisions live. `none` tests what is there, without deploying."""
+    """A place where revisions live. `none` tests what is there, without deploying.
 
-    cloud: Literal["embedded", "none"] = "embedded"
+    `endpoint` (`http://HOST:PORT` or `unix:PATH`) is plain-text gRPC for both APIs; None is Google, with Application
+    Default Credentials. `secrets` are what the embedded cloud's Secret Manager holds, by the secret's name.
+    """
+
+    cloud: Literal["embedded", "google", "none"] = "embedded"
     project: str = "demo"
     region: str = "local"
+    endpoint: str | None = None
     hosts: tuple[str, ...] = ()
+    secrets: dict[str, str] = Field(default_factory=dict)
 
 
 class ProbeSpec(Model):
@@ -40,14 +46,59 @@ class ProbeSpec(Model):
     period_s: float = 1.0
 
 
+class ResourcesSpec(Model):
+    """What one instance gets, in Cloud Run's own notation ("1", "2000m", "512Mi"). None: the platform's default."""
+
+    cpu: str | None = None
+    memory: str | None = None
+    cpu_always: bool = False
+    startup_boost: bool = False
+
+
+class ScalingSpec(Model):
+    """How many instances a revision may have. None: the platform's default."""
+
+    min: int | None = None
+    max: int | None = None
+
+
+class VpcSpec(Model):
+    """How a revision reaches a VPC: through a `connector`, or directly by `network` and `subnet` (with `tags`)."""
+
+    connector: str | None = None
+    network: str | None = None
+    subnet: str | None = None
+    tags: tuple[str, ...] = ()
+    egress: Literal["private-ranges-only", "all-traffic"] | None = None
+
+
 class ServiceSpec(Model):
-    """A Cloud Run service; its key in the loop file is its service id."""
+    """A Cloud Run service; its key in the loop file is its service id.
+
+    `command` is how the embedded cloud starts it, `entrypoint` what takes the place of the image's own on google.
+    `secrets` maps a variable to `SECRET` or `SECRET:VERSION` of Secret Manager. `needs` are services that have to be
+    ready before; none means the file's order. `concurrency`, `request_timeout_s`: None is the platform's default.
+    """
 
     source: str = "."
     command: Command = ()
+    entrypoint: Command = ()
     port: int = 8080
     env: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict)
     startup_probe: ProbeSpec | None = None
+    image: str | None = None
+    build: Command | None = None
+    build_timeout_s: float = 1800.0
+    traffic: Literal["latest", "tagged"] = "latest"
+    needs: tuple[str, ...] = ()
+    resources: ResourcesSpec = ResourcesSpec()
+    scaling: ScalingSpec = ScalingSpec()
+    vpc: VpcSpec | None = None
+    concurrency: int | None = None
+    request_timeout_s: float | None = None
+    service_account: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
     url: str | None = None
 
 
@@ -67,11 +118,20 @@ class BypassAuth(Model):
     key: str
 
 
+class IdentityTokenAuth(Model):
+    """Google's identity token of whoever runs netra-loop, for IAM-protected services. `audience` None: the URL of the
+    loop's first service.
+    """
+
+    audience: str | None = None
+
+
 class AuthSpec(Model):
     """One way to a token; exactly one of the fields is set. Tried in the loop file's order until one works."""
 
     jwt: JwtAuth | None = None
     bypass: BypassAuth | None = None
+    identity_token: IdentityTokenAuth | None = None
     command: Command | None = None
 
 

@@ -102,7 +102,7 @@ class Project:
         process.wait(PATIENCE_S)
         process.stderr.close()
 
-    def wait_for_nobody(self, within_s: float = 5.0) -> list[psutil.Process]:
+    def wait_for_nobody(self, within_s: float = 30.0) -> list[psutil.Process]:
         """What of this project still runs after `within_s`; empty as soon as nothing does."""
         end = time.monotonic() + within_s
         while (left := self.processes()) and time.monotonic() < end:
