@@ -285,6 +285,22 @@ class LoopSpec(Model):
             return (self.base_dir / self.tests.root).resolve()
         return self.base_dir.parent if self.base_dir.name == "loops" else self.base_dir
 
+    @property
+    def deploy_order(self) -> tuple[str, ...]:
+        """The services as they are deployed: in the file's order, but each after those it needs."""
+        order: list[str] = []
+
+        def add(name: str) -> None:
+            for needed in self.services[name].needs:
+                if needed not in order:
+                    add(needed)
+            if name not in order:
+                order.append(name)
+
+        for name in self.services:
+            add(name)
+        return tuple(order)
+
     def phase(self, name: str) -> PhaseSpec:
         """The phase called `name`; KeyError where the file has none."""
         for phase in self.phases:

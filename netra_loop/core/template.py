@@ -26,7 +26,8 @@ or a function from the whole name to the value. None, or no entry, means not set
 
 FIXED: Mapping[str, tuple[str, ...]] = {"auth": ("token",), "git": ("sha", "short_sha", "branch"), "session": ("id",)}
 SERVICE_PARTS = ("url", "ws_url", "revision")
-ROOTS = ("env", "vars", "environment", "services", "auth", "git", "session", "iteration", "saved")
+ALONE = ("iteration", "image", "source")  # names without parts
+ROOTS = ("env", "vars", "environment", "services", "auth", "git", "session", "saved", *ALONE)
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _TOKEN = re.compile(r"\$\$|\$\{")
@@ -197,8 +198,8 @@ def _reference(inside: str, offset: int) -> Reference:
 
 
 def _problem_of(root: str, rest: str, *, dotted: bool) -> tuple[str, str | None] | None:
-    if root == "iteration":
-        return ("expected iteration alone", None) if dotted else None
+    if root in ALONE:
+        return (f"expected {root} alone", None) if dotted else None
     if root in FIXED:
         if rest in FIXED[root]:
             return None

@@ -15,7 +15,7 @@ from netra_loop.errors import UsageError
 @dataclass(frozen=True)
 class Scope:
     """The values of all variables. `token` and `git` are looked up beforehand, since that takes time; `git` is empty
-    outside a repository. `saved` are a journey's own names.
+    outside a repository. `saved` are a journey's own names; `building` holds `image` and `source` for a build command.
     """
 
     spec: LoopSpec
@@ -27,6 +27,7 @@ class Scope:
     token: str | None = None
     git: Mapping[str, str] = field(default_factory=dict)
     saved: Mapping[str, str] = field(default_factory=dict)
+    building: Mapping[str, str] = field(default_factory=dict)
 
     def lookup(self, name: str) -> str | None:
         """The value of `name`, such as `vars.user`; None where it is not set. Raises UsageError where it cannot be
@@ -53,6 +54,8 @@ class Scope:
                 return str(self.iteration)
             case "saved":
                 return self.saved.get(rest)
+            case "image" | "source":
+                return self.building.get(root)
         return None
 
     def text(self, value: str) -> str:
@@ -76,6 +79,10 @@ class Scope:
     def with_saved(self, saved: Mapping[str, str]) -> Scope:
         """The same scope with a journey's saved names."""
         return replace(self, saved=saved)
+
+    def with_build(self, image: str, source: str) -> Scope:
+        """The same scope with a build command's `${image}` and `${source}`."""
+        return replace(self, building={"image": image, "source": source})
 
     def spec_environment(self) -> EnvironmentSpec:
         """The environment this session runs in."""

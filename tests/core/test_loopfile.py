@@ -319,22 +319,91 @@ class TestReferences:
         assert "stands in backquotes" in problem(text)
 
 
+GOOGLE = "environments: {s: {cloud: google, project: p, region: r}}"
+DEPLOYS = "name: x\ntests: {}\nphases: {d: {uses: deploy}}\n"
+
+
+class TestGoogle:
+    def test_everything_a_service_may_say(self):
+        text = """\
+environments: {s: {cloud: google, project: "${env.P:-p}", region: r, endpoint: "http://127.0.0.1:9010"}}
+services:
+  db: {image: d}
+  web:
+    image: "reg/${environment.project}/web:${git.sha}"
+    build: docker build -t ${image} ${source} && docker push ${image}
+    build_timeout: 10m
+    entrypoint: [serve, "${services.db.url}"]
+    secrets: {KEY: "key:3"}
+    traffic: tagged
+    needs: [db]
+    resources: {cpu: 2, memory: 1Gi, cpu_always: true, startup_boost: false}
+    scaling: {min: 0, max: 3}
+    concurrency: 20
+    timeout: 15m
+    service_account: web@p.iam.gserviceaccount.com
+    labels: {team: core}
+    vpc: {network: n, subnet: s, tags: [a], egress: all-traffic}
+auth: [{identity_token: {audience: "${services.web.url}"}}, {identity_token: {}}]
+"""
+        spec = load(DEPLOYS + text)
+        web = spec.services["web"]
+        assert (web.resources.cpu, web.resources.cpu_always, web.scaling.max, web.request_timeout_s) == (
+            "2",
+            True,
+            3,
+            900,
+        )
+        assert (web.secrets, web.needs, web.build_timeout_s) == ({"KEY": "key:3"}, ("db",), 600)
+        assert web.vpc is not None
+        assert web.vpc.egress == "all-traffic"
+        assert spec.environments["s"].endpoint == "http://127.0.0.1:9010"
+        assert [way.identity_token is not None for way in spec.auth] == [True, True]
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("environments: {s: {cloud: google, region: r}}", "needs 'project'"),
+            ("environments: {s: {cloud: google, project: p}}", "needs 'region'"),
+            ("environments: {s: {endpoint: 'http://h:1'}}", "'endpoint' belongs to cloud: google"),
+            (GOOGLE[:-2] + ", secrets: {a: b}}}", "'secrets' belongs to cloud: embedded"),
+            (GOOGLE[:-2] + ", endpoint: 'https://h'}}", "expected http://HOST:PORT or unix:PATH"),
+            (GOOGLE + "\nservices: {a: {command: [x]}}", "needs 'image'"),
+            (GOOGLE[:-2] + ", endpoint: 'unix:/s'}}\nservices: {a: {}}", "needs 'image' or 'command'"),
+            ("services: {a: {image: i}}", "needs 'command'"),
+            ("services: {a: {command: [x], needs: [b]}}", "unknown service 'b' in needs"),
+            ("services: {a: {command: [x], needs: [b]}, b: {command: [x], needs: [a]}}", "in a circle"),
+            ("services: {a: {command: [x], needs: [a]}}", "in a circle"),
+            ("services: {a: {command: [x], build: 'b ${image}'}}", "has no image"),
+            ("services: {a: {command: [x, '${image}'], image: i}}", "${image} is not known in services"),
+            ("services: {a: {command: [x], env: {K_REVISION: a}}}", "is taken"),
+            ("services: {a: {command: [x], env: {X_GOOGLE_A: a}}}", "the platform's"),
+            ("services: {a: {command: [x], labels: {netra-loop-x: a}}}", "are our own"),
+            ("services: {a: {command: [x], timeout: 2h}}", "expected at most 1h"),
+            ("services: {a: {command: [x], resources: {cpu_always: 'yes'}}}", "expected true or false"),
+            ("services: {a: {command: [x], resources: {memory: 512}}}", "512"),
+            ("services: {a: {command: [x], vpc: {}}}", "vpc needs one of"),
+        ],
+    )
+    def test_what_cannot_be(self, text, said):
+        assert any(said in line for line in problems(DEPLOYS + text))
+
+    def test_services_are_deployed_after_those_they_need(self):
+        text = "services: {a: {command: [x], needs: [c]}, b: {command: [x]}, "
+        text += "c: {command: [x, '${services.b.url}'], needs: [b]}}"
+        assert load(DEPLOYS + text).deploy_order == ("b", "c", "a")
+
+    def test_where_needs_are_said_only_they_make_a_url_known(self):
+        text = "services: {a: {command: [x]}, b: {command: [x, '${services.a.url}']}, c: {command: [x], needs: [a]}}"
+        assert "no earlier than 'b'" in problem(DEPLOYS + text)
+
+
 class TestNotAvailable:
     @pytest.mark.parametrize(
         "text",
         [
-            "environments: {s: {cloud: google}}",
-            "environments: {s: {endpoint: 'http://127.0.0.1:1'}}",
             "workspace: {git: copy}",
             "workspace: {git: worktree}",
-            "services: {b: {image: i}}",
-            "services: {b: {build: docker build}}",
-            "services: {b: {traffic: tagged}}",
-            "services: {b: {entrypoint: [x]}}",
-            "services: {b: {secrets: {a: b}}}",
-            "services: {b: {resources: {cpu: 1}}}",
-            "services: {b: {scaling: {max: 1}}}",
-            "auth: [{identity_token: {audience: a}}]",
             "seal: off",
             "seal: ['tests/**']",
         ],
@@ -348,11 +417,6 @@ class TestNotAvailable:
             f"name: x\ntests: {{}}\nphases: {{a: {{uses: {uses}, with: {{paths: [x]}}, next: {{ok: done}}}}}}"
         )
         assert f"{uses!r} is not available in this version" in line
-
-    def test_a_google_environment_has_each_of_its_keys_refused(self):
-        found = problems(LEAST + 'environments: {s: {cloud: google, project: "${env.P}", region: r, endpoint: e}}')
-        assert len(found) == 4
-        assert all("not available in this version" in line for line in found)
 
     def test_what_is_available(self):
         text = """\

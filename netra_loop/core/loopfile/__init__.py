@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from netra_loop.core.loopfile import grammar
+from netra_loop.core.loopfile import grammar, grammar_services
 from netra_loop.core.loopfile.assemble import assemble
 from netra_loop.core.loopfile.checks import check
 from netra_loop.core.loopfile.nodes import MAX_CHARACTERS, compose
@@ -23,7 +23,7 @@ from netra_loop.errors import UsageError
 
 __all__ = ["MAX_CHARACTERS", "NAME", "apply_vars", "load"]
 
-NAME = re.compile(grammar.NAME)
+NAME = re.compile(grammar_services.NAME)
 """What a loop, and a session, may be called: `NAME.fullmatch(text)`."""
 
 

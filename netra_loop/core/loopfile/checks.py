@@ -21,9 +21,10 @@ _WHERE_KNOWN: dict[str, tuple[str, ...]] = {
     "environments": ("env", "vars"),
     "services": ("env", "vars", "environment", "services", "git", "session", "iteration"),
     "auth": ("env", "vars", "environment", "services", "git", "session", "iteration"),
-    "journeys": ROOTS,
+    "journeys": tuple(root for root in ROOTS if root not in {"image", "source"}),
 }
-_EVERYWHERE_ELSE = tuple(root for root in ROOTS if root != "saved")
+_OF_A_BUILD = ("image", "source")
+_EVERYWHERE_ELSE = tuple(root for root in ROOTS if root not in {"saved", *_OF_A_BUILD})
 _EVERY_TEST = "every selected test is run and reported"
 _OWN_ORDER = "what failed last time comes first by itself"
 _OWN_WORKERS = "say tests.workers"
@@ -45,11 +46,11 @@ def check(root: Node, values: Values, at: At) -> None:
     _check_tiers(root, names, at)
     _check_stages(root, at)
     _check_args(root, at)
-    _check_services(values, at)
+    _check_services(root, values, at)
     _check_phases(root, values, at)
     for filled in at.notes.filled:
         for reference in filled.template.references:
-            _check_reference(reference, filled, names, at)
+            _check_reference(reference, filled, names, values, at)
 
 
 def _check_args(root: Node, at: At) -> None:
@@ -119,8 +120,10 @@ def _check_once(what: str, named: list[Scalar], at: At) -> None:
         first.setdefault(scalar.text, scalar.place)
 
 
-def _check_services(values: Values, at: At) -> None:
-    """What is deployed into the embedded cloud needs a command, and what is deployed at all a service."""
+def _check_services(root: Node, values: Values, at: At) -> None:
+    """What is deployed needs something to start, what is deployed at all a service; `needs` names services, and never
+    in a circle.
+    """
     phases: Values = values.get("phases", {})
     for name, phase in phases.items():
         if phase.get("uses") in {"deploy", "attach"} and "services" not in values:
@@ -128,12 +131,66 @@ def _check_services(values: Values, at: At) -> None:
                 at.notes.places["phases", name],
                 f"phase {clip(name)} uses {phase['uses']}, which needs 'services'",
             )
-    environments: Values = values.get("environments", {})
-    embedded = not environments or any(e.get("cloud", "embedded") == "embedded" for e in environments.values())
-    if embedded and any(phase.get("uses") == "deploy" for phase in phases.values()):
+    environments: Values = values.get("environments") or {"local": {}}
+    _check_google(environments, at)
+    if any(phase.get("uses") == "deploy" for phase in phases.values()):
         for name in values.get("services", {}):
-            if ("services", name, "command") not in at.notes.places:
-                at.wrong(at.notes.places["services", name], f"service {clip(name)} needs 'command', to be started by")
+            _check_deployable(name, environments, at)
+    _check_needs(root, values, at)
+
+
+def _check_google(environments: Values, at: At) -> None:
+    for name, environment in environments.items():
+        place = at.notes.places.get(("environments", name))
+        google = environment.get("cloud") == "google"
+        for key in ("project", "region") if google else ():
+            if place is not None and ("environments", name, key) not in at.notes.places:
+                at.wrong(place, f"environment {clip(name)} is google's, which needs {key!r}")
+        for key, of_google in (("endpoint", True), ("secrets", False)):
+            where = at.notes.places.get(("environments", name, key))
+            if where is not None and google is not of_google:
+                belongs = "cloud: google" if of_google else "cloud: embedded; google's are in Secret Manager"
+                at.wrong(where, f"{key!r} belongs to {belongs}")
+
+
+def _check_deployable(name: str, environments: Values, at: At) -> None:
+    has = {key for key in ("command", "image") if ("services", name, key) in at.notes.places}
+    for environment in environments.values():
+        cloud = environment.get("cloud", "embedded")
+        if cloud == "embedded" and "command" not in has:
+            at.wrong(at.notes.places["services", name], f"service {clip(name)} needs 'command', to be started by")
+        elif cloud == "google" and "endpoint" not in environment and "image" not in has:
+            at.wrong(at.notes.places["services", name], f"service {clip(name)} needs 'image', to be deployed to google")
+        elif cloud == "google" and not has:
+            at.wrong(at.notes.places["services", name], f"service {clip(name)} needs 'image' or 'command'")
+        else:
+            continue
+        return
+
+
+def _check_needs(root: Node, values: Values, at: At) -> None:
+    services: Values = values.get("services", {})
+    known = _keys(root, "services")
+    for name, service in services.items():
+        for number, needed in enumerate(service.get("needs", ())):
+            node = _at(root, "services", name, "needs", str(number))
+            assert node is not None
+            if needed not in known:
+                at.wrong(node.place, f"unknown service {clip(needed)} in needs", word=needed, known=known)
+            elif name in _needed_by(needed, services):
+                at.wrong(node.place, f"services need each other in a circle: {clip(name)} needs {clip(needed)}")
+
+
+def _needed_by(service: str, services: Values) -> set[str]:
+    """`service` and all that it needs, directly or not."""
+    found: set[str] = set()
+    waiting = [service]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += services.get(name, {}).get("needs", ())
+    return found
 
 
 def _check_phases(root: Node, values: Values, at: At) -> None:
@@ -176,11 +233,14 @@ def _reached(phases: Values, order: list[str]) -> set[str]:
     return reached
 
 
-def _check_reference(reference: Reference, filled: Filled, names: _Names, at: At) -> None:
+def _check_reference(reference: Reference, filled: Filled, names: _Names, values: Values, at: At) -> None:
     place = filled.scalar.place_of(reference.offset)
     root, _, rest = reference.name.partition(".")
     part = filled.path[0]
-    if root not in _WHERE_KNOWN.get(part, _EVERYWHERE_ELSE):
+    if root in _OF_A_BUILD and part == "services" and filled.path[2] == "build":
+        if root == "image" and ("services", filled.path[1], "image") not in at.notes.places:
+            at.wrong(place, f"{reference} is not known: service {clip(filled.path[1])} has no image")
+    elif root not in _WHERE_KNOWN.get(part, _EVERYWHERE_ELSE):
         at.wrong(place, f"{reference} is not known in {part}")
     elif root == "vars" and rest not in names.vars:
         at.wrong(
@@ -193,19 +253,30 @@ def _check_reference(reference: Reference, filled: Filled, names: _Names, at: At
         message = f"unknown variable {clip(reference.name)}, expected {', '.join(_ENVIRONMENT_NAMES)} of environment"
         at.wrong(place, message, word=rest, known=_ENVIRONMENT_NAMES)
     elif root == "services":
-        _check_service(reference, rest.rpartition(".")[0], place, filled.path, names, at)
+        _check_service(reference, rest.rpartition(".")[0], place, filled.path, values, names, at)
     elif root == "saved":
         saved = _saved_before(filled.path, names.root)
         if rest not in saved:
             at.wrong(place, f"{reference} is saved by no earlier step of this journey", word=rest, known=saved)
 
 
-def _check_service(reference: Reference, service: str, place: Place, path: Path, names: _Names, at: At) -> None:
+def _check_service(
+    reference: Reference, service: str, place: Place, path: Path, values: Values, names: _Names, at: At
+) -> None:
     known = names.services
     if service not in known:
         at.wrong(place, f"unknown service {clip(service)} in {reference}", word=service, known=known)
-    elif path[0] == "services" and known.index(service) >= known.index(path[1]):
+    elif path[0] == "services" and not _before(service, path[1], known, values.get("services", {})):
         at.wrong(place, f"{reference} is not known here: {service!r} is deployed no earlier than {path[1]!r}")
+
+
+def _before(service: str, other: str, known: tuple[str, ...], services: Values) -> bool:
+    """Whether `service` is deployed before `other` for sure: `other` needs it, or stands after it where nothing is said
+    of needs.
+    """
+    if any(value.get("needs") for value in services.values()):
+        return service != other and service in _needed_by(other, services)
+    return known.index(service) < known.index(other)
 
 
 def _saved_before(path: Path, root: Node) -> tuple[str, ...]:

@@ -2,104 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from netra_loop.core.loopfile.grammar_journeys import JOURNEYS
 from netra_loop.core.loopfile.grammar_phases import COMMAND, PHASES
+from netra_loop.core.loopfile.grammar_services import ENV_SAID, ENVIRONMENT, NAME, SERVICES, VARIABLE
 from netra_loop.core.loopfile.grammar_stages import STAGES
-from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar
 from netra_loop.core.loopfile.scalars import Duration, Fill, Json, Percent, Text, Whole, Word
-from netra_loop.core.loopfile.shape import At
 from netra_loop.core.loopfile.trees import Either, Key, ListOf, MapOf, OneOf, Record, later
-
-NAME = r"[a-z0-9][a-z0-9-]{0,62}"
-VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
-SET_BY_CLOUD_RUN = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 
 _FILLED = Text(Fill.YES)
 _VALUE = Text(Fill.YES, numbers=True)
 _PROSE = Text(Fill.PROSE)
-_ENV_SAID = "letters, digits and _, not a digit first"
-
-
-def _env(what: str, taken: tuple[str, ...] = ()) -> MapOf:
-    return MapOf(what, VARIABLE, _VALUE, said=_ENV_SAID, taken=taken)
-
-
-_ENVIRONMENT_KEYS = (
-    Key(
-        "cloud",
-        Word(("embedded", "none"), later=("google",)),
-        "Where revisions live: `embedded` is a small Cloud Run on this machine, `none` tests what is there.",
-    ),
-    Key("project", Text(), "The project that the revisions belong to."),
-    Key("region", Text(), "The region that the revisions live in."),
-    Key("hosts", ListOf("hosts", _FILLED), "Hosts that belong to the environment beside the services' own."),
-    later("endpoint", "A plain-text gRPC endpoint for both APIs, such as an emulator's."),
-)
-_LATER_WITH_GOOGLE = tuple(
-    later(key.name, key.description) if key.name in {"project", "region"} else key for key in _ENVIRONMENT_KEYS
-)
-
-
-@dataclass(frozen=True)
-class Environment:
-    """A place where revisions live. With a cloud that this version does not run, its project and region are refused
-    as well, since nothing would read them.
-    """
-
-    def read(self, node: Node, at: At) -> Any:
-        """See `Shape.read`."""
-        cloud = node.entries.get("cloud") if isinstance(node, Mapping) else None
-        google = cloud is not None and isinstance(cloud[1], Scalar) and cloud[1].text == "google"
-        return Record("an environment", _LATER_WITH_GOOGLE if google else _ENVIRONMENT_KEYS).read(node, at)
-
-    def schema(self) -> dict[str, Any]:
-        """See `Shape.schema`."""
-        return Record("an environment", _ENVIRONMENT_KEYS).schema()
-
-
-_PROBE = Record(
-    "a startup probe",
-    (
-        Key(
-            "path",
-            Text(pattern=r"/\S*", what="a path that begins with /"),
-            "What HTTP GET asks for until it gets 2xx.",
-        ),
-        Key("timeout", Duration(most_s=240.0), "The whole wait, 240s at most.", attr="timeout_s"),
-        Key("period", Duration(most_s=240.0), "From one try to the next.", attr="period_s"),
-    ),
-)
-
-_SERVICE = Record(
-    "a service",
-    (
-        Key("source", _FILLED, "The service's folder, relative to this file; its command is started there."),
-        Key("command", COMMAND, "How the embedded cloud starts it: a list runs without a shell, a text under `sh -c`."),
-        Key("port", Whole(1, 65_535), "The container port, given to the process as PORT."),
-        Key("env", _env("environment variables", SET_BY_CLOUD_RUN), "The revision's environment variables."),
-        Key(
-            "startup_probe",
-            _PROBE,
-            "HTTP GET until it answers 2xx; without it a TCP connection to the port is enough.",
-        ),
-        Key("url", _FILLED, "An address to test at, instead of the one the cloud gives.", nullable=True),
-        Key(
-            "traffic",
-            Word(("latest",), later=("tagged",)),
-            "`latest`: a new revision takes the traffic at once.",
-            attr="",
-        ),
-        later("image", "The container image to deploy."),
-        later("build", "A command that builds and pushes the image, before the deploy."),
-        later("entrypoint", "What the container runs instead of the image's own entry point."),
-        later("secrets", "Secrets put into the revision."),
-        later("resources", "Limits of CPU and memory."),
-        later("scaling", "How many instances there may be."),
-    ),
-)
 
 _AUTH = OneOf(
     "a way to a token",
@@ -129,7 +41,14 @@ _AUTH = OneOf(
             "Sign a token ourselves.",
         ),
         Key("command", COMMAND, "Run a command that prints the token."),
-        later("identity_token", "Google's identity token for an audience."),
+        Key(
+            "identity_token",
+            Record(
+                "identity_token",
+                (Key("audience", _FILLED, "Whom it is for; the URL of the first service if not given."),),
+            ),
+            "Google's identity token of whoever runs netra-loop, for services that IAM protects.",
+        ),
     ),
 )
 
@@ -150,7 +69,11 @@ _TESTS = Record(
             nullable=True,
         ),
         Key("args", ListOf("arguments", _VALUE), "More arguments for pytest."),
-        Key("env", _env("environment variables"), "Environment variables of the tests' processes."),
+        Key(
+            "env",
+            MapOf("environment variables", VARIABLE, _VALUE, said=ENV_SAID),
+            "Environment variables of the tests' processes.",
+        ),
         Key(
             "timeout",
             Duration(),
@@ -250,7 +173,7 @@ LOOP = Record(
         ),
         Key(
             "environments",
-            MapOf("environments", NAME, Environment(), said="lower-case letters, digits and hyphens", least=1),
+            MapOf("environments", NAME, ENVIRONMENT, said="lower-case letters, digits and hyphens", least=1),
             "Places to deploy to; the first is the default, `--env NAME` takes another.",
         ),
         Key(
@@ -261,12 +184,7 @@ LOOP = Record(
         ),
         Key(
             "services",
-            MapOf(
-                "services",
-                r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?",
-                _SERVICE,
-                said="a Cloud Run service id: lower-case letters, digits and hyphens, a letter first, 49 at most",
-            ),
+            SERVICES,
             "The services under test, deployed in this order; each key is its Cloud Run service id.",
         ),
         Key(

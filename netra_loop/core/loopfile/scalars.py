@@ -126,6 +126,21 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Truth:
+    """`true` or `false`, unquoted."""
+
+    def read(self, node: Node, at: At) -> Any:
+        """See `Shape.read`."""
+        if isinstance(node, Scalar) and node.plain and node.text in {"true", "false"}:
+            return node.text == "true"
+        return at.expected("true or false", node)
+
+    def schema(self) -> dict[str, Any]:
+        """See `Shape.schema`."""
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
 class Duration:
     """`250ms 30s 5m 2h 1d`, composed as `5h30m`; float seconds from it. `most_s` bounds it; zero only where `zero`."""
 
