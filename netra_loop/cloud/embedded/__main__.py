@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from netra_loop.cloud.embedded.server import FolderHeld, serve
+from netra_loop.cloud.embedded.vault import Vault
 
 
 def main() -> int:
@@ -21,20 +22,22 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder for everything it keeps")
     parser.add_argument("--seed", type=Path, help="resources.json of another state folder, to begin with")
     parser.add_argument("--lifeline-fd", type=int, help="ends when this inherited pipe does")
+    parser.add_argument("--secrets-stdin", action="store_true", help="reads a JSON object of secrets from its input")
     given = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        asyncio.run(_serve(given.state.absolute(), given.seed, given.lifeline_fd))
+        vault = Vault.of_json(sys.stdin.read() if given.secrets_stdin else "")
+        asyncio.run(_serve(given.state.absolute(), given.seed, given.lifeline_fd, vault))
     except FolderHeld as held:
         logging.getLogger(__name__).error("%s", held)  # noqa: TRY400  # one sentence, no trace
         return 5
     return 0
 
 
-async def _serve(folder: Path, seed: Path | None, lifeline: int | None) -> None:
+async def _serve(folder: Path, seed: Path | None, lifeline: int | None, vault: Vault) -> None:
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     ready.add_done_callback(lambda done: print(json.dumps({"endpoint": done.result()}), flush=True))  # noqa: T201
-    await serve(folder, seed=seed, lifeline=lifeline, ready=ready)
+    await serve(folder, seed=seed, lifeline=lifeline, ready=ready, vault=vault)
 
 
 if __name__ == "__main__":

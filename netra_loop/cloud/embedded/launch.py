@@ -8,11 +8,14 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from netra_loop import processes
 from netra_loop.cloud.embedded.files import make_folder, read_json
 from netra_loop.cloud.embedded.instance import SERVER_ONLY
+from netra_loop.cloud.embedded.knobs import set_knobs
 from netra_loop.errors import EnvironmentFailed
 
 _START_LIMIT_S = 30.0
@@ -51,25 +54,37 @@ class EmbeddedCloud:
             await self._process.wait()
 
 
-async def start_embedded(state_dir: Path, seed: Path | None = None) -> EmbeddedCloud:
+async def start_embedded(
+    state_dir: Path,
+    seed: Path | None = None,
+    *,
+    knobs: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> EmbeddedCloud:
     """The embedded cloud on `state_dir`; what it served there serves again, under its name and, if it can, its URL.
 
     A server that a dead owner left on the folder is ended first. `seed` is another folder's `resources.json`, used
-    where this one is new. Raises EnvironmentFailed where a living process holds the folder, or the server does not
-    start.
+    where this one is new. `knobs` are turned before it starts, see `knobs.set_knobs`. `secrets` (`NAME` or
+    `NAME:VERSION`) are what its Secret Manager holds; they go to the process by a pipe and are written nowhere. Raises
+    EnvironmentFailed where a living process holds the folder, or the server does not start; ValueError for a knob that
+    is none.
     """
     make_folder(state_dir)
     await _end_earlier(state_dir)
+    if knobs:
+        set_knobs(state_dir, **knobs)
     reading, writing = os.pipe()
     command = ["-m", "netra_loop.cloud.embedded", "--state", str(state_dir), "--lifeline-fd", str(reading)]
     if seed is not None:
         command += ["--seed", str(seed)]
+    if secrets:
+        command.append("--secrets-stdin")
     log = os.open(state_dir / "cloud.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
-            stdin=DEVNULL,
+            stdin=PIPE if secrets else DEVNULL,
             stdout=PIPE,
             stderr=log,
             pass_fds=[reading],
@@ -83,12 +98,21 @@ async def start_embedded(state_dir: Path, seed: Path | None = None) -> EmbeddedC
         os.close(reading)
         os.close(log)
     try:
+        await _hand_over(process, secrets)
         return EmbeddedCloud(await _endpoint_of(process, state_dir), process, writing)
     except BaseException:
         os.close(writing)
         await processes.end_tree(process.pid, term_grace_s=0)
         await process.wait()
         raise
+
+
+async def _hand_over(process: Process, secrets: Mapping[str, str] | None) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(ConnectionError):  # it ended already: reading its endpoint says so
+            process.stdin.write(json.dumps(dict(secrets or {})).encode())
+            await process.stdin.drain()
+        process.stdin.close()
 
 
 async def _endpoint_of(process: Process, state_dir: Path) -> str:

@@ -13,6 +13,7 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2
 
 from netra_loop.cloud.embedded.checks import parent_of
+from netra_loop.cloud.embedded.knobs import KnobFile
 from netra_loop.cloud.embedded.refusals import Refused, answering
 
 SERVICE = "google.longrunning.Operations"
@@ -25,7 +26,8 @@ Resource = run_v2.Service | run_v2.Revision
 class Operations:
     """All operations of this life of the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, knobs: KnobFile) -> None:
+        self._knobs = knobs
         self._operations: dict[str, operations_pb2.Operation] = {}
         self._ended: dict[str, asyncio.Event] = {}
 
@@ -82,6 +84,8 @@ class Operations:
     async def _wait(self, request: operations_pb2.WaitOperationRequest) -> operations_pb2.Operation:
         operation = self._found(request.name)
         asked_s = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else _LONGEST_WAIT_S
+        if self._knobs.last_good().wait_returns_early:
+            return operation
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(asked_s, _LONGEST_WAIT_S)):
                 await self._ended[request.name].wait()
@@ -99,6 +103,6 @@ class Operations:
 
     def _found(self, name: str) -> operations_pb2.Operation:
         operation = self._operations.get(name)
-        if operation is None:
+        if operation is None or self._knobs.last_good().lose_operations:
             raise Refused("NOT_FOUND", f"Operation {name!r} was not found")
         return operation

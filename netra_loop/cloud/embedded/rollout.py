@@ -18,10 +18,12 @@ from netra_loop.cloud.embedded import conditions, traffic
 from netra_loop.cloud.embedded.front import Fronts, Route
 from netra_loop.cloud.embedded.instance import Instance, StartFailed
 from netra_loop.cloud.embedded.instances import Instances
+from netra_loop.cloud.embedded.knobs import KnobFile
 from netra_loop.cloud.embedded.launching import launch_of
 from netra_loop.cloud.embedded.operations import Operations
 from netra_loop.cloud.embedded.recorder import Recorder
 from netra_loop.cloud.embedded.state import Resources
+from netra_loop.cloud.embedded.vault import Vault
 
 _log = logging.getLogger(__name__)
 _FAILED_PRECONDITION = 9
@@ -33,7 +35,17 @@ _COLD = "AUTOSCALING - Instance started because there was no existing capacity f
 class Rollouts:
     """The hands of the embedded cloud; also the front's backend."""
 
-    def __init__(self, resources: Resources, operations: Operations, recorder: Recorder, folder: Path) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        operations: Operations,
+        recorder: Recorder,
+        folder: Path,
+        knobs: KnobFile,
+        vault: Vault,
+    ) -> None:
+        self._knobs = knobs
+        self._vault = vault
         self._resources = resources
         self._operations = operations
         self._mark = str(folder)

@@ -7,6 +7,8 @@ The state folder (mode 0700) holds:
     resources.json  services, revisions, ports
     instances.json  the processes that run
     entries.db      log entries
+    knobs.json      what was turned, see `knobs`
+    calls.json      how often each method was called
     cloud.log       what the server itself has to say
 """
 
@@ -28,9 +30,11 @@ from pathlib import Path
 import grpc.aio
 
 from netra_loop import processes
+from netra_loop.cloud.embedded.calls import Gate
 from netra_loop.cloud.embedded.files import make_folder, read_json, write_json
 from netra_loop.cloud.embedded.instance import TERM_GRACE_S
 from netra_loop.cloud.embedded.instances import end_leftovers
+from netra_loop.cloud.embedded.knobs import KnobFile
 from netra_loop.cloud.embedded.lifeline import Ending, watch_lifeline
 from netra_loop.cloud.embedded.log_store import LogStore
 from netra_loop.cloud.embedded.logging_api import LoggingApi
@@ -39,6 +43,7 @@ from netra_loop.cloud.embedded.recorder import Recorder
 from netra_loop.cloud.embedded.rollout import Rollouts
 from netra_loop.cloud.embedded.run_api import RunApi
 from netra_loop.cloud.embedded.state import Resources
+from netra_loop.cloud.embedded.vault import Vault
 
 _FLUSH_S = 0.05
 _LOCK_PATIENCE_S = 4.0  # for a server that is about to end, because its owner did
@@ -56,8 +61,13 @@ class FolderHeld(Exception):  # said to a person, then the process ends
     """Another server runs on the state folder."""
 
 
-async def serve(folder: Path, *, seed: Path | None, lifeline: int | None, ready: asyncio.Future[str]) -> None:
-    """Serves until SIGTERM, SIGINT or the end of the lifeline; `ready` gets the endpoint. Leaves no process behind."""
+async def serve(
+    folder: Path, *, seed: Path | None, lifeline: int | None, ready: asyncio.Future[str], vault: Vault | None = None
+) -> None:
+    """Serves until SIGTERM, SIGINT or the end of the lifeline; `ready` gets the endpoint. Leaves no process behind.
+
+    `vault` holds what environment variables may be taken from; None: nothing.
+    """
     processes.set_subreaper()
     ending = Ending()
     loop = asyncio.get_running_loop()
@@ -68,19 +78,20 @@ async def serve(folder: Path, *, seed: Path | None, lifeline: int | None, ready:
     make_folder(folder)
     with _lock(folder / "cloud.lock"), _socket_path(folder) as path:
         await end_leftovers(folder / "instances.json")
-        async with _running(folder, seed, f"unix:{path}", ending):
+        async with _running(folder, seed, f"unix:{path}", ending, vault or Vault({})):
             write_json(folder / "cloud.json", _whereabouts(path))
             ready.set_result(f"unix:{path}")
             await ending.asked.wait()
 
 
 @asynccontextmanager
-async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Ending) -> AsyncIterator[None]:
+async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Ending, vault: Vault) -> AsyncIterator[None]:
     resources, inherited = Resources.load(folder / "resources.json", seed)
     store = LogStore(folder / "entries.db")
-    operations = Operations()
-    rollouts = Rollouts(resources, operations, Recorder(store), folder)
-    server = grpc.aio.server(options=OPTIONS)
+    knobs = KnobFile(folder)
+    operations = Operations(knobs)
+    rollouts = Rollouts(resources, operations, Recorder(store), folder, knobs, vault)
+    server = grpc.aio.server(options=OPTIONS, interceptors=[Gate(folder, knobs)])
     server.add_generic_rpc_handlers(
         (
             *RunApi(resources, operations, rollouts).handlers(),
