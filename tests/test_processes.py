@@ -121,5 +121,5 @@ def test_a_tied_process_dies_with_its_parent():
 async def _readable(handle: int) -> bool:
     done = asyncio.Event()
     asyncio.get_running_loop().add_reader(handle, done.set)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await done.wait()

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,16 +26,21 @@ PATIENCE_S = 60.0
 
 @dataclass
 class Project:
-    """A user's project: a folder with `loops/`, and the command line in it."""
+    """A user's project: a folder with `loops/`, and the command line in it.
+
+    `temporary` is the system's temporary folder to it: what its sessions leave there, no other test's session finds.
+    """
 
     folder: Path
+    temporary: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "netra_loop.cli.main", *arguments]
 
     def environ(self) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if not name.startswith(("NETRA_LOOP", "PYTEST"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NETRA_LOOP", "PYTEST"))}
+        return {**kept, "TMPDIR": str(self.temporary)}
 
     def call(self, *arguments: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
@@ -121,10 +127,11 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """An empty project."""
-    made = Project(tmp_path / "project")
-    made.folder.mkdir()
-    yield made
-    made.close()
+    with tempfile.TemporaryDirectory(prefix="nl-", ignore_cleanup_errors=True) as temporary:
+        made = Project(tmp_path / "project", Path(temporary))
+        made.folder.mkdir()
+        yield made
+        made.close()
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def endpoint(tmp_path_factory):
     with server.stdout:
         yield json.loads(server.stdout.readline())["endpoint"]
     server.terminate()
-    assert server.wait(timeout=20) == 0
+    assert server.wait(timeout=60) == 0
     assert processes.carrying(MARK, str(folder)) == []
 
 
@@ -98,7 +98,7 @@ def read_logs():
     async def entries(client, revision, wanted=lambda entry: True):
         query = LogQuery((revision,), datetime.now(UTC) - timedelta(minutes=5))
         clock = SystemClock()
-        for _ in range(100):
+        for _ in range(600):
             found = [entry async for page in client.entries(query) for entry in page.entries]
             if any(wanted(entry) for entry in found):
                 return found

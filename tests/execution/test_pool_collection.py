@@ -77,9 +77,9 @@ async def test_an_interpreter_that_is_not_there(suite):
 
 async def test_a_collection_that_hangs_is_ended_with_its_stacks(suite):
     suite.write(test_hang="import time\ndef wait_for_ever(): time.sleep(600)\nwait_for_ever()\n")
-    collection = await suite.pool(collect_timeout_s=1.5).collect()
+    collection = await suite.pool(collect_timeout_s=4.0).collect()
     assert collection.fatal is not None
-    assert "collection did not end within 1.5 s" in collection.fatal
+    assert "collection did not end within 4 s" in collection.fatal
     assert "wait_for_ever" in collection.fatal
 
 
@@ -94,9 +94,9 @@ async def test_a_flood_at_import_takes_no_disk(suite):
             await asyncio.sleep(0.02)
 
     watch = asyncio.create_task(gauge())
-    collection = await suite.pool(collect_timeout_s=3.0).collect()
+    collection = await suite.pool(collect_timeout_s=4.0).collect()
     watch.cancel()
-    assert "collection did not end within 3 s" in (collection.fatal or "")
+    assert "collection did not end within 4 s" in (collection.fatal or "")
     assert 0 < most < 800 << 20
 
 
@@ -112,7 +112,7 @@ async def test_spawned_workers_that_hang_as_they_collect_are_errors_with_their_s
         """,
         test_a="def test_a(): pass\n",
     )
-    ran = await suite.run(workers=1, collect_timeout_s=2.0)
+    ran = await suite.run(workers=1, collect_timeout_s=4.0)
     assert ran.outcomes() == {"test_a": "error"}
     assert "worker gw0 did not answer in time before it was ready" in (ran.of("test_a").message or "")
     assert "hang_the_second_time" in ran.of("test_a").traceback

@@ -129,7 +129,7 @@ async def test_clients(suite, backend, name):
     assert contact.first_at <= contact.last_at
     (exchange,) = evidence.exchanges
     assert (exchange.method, exchange.url, exchange.status) == ("GET", f"{backend.url}/{name}", 200)
-    assert 0 < exchange.duration_s < 5
+    assert 0 < exchange.duration_s < 20
     assert backend.seen[f"/{name}"] == f"00-{trace}-{1:016x}-01"
     assert evidence.mocked == ()
 

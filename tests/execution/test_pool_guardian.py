@@ -79,7 +79,7 @@ async def test_heirs_live_on_and_their_ends_are_told_until_all_is_ended(tmp_path
     assert len(heirs) == 2
     ends = [guarded.ended(pid) for pid in heirs]
     (tmp_path / "hold").unlink()
-    done, _ = await asyncio.wait(ends, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(ends, timeout=60, return_when=asyncio.FIRST_COMPLETED)
     assert [end.result() for end in done] == [5]
     await guarded.end()
     assert {end.result() for end in ends} == {5, -9}

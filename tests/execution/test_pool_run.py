@@ -168,7 +168,7 @@ async def played(
     run = Run(plan, gathered, options, FakeClock(), living, worker=make)
     run.start(Switchboard(), Path("/nowhere"))
     events: list[RunEvent] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (event := await run.events.get()) is not None:
             if isinstance(event, BaseException):
                 raise event

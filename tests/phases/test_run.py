@@ -72,7 +72,7 @@ async def test_what_a_command_leaves_behind_is_ended_with_it(bench):
     )
     assert result.outcome == "ok"
     assert identify(int(pid.read_text())) is None
-    assert bench.clock.monotonic() - began < 3
+    assert bench.clock.monotonic() - began < 30
 
 
 async def test_a_flood_keeps_its_ends_in_flat_memory(bench):
@@ -182,7 +182,7 @@ async def test_after_a_crash_what_was_left_running_is_ended_first(bench):
     left = abandoned(f"{bench.tools.folder}/1-run-1/brief.md")
     result = await bench.recover(await bench.open("run", command=("echo", "again")))
     assert result.facts["output"] == "again\n"
-    assert left.wait(timeout=5) == -9
+    assert left.wait(timeout=30) == -9
 
 
 async def test_a_stop_ends_the_command_and_all_it_started(bench):

@@ -25,14 +25,14 @@ async def services(tmp_path):
 
 
 async def get(services):
-    return await services.get_service(name=NAME, retry=None, timeout=5)
+    return await services.get_service(name=NAME, retry=None, timeout=30)
 
 
 async def update(services):
     container = {"image": "embedded://x", "command": ["sleep", "60"], "working_dir": str(services.folder)}
     service = run_v2.Service({"name": NAME, "template": {"containers": [container]}})
     request = run_v2.UpdateServiceRequest(service=service, allow_missing=True)
-    return await services.update_service(request, retry=None, timeout=5)
+    return await services.update_service(request, retry=None, timeout=30)
 
 
 async def test_each_call_is_counted_before_it_is_answered(services):

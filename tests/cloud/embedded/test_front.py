@@ -65,7 +65,7 @@ class Kept:
 
     async def request(self):
         """The next request entry; it is written when the exchange has ended, which may be after the client's answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self._queue.get()
 
 
@@ -120,7 +120,7 @@ def saying(data):
 
 @pytest.fixture
 async def http():
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         yield client
 
 
@@ -220,7 +220,7 @@ async def test_a_connection_takes_one_request_after_another(url, play):
 
 async def test_many_requests_at_once(url, play, http):
     await play(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
-    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=100), timeout=20) as wide:
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=100), timeout=60) as wide:
         answers = await asyncio.gather(*(wide.get(url) for _ in range(100)))
     assert {answer.text for answer in answers} == {"ok"}
 
@@ -278,7 +278,7 @@ async def test_a_client_that_goes_is_a_499_and_the_instance_is_told(url, play, l
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     await begun.wait()
     writer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await gone.wait()
     assert (await log.request())["httpRequest"]["status"] == 499
 

@@ -32,12 +32,12 @@ class Api:
     async def update(self, **changes):
         asked = self.service(**changes)
         operation = await self.services.update_service(
-            run_v2.UpdateServiceRequest(service=asked, allow_missing=True), timeout=10
+            run_v2.UpdateServiceRequest(service=asked, allow_missing=True), timeout=30
         )
-        return await operation.result(timeout=20)
+        return await operation.result(timeout=60)
 
     async def revision_names(self):
-        pages = await self.revisions.list_revisions(parent=self.name, timeout=5)
+        pages = await self.revisions.list_revisions(parent=self.name, timeout=30)
         return [revision.name.rpartition("/")[2] async for revision in pages]
 
 
@@ -56,7 +56,7 @@ async def test_a_service_that_was_carried_out(api):
     assert service.generation == service.observed_generation == 1
     assert not service.reconciling
     assert [(item.type_, item.percent) for item in service.traffic_statuses] == [(LATEST, 100)]
-    revision = await api.revisions.get_revision(name=service.latest_ready_revision, timeout=5)
+    revision = await api.revisions.get_revision(name=service.latest_ready_revision, timeout=30)
     assert dict(revision.labels) == {"team": "a"}
     assert {item.type_: item.state for item in revision.conditions}["Ready"] == SUCCEEDED
 
@@ -122,8 +122,8 @@ async def test_the_serving_revision_cannot_be_deleted_but_an_old_one_can(api):
     await api.update(template={"revision": f"{api.id}-one"})
     await api.update(template={"revision": f"{api.id}-two"})
     with pytest.raises(exceptions.FailedPrecondition, match="can receive traffic"):
-        await api.revisions.delete_revision(name=f"{api.name}/revisions/{api.id}-two", timeout=5)
-    await api.revisions.delete_revision(name=f"{api.name}/revisions/{api.id}-one", timeout=5)
+        await api.revisions.delete_revision(name=f"{api.name}/revisions/{api.id}-two", timeout=30)
+    await api.revisions.delete_revision(name=f"{api.name}/revisions/{api.id}-one", timeout=30)
     assert await api.revision_names() == [f"{api.id}-two"]
 
 

@@ -1,0 +1,33 @@
+"""What keeps test processes that run side by side out of each other's way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from netra_loop import cgroups
+
+# suites that are started here are no workers of the pytest-xdist that started us
+for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cgroup() -> Iterator[None]:
+    """A cgroup around this process, where one can be had: whoever looks for what the dead left looks in its own."""
+    base = cgroups._base()
+    if base is None:
+        yield
+        return
+    own = base.path / f"tests-{os.getpid()}"
+    own.mkdir()
+    (own / "cgroup.procs").write_text("0")
+    cgroups._base.cache_clear()
+    yield
+    (base.path / "cgroup.procs").write_text("0")
+    cgroups._base.cache_clear()
+    with contextlib.suppress(OSError):  # something in it still runs
+        own.rmdir()
