@@ -33,8 +33,8 @@ class Page:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
-                if os.write(handle, bytes(SIZE)) == SIZE:  # taken from the disk now: later would be SIGBUS
-                    self._memory = mmap.mmap(handle, SIZE)
+                _take_from_disk(handle)  # now: later would be SIGBUS
+                self._memory = mmap.mmap(handle, SIZE)
             finally:
                 os.close(handle)
         except OSError:
@@ -72,6 +72,14 @@ class Page:
         finally:
             self._writing.release()
         return True
+
+
+def _take_from_disk(handle: int) -> None:
+    """Raises OSError where there is no room."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, SIZE)  # what is not written to takes no memory
+    elif os.write(handle, bytes(SIZE)) != SIZE:
+        raise OSError("the disk is full")
 
 
 def read(path: str) -> list[Message]:

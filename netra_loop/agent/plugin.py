@@ -89,13 +89,12 @@ class Plugin:
         self.ran = True
         if self.order["role"] == "worker":
             # not before: what is configured and collected sees a controller, as it does where workers are forked
-            worker.enrol(session.config, self.order)
-            worker.Worker(self.line, session, self.order, fresh=True).serve()
+            alone = worker.Worker(session)
+            alone.become(self.line, self.order, forked=False)
+            alone.serve()
             return True
         child = zygote.Zygote(self.line, session).serve()
-        if child is None:
-            worker.silence(session.config)
-        else:  # this is the fork
+        if child is not None:  # this is the fork
             self.line = child.line
             child.serve()
         return True

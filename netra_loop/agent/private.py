@@ -13,6 +13,7 @@ import gc
 import os
 import random
 import signal
+from collections.abc import Iterable
 from typing import Any
 
 from .outcome import SIDE
@@ -63,16 +64,15 @@ def listen_for_dumps(files: str) -> None:
     faulthandler.register(dump_signal(), file=stacks, all_threads=True)
 
 
-def _bend(number: int, path: str) -> None:
+def _bend(numbers: Iterable[int], path: str) -> None:
     new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    inheritable = os.get_inheritable(number)
-    os.dup2(new, number, inheritable)
+    for number in numbers:
+        os.dup2(new, number, os.get_inheritable(number))
     os.close(new)
 
 
 def _own_output(files: str) -> None:
-    for number in (1, 2):
-        _bend(number, files + ".log")
+    _bend((1, 2), files + ".log")
 
 
 def own_capture(config: Any, files: str) -> None:
@@ -81,17 +81,17 @@ def own_capture(config: Any, files: str) -> None:
     """
     manager = config.pluginmanager.getplugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
+    saved = []
     for name, stream in (("out", ".out"), ("err", ".err")):
         capture: Any = getattr(capturing, name, None)
         try:
             number = capture.tmpfile.fileno()
         except Exception:  # noqa: S112 - captured in memory, or not at all: nothing is shared
             continue
-        saved = getattr(capture, "targetfd_save", None)
-        if saved is not None:
-            _bend(saved, files + ".log")
-        _bend(number, files + stream)
+        saved.append(getattr(capture, "targetfd_save", None))
+        _bend((number,), files + stream)
         capture.snap = _bounded_snap(capture, number)
+    _bend([number for number in saved if number is not None], files + ".log")
 
 
 def _bounded_snap(capture: Any, number: int) -> Any:
@@ -114,8 +114,9 @@ def _bounded_snap(capture: Any, number: int) -> Any:
 def hush(config: Any) -> None:
     """What pytest prints of its progress goes nowhere: beside what tests print it would read as theirs."""
     with contextlib.suppress(Exception):  # a pytest of another make, or one without a reporter
-        writer = config.pluginmanager.getplugin("terminalreporter")._tw  # noqa: SLF001
-        writer._file = open(os.devnull, "w")  # noqa: SLF001, SIM115
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        reporter._tw._file = open(os.devnull, "w")  # noqa: SLF001, SIM115
+        reporter.showfspath = False  # a path to be worked out for each test
 
 
 class Log:

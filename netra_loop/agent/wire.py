@@ -80,15 +80,15 @@ class Line:
         """For selectors."""
         return self._socket.fileno()
 
-    def send(self, message: Message) -> None:
-        """Raises OSError where the orchestrator is gone."""
+    def send(self, *messages: Message) -> None:
+        """Several go out at once. Raises OSError where the orchestrator is gone."""
         if Real.getpid() != self._owner:
             Real.exit(1)  # a test forked and let its child run back into pytest: that child speaks for nobody
-        body = _encode(message).encode("utf-8")
+        bodies = [_encode(message).encode("utf-8") for message in messages]
         with self._sending:
             if self._now() != self._file:
                 Real.exit(LET_GO)
-            self._socket.sendall(_HEAD.pack(len(body)) + body)
+            self._socket.sendall(b"".join([_HEAD.pack(len(body)) + body for body in bodies]))
 
     def offer(self, make: Callable[[], Message | None]) -> None:
         """Sends what `make` gives (None: nothing) if that takes no waiting, from whatever thread.

@@ -40,8 +40,14 @@ def enrol(config: Any, order: Message) -> None:
 
 def silence(config: Any) -> None:
     """No summary at the end: nobody reads it, and what plugins do for one can cost seconds."""
-    if config.pluginmanager.hasplugin("terminalreporter"):
-        config.pluginmanager.unregister(name="terminalreporter")
+    plugins = config.pluginmanager
+    reporter = plugins.getplugin("terminalreporter")
+    if reporter is None:
+        return
+    try:
+        config.hook.pytest_sessionfinish._remove_plugin(reporter)  # noqa: SLF001 - where its summary begins
+    except (AttributeError, ValueError):  # a pluggy, or a pytest, of another make
+        plugins.unregister(reporter)
 
 
 class Upcoming:
@@ -77,40 +83,43 @@ def _looked_at(config: Any) -> bool:
 class Worker:
     """Runs the tests of `session` that the orchestrator names by their index."""
 
-    def __init__(self, line: Line, session: Any, order: Message, *, fresh: bool) -> None:
-        self.line = line
+    line: Line
+
+    def __init__(self, session: Any) -> None:
+        """After collection and before any fork: what is set up here costs no worker anything."""
         self._session = session
-        self._order = order
+        self._order: Message = {}
+        self._hello: list[Message] = []
         self._token: Message | None = None
         self._quit = False
         self._reports: list[Any] = []
         self._key = -1
         self._timer = sharing.Timer()
-        if fresh:
-            system.adopt_orphans()
-        private.separate(session.config, order, forked=not fresh)
-        private.hush(session.config)
-        self._log = private.Log(session.config, order["files"])
-        self._page = Page(order["files"] + ".page")
         self._wear = wear.Wear()
+        plugins = session.config.pluginmanager
+        for plugin, name in ((self, "worker"), (self._timer, "timer"), (self._wear, "wear")):
+            plugins.register(plugin, f"netra-loop-{name}")
+        private.hush(session.config)
+        silence(session.config)
         self._eager = _looked_at(session.config)
 
-    @classmethod
-    def in_fork(cls, session: Any, order: Message) -> Worker:
-        """The worker of a process that was forked a moment ago."""
-        line = Line(order["socket"])
-        line.send({"is": "hello", "token": order["token"], "pid": os.getpid()})
-        enrol(session.config, order)
-        return cls(line, session, order, fresh=False)
+    def become(self, line: Line, order: Message, *, forked: bool) -> None:
+        """Makes this process the one that `order` names. Nobody has said hello yet for one forked a moment ago."""
+        self.line, self._order = line, order
+        if forked:
+            self._hello = [{"is": "hello", "token": order["token"], "pid": os.getpid()}]
+        enrol(self._session.config, order)
+        if not forked:
+            system.adopt_orphans()
+        private.separate(self._session.config, order, forked=forked)
+        self._log = private.Log(self._session.config, order["files"])
+        self._page = Page(order["files"] + ".page")
 
     def serve(self) -> None:
         """Until told to quit, or the orchestrator is gone, or a test ended the session."""
-        self._session.config.pluginmanager.register(self, "netra-loop-worker")
-        self._session.config.pluginmanager.register(self._timer, "netra-loop-timer")
-        self._session.config.pluginmanager.register(self._wear, "netra-loop-wear")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.unfreeze()  # a test that asks for all objects, or for who refers to one, is to find those of collection time
-        self.line.send({"is": "ready"})
+        self.line.send(*self._hello, {"is": "ready"})
         try:
             while not self._quit:
                 message = self._token or self.line.receive()
@@ -123,7 +132,6 @@ class Worker:
             return
         finally:
             gc.freeze()  # pytest collects garbage again and again when it ends: not through all that was inherited
-            silence(self._session.config)
 
     def ask(self, key: int) -> Any:
         """The item that comes after test `key`, None where nothing does."""

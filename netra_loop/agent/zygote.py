@@ -45,6 +45,7 @@ class Zygote:
         system.adopt_orphans()
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a group's SIGINT is for tests
         self._basetemp()
+        self._worker = Worker(self._session)
         private.release_garbage()
         gc.freeze()  # a fork's collector leaves alone what it inherits: no page is copied, none looked through again
         try:
@@ -84,7 +85,8 @@ class Zygote:
             for handle in self._workers.values():
                 if handle >= 0:
                     os.close(handle)
-            return Worker.in_fork(self._session, order)
+            self._worker.become(Line(order["socket"]), order, forked=True)
+            return self._worker
         try:
             handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
         except OSError:
