@@ -10,12 +10,16 @@ import contextvars
 import sys
 import weakref
 from typing import Any
+from urllib.parse import urlsplit
 
 from . import drops, evidence
 from .exchanges import HEADER
 from .frames import LOST, message
 from .wire import Message, wall
 from .wrapping import Kept, quietly, wrap
+
+_PING = 6  # bytes of aiohttp's own
+_PINGS = (0x89, 0x8A)  # how pings and pongs begin
 
 
 class _Call:
@@ -44,6 +48,7 @@ def install(module: Any) -> None:
     for name in ("close", "abort"):
         if hasattr(handler, name):
             wrap(handler, name, _letting_go)
+    wrap(handler, "data_received", _hearing)
     wrap(handler, "eof_received", _hearing_eof)
     wrap(handler, "connection_lost", _losing)
     kind = module.ClientWebSocketResponse
@@ -51,6 +56,8 @@ def install(module: Any) -> None:
     wrap(kind, "send_str", _sending)
     wrap(kind, "send_bytes", _sending)
     wrap(kind, "close", _closing)
+    if hasattr(kind, "_send_heartbeat"):
+        wrap(kind, "_send_heartbeat", _beating)
     if hasattr(kind, "send_frame"):
         wrap(kind, "send_frame", _sending_frame)
 
@@ -190,6 +197,10 @@ class _End:
         self._socket = weakref.ref(socket)
         self.ours: bool | None = None
 
+    def socket(self) -> Any:
+        """Whose end it is; None once nobody holds it."""
+        return self._socket()
+
     def dropped(self) -> None:
         """The test let go of it."""
         self._tell(ours=True)
@@ -304,6 +315,55 @@ def _sending_frame(original: Any) -> Any:
         return await original(self, data, opcode, *args, **kwargs)
 
     return send_frame
+
+
+def _beating(original: Any) -> Any:
+    def _send_heartbeat(self: Any) -> Any:
+        __tracebackhide__ = True
+        waiting = self._pong_response_cb
+        result = original(self)
+        if self._pong_response_cb not in (None, waiting):
+            quietly(_pinged, self)
+        return result
+
+    return _send_heartbeat
+
+
+def _pinged(socket: Any) -> None:
+    _kept_alive(socket, _PING, 0)
+
+
+def _hearing(original: Any) -> Any:
+    def data_received(self: Any, data: Any) -> Any:
+        __tracebackhide__ = True
+        end = _ends.get(self) if _ends else None
+        if end is not None and 2 <= len(data) == 2 + data[1] and data[0] in _PINGS:
+            quietly(_pings, end, len(data))
+        return original(self, data)
+
+    return data_received
+
+
+def _pings(end: _End, size: int) -> None:
+    # its parser tells nobody of them; one that comes together with other data is not looked for
+    socket = end.socket()
+    if socket is not None:
+        _kept_alive(socket, 0, size)
+
+
+def _kept_alive(socket: Any, sent: int, received: int) -> None:
+    parts = urlsplit(_url(socket))
+    more = _around(socket._response.connection.transport)  # noqa: SLF001
+    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+    evidence.kept_alive(parts.hostname or "", port, sent and sent + more, received and received + more)
+
+
+def _around(transport: Any) -> int:
+    """Bytes that TLS puts around what is sent at once; 0 without TLS, and for ciphers of long ago."""
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return 0
+    return 22 if tls.version() == "TLSv1.3" else 29 if "GCM" in tls.cipher()[0] else 0
 
 
 def _closing(original: Any) -> Any:

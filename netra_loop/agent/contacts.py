@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from . import evidence, names, tcp
+from . import evidence, names, tcp, whose
 from .names import named
 from .wrapping import Kept, quietly, wrap
 
@@ -24,12 +24,14 @@ _MOST = 1024  # descriptors that were let go
 class Peer:
     """To whom one socket is connected, and how much was counted on it."""
 
-    __slots__ = ("host", "port", "received", "sent", "silent")
+    __slots__ = ("asked", "host", "port", "received", "sent", "silent", "thread")
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
         self.sent = self.received = 0
+        self.asked = 0  # when a test last sent something on it: what comes then is its own, whoever takes it in
+        self.thread = whose.here()  # that connected it
         self.silent = False  # in one direction at least no byte was seen yet, and the kernel can be asked
 
 
@@ -94,7 +96,7 @@ def _note(sock: Any, sent: int, received: int) -> None:
         peer = _peers.get(sock) or _found(sock)
         if peer is None or peer is _NOBODY:
             return
-        evidence.contact(peer.host, peer.port, sent, received)
+        evidence.contact(peer.host, peer.port, sent, received, _beside(peer, sent) if whose.watching else None)
         if peer.silent:
             peer.sent += sent
             peer.received += received
@@ -103,6 +105,16 @@ def _note(sock: Any, sent: int, received: int) -> None:
                 _silent.pop(sock)
     except Exception as error:
         evidence.blind(error)
+
+
+def _beside(peer: Peer, sent: int) -> str | None:
+    """The thread that does not work for the test, and did this."""
+    thread = whose.beside()
+    if thread is None:
+        if sent:
+            peer.asked = whose.now()
+        return None
+    return None if whose.holds(peer.asked) else thread
 
 
 def _found(sock: Any) -> Peer | None:
@@ -132,7 +144,7 @@ def _weigh(sock: Any, peer: Peer) -> None:
         return
     sent, received = max(0, counted[0] - peer.sent), max(0, counted[1] - peer.received)
     if sent or received:
-        evidence.contact(peer.host, peer.port, sent, received)
+        evidence.contact(peer.host, peer.port, sent, received, whose.beside(peer.thread))  # who wrote is not known
         peer.sent += sent
         peer.received += received
 
@@ -161,7 +173,7 @@ def _connected(sock: Any, address: Any) -> None:
     if tcp.COUNTED and sock.type == socket.SOCK_STREAM and not hasattr(sock, "_sslobj"):
         peer.silent = True
         _silent.put(sock)
-    evidence.contact(peer.host, peer.port, 0, 0)
+    evidence.contact(peer.host, peer.port, 0, 0, whose.beside())
 
 
 def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -326,7 +338,7 @@ def _receiving_from(method: Callable[..., Any], size: Callable[[Any], int]) -> C
 def _datagram(sock: Any, address: Any, sent: int, received: int) -> None:
     place = named(address)
     if place is not None:
-        evidence.contact(*place, sent, received)
+        evidence.contact(*place, sent, received, whose.beside())
     else:
         _note(sock, sent, received)
 

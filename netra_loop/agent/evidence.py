@@ -37,6 +37,7 @@ _active_mocks: dict[str, int] = {}
 _missing: dict[str, None] = {}  # observers that could not be put in place
 _counters: list[Callable[[], None]] = []
 _listers: list[Callable[[], list[tuple[str, float]]]] = []
+_beginners: list[Callable[[], None]] = []
 _apart = 0
 _shared = 0  # fixtures that tests share are being set up
 _of_all = False  # this process was forked by such a fixture
@@ -60,6 +61,8 @@ def begin(trace: str, sink: Sink | None = None, forked: str | None = None) -> No
     record.blind.update(_missing)
     _current, _sink, _forked = record, sink, forked
     try:
+        for beginner in _beginners:
+            beginner()
         for running_on in _listers:
             record.children += [(clean(program)[:200], at, "shared") for program, at in running_on()][:_CHILDREN]
         if sink is not None:
@@ -149,6 +152,12 @@ def list_with(lister: Callable[[], list[tuple[str, float]]]) -> None:
         _listers.append(lister)
 
 
+def begin_with(beginner: Callable[[], None]) -> None:
+    """`beginner` is called when a test begins."""
+    if beginner not in _beginners:
+        _beginners.append(beginner)
+
+
 def _count() -> None:
     for counter in _counters:
         counter()
@@ -199,17 +208,17 @@ def traceparent() -> str | None:
     return f"00-{_NOBODYS if _apart else record.trace}-{record.spans:016x}-01"
 
 
-def contact(host: str, port: int, sent: int, received: int) -> None:
-    """Bytes went to or came from a peer."""
+def contact(host: str, port: int, sent: int, received: int, thread: str | None = None) -> None:
+    """Bytes went to or came from a peer; `thread` is the name of one that does not work for the test (`whose`)."""
     record = _current
     if record is None or _apart > 0:
         return
     now = wall()
-    entry = record.contacts.get((host, port))
+    entry = record.contacts.get((host, port, thread))
     if entry is None:
         if len(record.contacts) >= _LIMIT:
             return
-        record.contacts[host, port] = [sent, received, now, now]
+        record.contacts[host, port, thread] = [sent, received, now, now]
         news = now >= record.contacts_due
     else:
         news = now >= record.contacts_due or (received > 0 and entry[1] == 0)

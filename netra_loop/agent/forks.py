@@ -28,7 +28,7 @@ def writer(path: str, trace: str | None) -> Callable[[Callable[[], Message | Non
 
     `trace` is of the test that forked; None where the fork serves whichever test runs.
     """
-    told: dict[tuple[str, int], tuple[float, float]] = {}
+    told: dict[tuple[Any, ...], tuple[float, float]] = {}
     pid = _PID()
 
     def write(news: Callable[[], Message | None]) -> None:
@@ -36,10 +36,11 @@ def writer(path: str, trace: str | None) -> Callable[[Callable[[], Message | Non
         if message is None:
             return
         rows = []
-        for host, port, sent, received, first, last in message.get("contacts", ()):
-            before = told.get((host, port), (0, 0))
-            told[host, port] = (sent, received)
-            rows.append([host, port, sent - before[0], received - before[1], first, last])
+        for row in message.get("contacts", ()):
+            sent, received = row[2:4]
+            before = told.get(_whose(row), (0, 0))
+            told[_whose(row)] = (sent, received)
+            rows.append([*row[:2], sent - before[0], received - before[1], *row[4:]])
         line = _encode({**message, "pid": pid, "trace": trace, "contacts": rows}).encode() + b"\n"
         number = _OPEN(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -94,7 +95,7 @@ def merge(seen: Message, path: str, since: float, trace: str, largest: int = _LA
         return
     forget(path)
     pieces = [piece for piece in pieces if piece.get("trace") in (None, trace)]
-    contacts = {(row[0], row[1]): row for row in seen["contacts"]}
+    contacts = {_whose(row): row for row in seen["contacts"]}
     exchanges: dict[tuple[int, int], Message] = {}
     for piece in pieces:
         for row in piece["contacts"]:
@@ -112,8 +113,12 @@ def merge(seen: Message, path: str, since: float, trace: str, largest: int = _LA
         seen["left_out"] = [sum(both) for both in zip(seen["left_out"], whole)]  # noqa: B905 - Python 3.9 has no strict
 
 
+def _whose(row: list[Any]) -> tuple[Any, ...]:
+    return (*row[:2], *row[6:])  # a peer, and the thread that does not work for the test
+
+
 def _add(contacts: dict[Any, list[Any]], row: list[Any]) -> None:
-    known = contacts.setdefault((row[0], row[1]), [row[0], row[1], 0, 0, row[4], row[5]])
+    known = contacts.setdefault(_whose(row), [*row[:2], 0, 0, *row[4:]])
     known[2] += row[2]
     known[3] += row[3]
     known[4], known[5] = min(known[4], row[4]), max(known[5], row[5])

@@ -15,9 +15,11 @@ from . import (
     frames,
     frames_legacy,
     frames_websocket,
+    handing,
     mocks,
     names,
     uvloops,
+    whose,
     wider,
 )
 from .imports import when_imported
@@ -32,7 +34,13 @@ _HTTPCORE = {
 
 def _uvloop(module: Any) -> None:
     uvloops.install(module)
+    handing.install_loop(module.Loop)
     children.install_uvloop(module)
+
+
+def _asyncio(module: Any) -> None:
+    names.install_asyncio(module)
+    handing.install_loop(module.BaseEventLoop)
 
 
 def install() -> None:
@@ -40,8 +48,9 @@ def install() -> None:
     contacts.install()
     children.install()
     drops.install()
+    whose.install()
     when_imported("ssl", contacts.install_tls)
-    when_imported("asyncio.base_events", names.install_asyncio)
+    when_imported("asyncio.base_events", _asyncio)
     when_imported("aiohttp.connector", names.install_aiohttp)
     for name in ("anyio", "trio"):
         when_imported(f"httpcore._backends.{name}", names.install_httpcore)
@@ -63,6 +72,12 @@ def install() -> None:
     when_imported("websocket._core", frames_websocket.install_core)
     when_imported("subprocess", children.install_subprocess)
     when_imported("multiprocessing.util", children.install_multiprocessing)
+    when_imported("threading", handing.install_threading)
+    when_imported("queue", handing.install_queue)
+    when_imported("concurrent.futures.thread", handing.install_executor)
+    when_imported("multiprocessing.pool", handing.install_pool)
+    when_imported("trio._core._entry_queue", handing.install_trio_token)
+    when_imported("trio._core._thread_cache", handing.install_trio_threads)
     when_imported("unittest.mock", mocks.install_unittest)
     when_imported("mock.mock", mocks.install_unittest)
     when_imported("_pytest.monkeypatch", mocks.install_monkeypatch)

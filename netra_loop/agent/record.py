@@ -98,7 +98,7 @@ class Record:
         self.trace = trace
         self.began = wall()
         self.spans = 0
-        self.contacts: dict[tuple[str, int], list[float]] = {}
+        self.contacts: dict[tuple[str, int, str | None], list[float]] = {}
         self.received = 0  # bytes, from whomever
         self.idle: dict[tuple[str, int], list[int]] = {}  # bytes of pings and pongs, by the URL's host and port
         self.exchanges = Rows(exchange_matters)
@@ -131,13 +131,22 @@ class Record:
         }
 
     def peers(self, limit: int | None = None) -> list[list[Any]]:
-        """The contacts as rows. What keeps connections alive is not counted."""
+        """The contacts as rows, with the thread at the end where it is none of the test's. What keeps connections
+        alive is not counted: it is taken from what such threads did, and then from the test's own.
+        """
         known = list(self.contacts.items())[:limit]
-        rows: list[list[Any]] = [[host, port, *numbers] for (host, port), numbers in known]
-        for (host, port), (sent, received) in list(self.idle.items()):
+        rows: list[list[Any]] = [
+            [host, port, *numbers, *([] if thread is None else [thread])] for (host, port, thread), numbers in known
+        ]
+        for (host, port), idle in list(self.idle.items()):
             there = [row for row in rows if row[1] == port]
             named = [row for row in there if row[0] == host] or there
-            if len(named) == 1:  # else it went by another name, or to a host that several names stand for
-                named[0][2] = max(0, named[0][2] - sent)
-                named[0][3] = max(0, named[0][3] - received)
+            if len({row[0] for row in named}) > 1:
+                continue  # it went by another name, or to a host that several names stand for
+            left = list(idle)
+            for row in sorted(named, key=len, reverse=True):
+                for direction in (0, 1):
+                    taken = min(row[2 + direction], left[direction])
+                    row[2 + direction] -= taken
+                    left[direction] -= taken
         return rows

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from . import evidence, names, tcp
+from . import evidence, names, tcp, whose
 from .contacts import hand_over
 from .wrapping import quietly, wrap
 
@@ -25,12 +25,14 @@ class _Watched:
         self.loop: Any = None
         self.socket: Any = None
         self.inode = 0
+        self.thread = 0  # that the loop runs in
         self.sent = 0
         self.received = 0
 
     def made(self, loop: Any, transport: Any) -> None:
         """It is up."""
         self.loop = loop
+        self.thread = whose.here()
         self.socket = transport.get_extra_info("socket")
         self.inode = os.fstat(self.socket.fileno()).st_ino
         _open[id(self)] = self
@@ -40,7 +42,8 @@ class _Watched:
         counted = None if self.socket is None else tcp.counts(self.socket)
         if counted is not None and counted != (self.sent, self.received):
             sent, received = counted
-            evidence.contact(*self.peer, sent - self.sent, received - self.received)
+            by = whose.beside(self.thread, self.loop)
+            evidence.contact(*self.peer, sent - self.sent, received - self.received, by)
             self.sent, self.received = sent, received
 
     def lost(self) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import evidence
-from .wrapping import wrap
+from . import evidence, whose
+from .wrapping import quietly, wrap
 
 
 def install(module: Any) -> None:
@@ -19,9 +19,11 @@ def install(module: Any) -> None:
             if self.scope == "function":
                 return original(self, *args, **kwargs)
             evidence.shared(1)
+            quietly(whose.shared, 1)
             try:
                 return original(self, *args, **kwargs)
             finally:
+                quietly(whose.shared, -1)
                 evidence.shared(-1)
 
         return execute
@@ -32,9 +34,11 @@ def install(module: Any) -> None:
             if self.scope == "function":
                 return original(self, *args, **kwargs)
             evidence.apart(1)
+            whose.pause(1)
             try:
                 return original(self, *args, **kwargs)
             finally:
+                whose.pause(-1)
                 evidence.apart(-1)
 
         return finish

@@ -18,6 +18,16 @@ INSTANT_S = 0.001  # no exchange with another process fits into less
 SERVER_CLOSES = frozenset({1006, 1011})
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _ERROR_EVENTS = frozenset({"error", "error_message", "error_event", "agent_failed", "tool_failed"})
+_BESIDE = (
+    "what went to {peer} and back was sent by a thread that runs since before this test ({threads}), and the test was"
+    " not seen to hand it anything: it may have asked by itself; have the test send a request of its own, or hand its"
+    " work over by an executor, a queue.Queue or the thread's event loop"
+)
+_UNASKED = (
+    "{received} bytes came from {peer}, and nothing was sent there while the test ran: an earlier test or a fixture may"
+    " have asked for them; have the test send a request of its own"
+)
+_MESSAGES = frozenset({"text", "binary"})
 _SHOWN = 3  # of hosts, programs and patches in a sentence
 
 
@@ -42,9 +52,12 @@ def assess(
         return Authenticity.NOT_APPLICABLE, ()
     hosts = _canonical(environment_hosts)
     late = () if changed is None else (changed,)
-    if not _talked(evidence, hosts, _canonical(proxies)):
-        return Authenticity.FAKE, (*_fake_reasons(evidence, duration_s, hosts), *late)
     signs = (*_failure_signs(evidence, hosts), *late)
+    if not _talked(evidence, hosts, _canonical(proxies)):
+        doubt = _doubt(evidence, hosts | _canonical(proxies))
+        if doubt is None:
+            return Authenticity.FAKE, (*_fake_reasons(evidence, duration_s, hosts), *late)
+        return Authenticity.SUSPECT, (doubt, *signs)
     return (Authenticity.SUSPECT, signs) if signs else (Authenticity.REAL, ())
 
 
@@ -108,20 +121,48 @@ def _canonical(hosts: Iterable[Host]) -> frozenset[Host]:
 
 
 def _talked(evidence: Evidence, hosts: frozenset[Host], proxies: frozenset[Host]) -> bool:
-    """Whether bytes went both ways with a host of the environment: straight, or through a proxy, whose peer then tells
-    nothing, so that an answer from a URL of the environment has to.
+    """Whether the test had bytes go both ways with a host of the environment: straight, or through a proxy, whose peer
+    then tells nothing, so that an answer from a URL of the environment has to.
     """
-    both_ways = [contact for contact in evidence.contacts if contact.sent > 0 and contact.received > 0]
+    own = [contact for contact in evidence.contacts if contact.thread is None]
+    both_ways = [contact for contact in own if contact.sent > 0 and contact.received > 0]
     if any(_belongs(contact.host, contact.port, hosts) for contact in both_ways):
         return True
     proxied = any(_belongs(contact.host, contact.port, proxies) for contact in both_ways)
     return proxied and not evidence.mocked and bool(_answered(evidence, hosts))
 
 
+def _doubt(evidence: Evidence, hosts: frozenset[Host]) -> str | None:
+    """Why a test that did not talk may have talked all the same: bytes came from a host of the environment, or a proxy,
+    but another's thread had asked for them, or nobody while it ran. None where it cannot have.
+    """
+    there = [contact for contact in evidence.contacts if _belongs(contact.host, contact.port, hosts)]
+    for peer in dict.fromkeys(map(_peer, there)):
+        of_it = [contact for contact in there if _peer(contact) == peer]
+        if not any(contact.received for contact in of_it):
+            continue
+        threads = [contact.thread for contact in of_it if contact.thread is not None]
+        if threads and any(contact.sent for contact in of_it):
+            return _BESIDE.format(peer=peer, threads=listed(threads))
+        if not threads or _pushed(evidence, hosts):
+            received = sum(contact.received for contact in of_it)
+            return _UNASKED.format(peer=peer, received=received)
+    return None
+
+
+def _pushed(evidence: Evidence, hosts: frozenset[Host]) -> bool:
+    """Whether messages came over a WebSocket of the environment; what keeps it alive is none."""
+    return any(frame.kind in _MESSAGES and _belongs_url(frame.url, hosts) for frame in _received(evidence))
+
+
+def _received(evidence: Evidence) -> list[Frame]:
+    return [frame for frame in evidence.frames if frame.direction == "received"]
+
+
 def _answered(evidence: Evidence, hosts: frozenset[Host]) -> list[str]:
     """The URLs of the environment from which an answer or a frame came, as far as the clients tell."""
     answers = [one.url for one in evidence.exchanges if one.status is not None]
-    frames = [frame.url for frame in evidence.frames if frame.direction == "received"]
+    frames = [frame.url for frame in _received(evidence)]
     return [url for url in (*answers, *frames) if _belongs_url(url, hosts)]
 
 

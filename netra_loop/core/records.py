@@ -95,7 +95,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Bytes exchanged with one peer while a test ran. `host` is as the test named it, else the address."""
+    """Bytes exchanged with one peer while a test ran. `host` is as the test named it, else the address.
+
+    `thread` is the name of the thread that did it, where that ran since before the test, and the test was not seen to
+    hand it anything; None: the test's own doing.
+    """
 
     host: str
     port: int
@@ -103,6 +107,7 @@ class Contact:
     received: int
     first_at: datetime
     last_at: datetime
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +272,8 @@ class LogEntry:
     """One entry of Cloud Logging, as the contract's `logs` shows it. `log`: stdout, stderr, requests or system.
 
     `payload` is the JSON payload where there was one; `request` the httpRequest of a request-log entry (`method`,
-    `url`, `status`, `latency_s`). `tests` are the ids this entry was joined to.
+    `url`, `status`, `latency_s`). `tests` are the ids this entry was joined to; `joined` is `path` or `user` where no
+    trace, but more than the time says so. `instance` names the container that wrote it, None where the cloud does not say.
     """
 
     timestamp: datetime
@@ -282,6 +288,8 @@ class LogEntry:
     request: dict[str, Any] | None = None
     tests: tuple[str, ...] = ()
     iteration: int = 0
+    instance: str | None = None
+    joined: str | None = None
 
 
 # ---------------------------------------------------------------------------------------------------- findings

@@ -199,8 +199,10 @@ def missing(planned: Planned, collection: Collection, at: datetime) -> Finished:
     )
 
 
-def _contact(host: str, port: int, sent: int, received: int, first: float, last: float) -> Contact:
-    return Contact(host, port, sent, received, instant(first), instant(last))
+def _contact(
+    host: str, port: int, sent: int, received: int, first: float, last: float, thread: str | None = None
+) -> Contact:
+    return Contact(host, port, sent, received, instant(first), instant(last), thread)
 
 
 def _exchange(row: dict[str, Any]) -> Exchange:

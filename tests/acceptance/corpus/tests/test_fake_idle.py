@@ -8,8 +8,10 @@ import socket
 import threading
 import time
 
+import aiohttp
 import httpx
 import pytest
+import pytest_asyncio
 import requests
 from websockets.sync.client import connect
 
@@ -151,10 +153,35 @@ class TestBesideAnOpenSocket:
         time.sleep(0.1)
 
 
+@pytest.mark.xdist_group("heartbeat")
+@pytest.mark.truth("first", "no-contact")
+@pytest.mark.asyncio(loop_scope="class")
+class TestBesideAHeartbeat:
+    """aiohttp's own pings, on the loop that idle tests wait on."""
+
+    @pytest_asyncio.fixture(scope="class", loop_scope="class")
+    async def open_socket(self, ws_url, bearer):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(ws_url, headers=bearer, heartbeat=0.02) as client,
+        ):
+            await client.receive()
+            yield client
+
+    async def test_one(self, open_socket):
+        await asyncio.sleep(0.1)
+
+    async def test_two(self, open_socket):
+        await asyncio.sleep(0.1)
+
+    async def test_three(self, open_socket):
+        await asyncio.sleep(0.1)
+
+
 @pytest.mark.xdist_group("poll")
-@pytest.mark.truth("fake", "no-contact", told="real")
+@pytest.mark.truth("fake", "no-contact", told="suspect")
 class TestBesideAPoller:
-    """A thread of the class asks all the time: nothing tells its requests from the test's own."""
+    """A thread of the class asks all the time, whatever the tests do."""
 
     @pytest.fixture(scope="class")
     def asked(self, address):
