@@ -5,6 +5,7 @@
     │   └── LoopFileError               2   one or more `Problem`s, each with file:line:column
     ├── EnvironmentFailed               3   cloud, credentials or network, after its retries
     │   ├── CloudCallFailed             3   an API call was refused; carries the canonical code's name
+    │   │   └── AccessRefused          75   the credentials were refused, also after they were renewed
     │   └── ForeignChange               3   somebody else changed the service meanwhile
     ├── StoreError                      5   the store cannot be used
     │   ├── StoreDamaged                5   what is stored is not what was written
@@ -83,6 +84,14 @@ class CloudCallFailed(EnvironmentFailed):
         self.code = code
         self.detail = message
         self.retryable = retryable
+
+
+class AccessRefused(CloudCallFailed):
+    """The credentials were refused twice, the second time after they had been renewed: only a person can log in again,
+    so the session pauses and is resumed then.
+    """
+
+    exit_code = 75
 
 
 class ForeignChange(EnvironmentFailed):

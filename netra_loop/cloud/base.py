@@ -82,13 +82,16 @@ class Standing:
 
 @dataclass(frozen=True)
 class Failed:
-    """A revision that did not get ready: the condition's reason and message and the container's own last lines."""
+    """A revision that did not get ready: the condition's reason and message, the container's own last lines, and what
+    to do about it (`hint`, "" where nothing is known).
+    """
 
     service: str
     revision: str
     reason: str
     message: str
     log_lines: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ class LogQuery:
     """Entries of these revisions (short names) from `since` on, `page_size` at most 1000 at a time.
 
     `severity` leaves out what is below it, but nothing of the request log and stderr. None: no such bound. Of
-    `services` the request log is read whichever revision answered.
+    `services` the request log is read whichever revision answered. With `traces` it asks for nothing but the request
+    log's entries of these traces.
     """
 
     revisions: tuple[str, ...]
@@ -113,15 +117,21 @@ class LogQuery:
     severity: str | None = None
     page_size: int = 1000
     services: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LogPage:
-    """One page in timestamp order. `cursor` is the place to go on from after a crash."""
+    """One page in timestamp order. `cursor` is the time up to which all was given, in RFC 3339.
+
+    `unfinished`, on the last page alone, are entries that came in several pieces of which some are still missing: told
+    as far as they are known, and again, under the same key, once more is.
+    """
 
     entries: tuple[LogEntry, ...]
     cursor: str
     last: bool
+    unfinished: tuple[LogEntry, ...] = ()
 
 
 Progress = Callable[[str], None]  # a sentence for a person: what the deploy waits for now
