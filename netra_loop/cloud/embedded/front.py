@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import h11
 
 from netra_loop.cloud.embedded import proxy
+from netra_loop.cloud.embedded.access import Turned
+from netra_loop.cloud.embedded.fleet import NoInstance
 from netra_loop.cloud.embedded.instance import Instance, Launch, StartFailed
 from netra_loop.cloud.embedded.peer import LONGEST_HEAD, Peer
 from netra_loop.cloud.embedded.recorder import Origin, Recorder
@@ -34,8 +36,12 @@ class Backend(Protocol):
         """The revision for one request, by traffic or by tag; None where nothing serves."""
         ...
 
+    def turned(self, service: str, authorization: str | None) -> Turned | None:
+        """Why a request with this header is turned away; None where it is let in."""
+        ...
+
     async def instance(self, route: Route) -> Instance:
-        """Its instance, up. Raises StartFailed."""
+        """One of its instances, up and with a place taken for one request. Raises StartFailed, NoInstance."""
         ...
 
 
@@ -115,6 +121,12 @@ class Fronts:
             await proxy.refuse(client, 503, "Service Unavailable: no revision of this service is ready")
             return False
         exchange = _Exchange(self._backend, self._recorder, client, request, route)
+        headers = dict(request.headers)
+        given = headers.get(b"x-serverless-authorization", headers.get(b"authorization"))
+        turned = self._backend.turned(service, given.decode("latin-1") if given is not None else None)
+        if turned is not None:
+            await exchange.turn_away(turned)
+            return False
         return await exchange.run()
 
 
@@ -148,30 +160,38 @@ class _Exchange:
         done = self._client.http.our_state is h11.DONE and self._client.http.their_state is h11.DONE
         return done and not self._outcome.tunnelled
 
+    async def turn_away(self, turned: Turned) -> None:
+        """The platform answers in the service's place; no instance sees the request."""
+        self._outcome.status, self._outcome.note = turned.status, turned.note
+        headers = [("WWW-Authenticate", turned.challenge)] if turned.challenge else []
+        await proxy.refuse(self._client, turned.status, turned.page, "text/html; charset=UTF-8", headers)
+        self._record()
+
     async def _run(self) -> None:
         try:
             async with asyncio.timeout(self._route.launch.request_timeout_s):
                 instance = await self._backend.instance(self._route)
-                self._origin = instance.origin
-                instance.enter()
                 try:
+                    self._origin = instance.origin
                     await proxy.forward(self._client, self._request, instance, self._trace, self._outcome)
                 finally:
                     instance.leave()
         except StartFailed as failure:
             await self._failed(503, f"The request failed because the instance could not start successfully. {failure}")
+        except NoInstance:
+            await self._failed(429, proxy.NO_INSTANCE, "Rate exceeded.")
         except TimeoutError:
-            await self._failed(504, proxy.TOO_LONG)
+            await self._failed(504, proxy.TOO_LONG, "upstream request timeout")
         except (OSError, h11.RemoteProtocolError, h11.LocalProtocolError):
             await self._failed(503, proxy.UNREACHABLE)
 
-    async def _failed(self, status: int, why: str) -> None:
+    async def _failed(self, status: int, why: str, body: str | None = None) -> None:
         self._outcome.note = why
         if self._outcome.status:  # the answer had begun: cut it, so that it is not taken for whole
             self._client.abort()
             return
         self._outcome.status = status
-        await proxy.refuse(self._client, status, why)
+        await proxy.refuse(self._client, status, why if body is None else body)
 
     def _record(self) -> None:
         headers = {name: value.decode("latin-1") for name, value in self._request.headers}

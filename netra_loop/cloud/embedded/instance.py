@@ -10,8 +10,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from netra_loop import processes
@@ -28,7 +28,11 @@ _PIPE_PATIENCE_S = 1.0  # for pipes that a survivor holds open
 
 @dataclass(frozen=True)
 class Launch:
-    """What to start. `env` is the spec's own; `cwd` absolute; `port` the one the spec names, used in messages only."""
+    """What to start. `env` is the spec's own; `cwd` absolute; `port` the one the spec names, used in messages only.
+
+    `secrets` maps variables to a secret's name and version, looked up with each start. One instance takes `concurrency`
+    requests at a time; there are at least `least` and at most `most` of them.
+    """
 
     origin: Origin
     command: tuple[str, ...]
@@ -38,6 +42,11 @@ class Launch:
     probe: ProbePlan
     request_timeout_s: float
     mark: str
+    image: str = ""
+    secrets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    concurrency: int = 80
+    least: int = 0
+    most: int = 100
 
 
 class StartFailed(Exception):  # an answer about a revision, not a fault of ours
@@ -65,6 +74,8 @@ class Instance:
         self.origin = replace(launch.origin, instance=self.id)
         self.identity = processes.identify(process.pid)
         self.in_flight = 0
+        self.idle_since = time.monotonic()
+        self.on_change: Callable[[], None] = _ignore  # called when a request or the process ended
         self._recorder = recorder
         self._process = process
         self._idle = asyncio.Event()
@@ -78,9 +89,7 @@ class Instance:
         """Starts the process; it is not up yet. Raises StartFailed where the system cannot start it."""
         recorder.system(launch.origin, "INFO", f"Starting new instance. Reason: {reason}")
         if not launch.cwd.is_dir():
-            raise StartFailed(
-                "CONTAINER_MISSING", f"Image 'embedded://{launch.origin.service}' not found: no folder {launch.cwd}"
-            )
+            raise StartFailed("CONTAINER_MISSING", f"Image '{launch.image}' not found: no folder {launch.cwd}.")
         port = _free_port()
         outlets = {name: await Outlet.open() for name in ("stdout", "stderr")}
         try:
@@ -143,6 +152,8 @@ class Instance:
         self.in_flight -= 1
         if self.in_flight == 0:
             self._idle.set()
+            self.idle_since = time.monotonic()
+        self.on_change()
 
     async def retire(self) -> None:
         """Ends the instance once its requests have ended, at the latest after the request timeout."""
@@ -166,6 +177,7 @@ class Instance:
             pump.cancel()
         if not self._stopping:
             self._recorder.system(self.origin, "WARNING", f"Container {_called(code)}.")
+        self.on_change()
 
     async def _end(self, grace_s: float) -> None:
         if self.identity is not None:  # by identity: once the process is reaped, its pid may be another's
@@ -190,7 +202,12 @@ class Instance:
                 "The user-provided container failed to start and listen on the port defined provided by the "
                 f"PORT={self.launch.port} environment variable within the allocated timeout"
             )
-        return StartFailed("HEALTH_CHECK_CONTAINER_ERROR", f"{what} ({how}).")
+        more = "Logs for this revision might contain more information."
+        return StartFailed("HEALTH_CHECK_CONTAINER_ERROR", f"{what} ({how}). {more}")
+
+
+def _ignore() -> None:
+    pass
 
 
 def _environment(launch: Launch, port: int) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import h11
@@ -25,6 +25,7 @@ CLIENT_CLOSED = 499
 UNREACHABLE = (
     "The request failed because either the HTTP response was malformed or connection to the instance had an error."
 )
+NO_INSTANCE = "The request was aborted because there was no available instance."
 TOO_LONG = "The request has been terminated because it has reached the maximum request timeout."
 
 Headers = list[tuple[bytes, bytes]]
@@ -64,16 +65,23 @@ async def forward(client: Peer, request: h11.Request, instance: Instance, trace:
         upstream.abort()
 
 
-async def refuse(client: Peer, status: int, text: str) -> None:
+async def refuse(
+    client: Peer,
+    status: int,
+    text: str,
+    content_type: str = "text/plain; charset=utf-8",
+    more: Sequence[tuple[str, str]] = (),
+) -> None:
     """The platform's own answer, where the client can still be given one; the connection is of no use afterwards."""
     if client.http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
         client.abort()
         return
     body = text.encode() + b"\n"
     headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
         ("Connection", "close"),
+        *more,
     ]
     with contextlib.suppress(OSError, h11.LocalProtocolError):
         await client.send(h11.Response(status_code=status, headers=headers))

@@ -15,21 +15,22 @@ from typing import Any
 from google.cloud import run_v2
 
 from netra_loop.cloud.embedded import conditions, traffic
+from netra_loop.cloud.embedded.access import Access, Turned
+from netra_loop.cloud.embedded.fleet import NoInstance
 from netra_loop.cloud.embedded.front import Fronts, Route
-from netra_loop.cloud.embedded.instance import Instance, StartFailed
+from netra_loop.cloud.embedded.instance import Instance, Launch, StartFailed
 from netra_loop.cloud.embedded.instances import Instances
 from netra_loop.cloud.embedded.knobs import KnobFile
 from netra_loop.cloud.embedded.launching import launch_of
 from netra_loop.cloud.embedded.operations import Operations
+from netra_loop.cloud.embedded.provision import Provision
 from netra_loop.cloud.embedded.recorder import Recorder
 from netra_loop.cloud.embedded.state import Resources
 from netra_loop.cloud.embedded.vault import Vault
 
 _log = logging.getLogger(__name__)
-_FAILED_PRECONDITION = 9
 _NOT_FOUND = 5
 _DEPLOYED = "DEPLOYMENT_ROLLOUT - Instance started due to traffic shifting between revisions due to deployment."
-_COLD = "AUTOSCALING - Instance started because there was no existing capacity for current traffic."
 
 
 class Rollouts:
@@ -42,17 +43,20 @@ class Rollouts:
         recorder: Recorder,
         folder: Path,
         knobs: KnobFile,
+        access: Access,
         vault: Vault,
     ) -> None:
         self._knobs = knobs
-        self._vault = vault
+        self._access = access
         self._resources = resources
         self._operations = operations
         self._mark = str(folder)
-        self._instances = Instances(recorder, folder / "instances.json")
+        self._instances = Instances(recorder, folder / "instances.json", Provision(knobs, vault).prepared)
         self._fronts = Fronts(self, recorder)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: set[str] = set()  # revisions whose instances stay, though nothing points to them yet
+        self._launches: dict[str, tuple[str, Launch]] = {}  # with the etag of the service they were made from
 
     # ---------------------------------------------------------------------------------- for the front
 
@@ -63,11 +67,22 @@ class Rollouts:
         revision = self._resources.revisions.get(f"{service}/revisions/{name}")
         if found is None or revision is None:
             return None
-        return Route(revision.name, launch_of(found, revision, self._mark))
+        known = self._launches.get(revision.name)
+        if known is None or known[0] != found.etag:
+            known = self._launches[revision.name] = (found.etag, launch_of(found, revision, self._mark))
+        return Route(revision.name, known[1])
+
+    def turned(self, service: str, authorization: str | None) -> Turned | None:
+        """See `front.Backend.turned`."""
+        found = self._resources.services.get(service)
+        if found is None or found.invoker_iam_disabled:
+            return None
+        tags = [status.uri for status in found.traffic_statuses if status.uri]
+        return self._access.turned(traffic.short(service), [*found.urls, *found.custom_audiences, *tags], authorization)
 
     async def instance(self, route: Route) -> Instance:
         """See `front.Backend.instance`."""
-        return await self._instances.ensure(route.revision, route.launch, _COLD)
+        return await self._instances.acquire(route.revision, route.launch)
 
     # ---------------------------------------------------------------------------------- for the API
 
@@ -106,6 +121,9 @@ class Rollouts:
                 await self._apply_traffic(service)
                 continue
             await self._apply_urls(service)
+            newest = self._resources.revisions.get(service.latest_created_revision)
+            if newest is not None and conditions.is_ready(newest):
+                service.latest_ready_revision = newest.name  # where that lagged when the server ended
             for name in traffic.wanted(service):
                 self._spawn(self._warm(service, name))
             for revision in interrupted:
@@ -126,40 +144,69 @@ class Rollouts:
 
     async def _carry_out(self, name: str, revision_name: str | None, operation: Any) -> None:
         async with self._locks[name]:
-            service = self._resources.services.get(name)
-            if service is None:
+            asked = self._resources.services.get(name)
+            if asked is None:
                 self._report(operation, run_v2.Service(name=name), StartFailed("INTERNAL", f"{name} is deleted"))
                 return
-            revision = self._resources.revisions.get(revision_name or "")
-            failure = None
-            if revision is not None:
-                failure = await self._start(service, revision)
-                conditions.revision_settled(revision, failure)
-                service = self._resources.services.get(name, service)  # a newer spec may have come meanwhile
-            elif service.latest_created_revision in self._resources.revisions and not service.latest_ready_revision:
-                failure = conditions.failure_of(self._resources.revisions[service.latest_created_revision])
-            await self._settle(service, revision, failure)
-            self._resources.save()
-            self._report(operation, service, failure)
+            self._held.add(revision_name or "")
+            try:
+                await self._carry_out_held(asked, revision_name, operation)
+            finally:
+                self._held.discard(revision_name or "")
+                self._end_unwanted()
+
+    async def _carry_out_held(self, asked: run_v2.Service, revision_name: str | None, operation: Any) -> None:
+        revision = self._resources.revisions.get(revision_name or "")
+        failure = await self._start(asked, revision) if revision is not None else self._never_ready(asked)
+        service = self._resources.services.get(asked.name)  # a newer spec may have come meanwhile, or a deletion
+        if service is None or (revision is not None and revision.name not in self._resources.revisions):
+            failure = StartFailed("INTERNAL", f"{revision_name or asked.name} was deleted while it was deployed")
+            self._report(operation, service or asked, failure)
+            return
+        if revision is not None:
+            conditions.revision_settled(revision, failure)
+            if failure is None:
+                self._became_ready(service, revision)
+        if service.generation == asked.generation:
+            unroutable = traffic.unroutable(service, self._resources.revisions) if failure is None else None
+            failure = failure or unroutable
+            if failure is None:
+                await self._apply_traffic(service)
+            conditions.service_settled(service, failure, in_routes=unroutable is not None)
+        self._end_unwanted()
+        self._resources.save()
+        self._report(operation, service, failure)
 
     async def _start(self, service: run_v2.Service, revision: run_v2.Revision) -> StartFailed | None:
         try:
             await self._instances.ensure(revision.name, launch_of(service, revision, self._mark), _DEPLOYED)
-        except StartFailed as failure:
+        except (StartFailed, NoInstance) as failure:
             text = f"Revision '{traffic.short(revision.name)}' is not ready and cannot serve traffic. {failure}"
-            return StartFailed(failure.reason, text)
+            return StartFailed(failure.reason if isinstance(failure, StartFailed) else "INTERNAL", text)
         return None
 
-    async def _settle(
-        self, service: run_v2.Service, revision: run_v2.Revision | None, failure: StartFailed | None
-    ) -> None:
-        if failure is None:
-            if revision is not None:
-                service.latest_ready_revision = revision.name
-            await self._apply_traffic(service)
-        if revision is None or service.latest_created_revision == revision.name:
-            conditions.service_settled(service, failure)
-        self._end_unwanted()
+    def _never_ready(self, service: run_v2.Service) -> StartFailed | None:
+        """Why nothing can serve a change of traffic alone: the only revisions there are have failed."""
+        created = self._resources.revisions.get(service.latest_created_revision)
+        return conditions.failure_of(created) if created is not None and not service.latest_ready_revision else None
+
+    def _became_ready(self, service: run_v2.Service, revision: run_v2.Revision) -> None:
+        lag_s = self._knobs.last_good().lagging_latest_ready_ms / 1000
+        if lag_s:
+            self._held.add(revision.name)
+            self._spawn(self._lag(service.name, revision.name, lag_s))
+        else:
+            service.latest_ready_revision = revision.name
+
+    async def _lag(self, service: str, revision: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        async with self._locks[service]:
+            self._held.discard(revision)
+            found = self._resources.services.get(service)
+            if found is not None and found.latest_created_revision == revision:
+                found.latest_ready_revision = revision
+                self._resources.save()
+            self._end_unwanted()
 
     async def _apply_traffic(self, service: run_v2.Service) -> None:
         wanted_tags = traffic.tags_of(service)
@@ -194,7 +241,10 @@ class Rollouts:
             for name in traffic.wanted(service)
         }
         pending = {name for name, revision in self._resources.revisions.items() if revision.reconciling}
-        self._instances.retire_all_but(wanted | pending)
+        self._instances.retire_all_but(wanted | pending | self._held)
+        for name, revision in self._resources.revisions.items():
+            if conditions.is_ready(revision):
+                conditions.revision_active(revision, active=name in wanted)
 
     def _report(self, operation: Any, service: run_v2.Service, failure: StartFailed | None) -> None:
         if operation is None:
@@ -202,7 +252,8 @@ class Rollouts:
         if failure is None:
             self._operations.succeed(operation, service)
         else:
-            code = _FAILED_PRECONDITION if service.name in self._resources.services else _NOT_FOUND
+            there = service.name in self._resources.services
+            code = self._knobs.last_good().lro_error_code if there else _NOT_FOUND
             self._operations.fail(operation, service, code, str(failure))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

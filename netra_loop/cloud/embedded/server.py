@@ -30,6 +30,7 @@ from pathlib import Path
 import grpc.aio
 
 from netra_loop import processes
+from netra_loop.cloud.embedded.access import Access
 from netra_loop.cloud.embedded.calls import Gate
 from netra_loop.cloud.embedded.files import make_folder, read_json, write_json
 from netra_loop.cloud.embedded.instance import TERM_GRACE_S
@@ -90,11 +91,12 @@ async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Endin
     store = LogStore(folder / "entries.db")
     knobs = KnobFile(folder)
     operations = Operations(knobs)
-    rollouts = Rollouts(resources, operations, Recorder(store), folder, knobs, vault)
+    access = Access(knobs)
+    rollouts = Rollouts(resources, operations, Recorder(store), folder, knobs, access, vault)
     server = grpc.aio.server(options=OPTIONS, interceptors=[Gate(folder, knobs)])
     server.add_generic_rpc_handlers(
         (
-            *RunApi(resources, operations, rollouts).handlers(),
+            *RunApi(resources, operations, rollouts, access).handlers(),
             operations.handlers(),
             LoggingApi(store).handlers(),
         )

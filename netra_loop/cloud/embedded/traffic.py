@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from google.cloud import run_v2
 
-from netra_loop.cloud.embedded.refusals import Refused
+from netra_loop.cloud.embedded.conditions import is_ready
+from netra_loop.cloud.embedded.instance import StartFailed
 
 _LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 
@@ -35,11 +37,18 @@ def statuses(service: run_v2.Service, urls: dict[str, str]) -> list[run_v2.Traff
     ]
 
 
-def check_revisions(service: run_v2.Service, known: set[str]) -> None:
-    """Raises Refused where traffic names a revision (short name) that is not there."""
+def unroutable(service: run_v2.Service, revisions: Mapping[str, run_v2.Revision]) -> StartFailed | None:
+    """Why the traffic that was asked for cannot be carried out; None where it can. `revisions` are all there are."""
     for target in service.traffic:
-        if target.revision and target.revision not in known:
-            raise Refused("FAILED_PRECONDITION", f"Revision '{target.revision}' does not exist or is deleted.")
+        if not target.revision:
+            continue
+        revision = revisions.get(f"{service.name}/revisions/{target.revision}")
+        if revision is None:
+            return StartFailed("REVISION_FAILED", f"Revision '{target.revision}' does not exist or is deleted.")
+        if not is_ready(revision):
+            text = f"Revision '{target.revision}' is not ready and cannot serve traffic."
+            return StartFailed("REVISION_FAILED", text)
+    return None
 
 
 def short(name: str) -> str:

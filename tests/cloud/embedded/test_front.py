@@ -46,9 +46,13 @@ class PlayedBackend:
     def route(self, service, tag):
         return Route("backend-00001-abc", self._launch()) if self.played is not None else None
 
+    def turned(self, service, authorization):
+        return None
+
     async def instance(self, route):
         if isinstance(self.played, Exception):
             raise self.played
+        self.played.enter()
         return self.played
 
 

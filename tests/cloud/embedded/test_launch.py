@@ -132,7 +132,7 @@ async def test_a_seed_hands_on_revisions_and_numbers(tmp_path, request_for, prog
     assert serving.name == old.name
     assert (await answer(serving.url))["revision"] == old.name
     new = (await client.deploy(request_for(session="the-next-one"), progress)).revision
-    assert new.name.startswith("backend-00002-")
+    assert new.name != old.name
     await client.close()
     await embedded.stop(grace_s=0)
 

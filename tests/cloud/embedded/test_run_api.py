@@ -11,6 +11,7 @@ from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIO
 
 PARENT = "projects/demo/locations/local"
 LATEST, REVISION = 1, 2
+FAILED = run_v2.Condition.State.CONDITION_FAILED
 SUCCEEDED = run_v2.Condition.State.CONDITION_SUCCEEDED
 
 
@@ -164,5 +165,9 @@ async def test_what_the_real_api_refuses_is_refused(api, changes, complaint):
 
 async def test_traffic_to_a_revision_that_is_not_there_is_refused(api):
     traffic = [{"type_": REVISION, "revision": f"{api.id}-none", "percent": 100}]
-    with pytest.raises(exceptions.FailedPrecondition, match="does not exist or is deleted"):
+    with pytest.raises(exceptions.GoogleAPICallError, match="does not exist or is deleted") as caught:
         await api.update(traffic=traffic)
+    assert caught.value.errors[0].code == 9
+    service = await api.services.get_service(name=api.name, timeout=5)
+    assert service.terminal_condition.state == FAILED
+    assert {item.type_: item.state for item in service.conditions} == {"RoutesReady": FAILED, "ConfigurationsReady": 4}

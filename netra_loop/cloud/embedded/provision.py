@@ -1,0 +1,53 @@
+"""What an instance needs before its process can start: its image, its secrets, and the time a knob asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from netra_loop.cloud.embedded.instance import Launch, StartFailed
+from netra_loop.cloud.embedded.knobs import KnobFile, Knobs
+from netra_loop.cloud.embedded.vault import Vault
+
+OWN_IMAGES = "embedded://"
+_READ_SECRET = "secretmanager.versions.access"
+
+
+class Provision:
+    """Completes a launch."""
+
+    def __init__(self, knobs: KnobFile, vault: Vault) -> None:
+        self._knobs = knobs
+        self._vault = vault
+
+    async def prepared(self, launch: Launch) -> Launch:
+        """`launch` with its secrets in place, after the cold start's time. Raises StartFailed."""
+        knobs = self._knobs.last_good()
+        _check_image(launch, knobs)
+        env = {name: self._secret(launch, *wanted, knobs) for name, wanted in launch.secrets.items()}
+        await asyncio.sleep(knobs.cold_start_ms / 1000)
+        return replace(launch, env={**launch.env, **env})
+
+    def _secret(self, launch: Launch, name: str, version: str, knobs: Knobs) -> str:
+        full = f"projects/{launch.origin.project}/secrets/{name.rpartition('/')[2]}/versions/{version}"
+        if _READ_SECRET in knobs.deny:
+            raise StartFailed(
+                "SECRETS_ACCESS_CHECK_FAILED",
+                f"Permission denied on secret: {full} for Revision service account. The service account used must be "
+                "granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the "
+                "secret, project or higher level.",
+            )
+        value = self._vault.access(name, version)
+        if value is None:
+            raise StartFailed("SECRETS_ACCESS_CHECK_FAILED", f"Secret {full} was not found.")
+        return value
+
+
+def _check_image(launch: Launch, knobs: Knobs) -> None:
+    if not launch.image.startswith(OWN_IMAGES) and launch.image not in knobs.images:
+        raise StartFailed("CONTAINER_MISSING", f"Image '{launch.image}' not found.")
+    if not launch.command:
+        raise StartFailed(
+            "CONTAINER_MISSING",
+            f"Image '{launch.image}' has no entry point of its own: the embedded cloud starts containers[0].command.",
+        )
