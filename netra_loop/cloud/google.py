@@ -2,16 +2,15 @@
 
 What it does in which place: `google_link` the connection, `google_calls` how a call is made and tried again,
 `google_specs` what a deploy asks for, `google_targets` who is asked to get the traffic, `google_changes` how a service
-is changed, `google_waiting` how long a revision is waited for, `google_hints` what to do about one that failed.
+is changed, `google_waiting` how long a revision is waited for, `google_hints` what to do about one that failed,
+`google_reads` how log entries are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
-
-from netra_loop.clock import Clock, rfc3339
+from netra_loop.clock import Clock
 from netra_loop.cloud import google_specs as specs
 from netra_loop.cloud import google_views as views
 from netra_loop.cloud.base import Deployed, DeployRequest, Failed, LogPage, LogQuery, Progress, Standing
@@ -19,13 +18,14 @@ from netra_loop.cloud.google_calls import Calls, OnWait
 from netra_loop.cloud.google_changes import Changes
 from netra_loop.cloud.google_hints import hint_for
 from netra_loop.cloud.google_link import Link
-from netra_loop.cloud.google_logs import entry_of, filter_of, filter_of_output, line_of
+from netra_loop.cloud.google_logs import entry_from, filter_of_output, line_of
+from netra_loop.cloud.google_reads import LogReader, asking
 from netra_loop.cloud.google_resources import POLL_S, Resources
 from netra_loop.cloud.google_waiting import Arrivals
+from netra_loop.cloud.log_reads import ReadBudget
 from netra_loop.core.records import Revision
 from netra_loop.errors import CloudCallFailed
 
-_PAGE_LIMIT_S = 60.0
 _LAST_LINES = 50
 _LINES_LATE_S = 3.0  # a container's last words may come after the news of its end
 
@@ -35,7 +35,8 @@ class CloudRun:
 
     `endpoint` is plain-text gRPC for both APIs, `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`, on which `token` is
     sent as bearer where there is one; None is Google, with Application Default Credentials. `on_wait` is told of every
-    wait over a second that quotas or an API out of reach cause. Making one connects to nothing yet.
+    wait over a second that quotas or an API out of reach cause. Logs are read out of the budget `reads`; None: the one
+    that this process shares. Making one connects to nothing yet.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CloudRun:
         *,
         token: str | None = None,
         on_wait: OnWait | None = None,
+        reads: ReadBudget | None = None,
     ) -> None:
         self._project = project
         self._clock = clock
@@ -54,6 +56,7 @@ class CloudRun:
         self._calls = Calls(self._link, clock, project, on_wait)
         self._resources = Resources(self._link, self._calls, clock, f"projects/{project}/locations/{region}")
         self._changes = Changes(self._link, self._calls, self._resources, clock)
+        self._reader = LogReader(self._calls, asking(self._link), project, on_wait=on_wait, budget=reads)
         self._arrivals = Arrivals(self._resources, self._changes, clock, self._why_failed)
 
     async def deploy(self, request: DeployRequest, progress: Progress) -> Deployed | Failed:
@@ -96,18 +99,9 @@ class CloudRun:
         """See `Cloud.untag`."""
         return await self._changes.untag(service, tag)
 
-    async def entries(self, query: LogQuery) -> AsyncIterator[LogPage]:
-        """See `Cloud.entries`. A cursor is the next page's token, or the newest entry's time on the last page."""
-        token = ""
-        newest = query.since
-        while True:
-            page = await self._page(filter_of(query), query.page_size, "timestamp asc", token)
-            entries = tuple(entry_of(entry) for entry in page.entries)
-            newest = entries[-1].timestamp if entries else newest
-            token = page.next_page_token
-            yield LogPage(entries, cursor=token or rfc3339(newest), last=not token)
-            if not token:
-                return
+    def entries(self, query: LogQuery) -> AsyncIterator[LogPage]:
+        """See `Cloud.entries`."""
+        return self._reader.entries(query)
 
     async def close(self) -> None:
         """See `Cloud.close`."""
@@ -123,24 +117,7 @@ class CloudRun:
     async def _last_lines(self, revision: str) -> tuple[str, ...]:
         end = self._clock.monotonic() + _LINES_LATE_S
         while True:
-            page = await self._page(filter_of_output(revision), _LAST_LINES, "timestamp desc", "")
+            page = await self._reader.page(filter_of_output(revision), _LAST_LINES, "timestamp desc")
             if page.entries or self._clock.monotonic() > end:
-                return tuple(line_of(entry) for entry in reversed(page.entries))
+                return tuple(line_of(entry_from(one)) for one in reversed(page.entries))
             await self._clock.sleep(5 * POLL_S)
-
-    async def _page(self, text: str, size: int, order: str, token: str) -> ListLogEntriesResponse:
-        request = ListLogEntriesRequest(
-            resource_names=[f"projects/{self._project}"],
-            filter=text,
-            order_by=order,
-            page_size=size,
-            page_token=token,
-        )
-
-        async def call() -> ListLogEntriesResponse:
-            pager = await self._link.logging.list_log_entries(request, retry=None, timeout=_PAGE_LIMIT_S)
-            async for page in pager.pages:
-                return page
-            return ListLogEntriesResponse()
-
-        return await self._calls.read("reading log entries", call)

@@ -1,15 +1,20 @@
-"""Cloud Logging: the filter we send, and LogEntry -> `records.LogEntry`."""
+"""Cloud Logging: the filter we send, and LogEntry -> `records.LogEntry`.
+
+Entries come by the hundred thousand, so fields are read one by one, and what many entries share is worked out once.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from google.api.monitored_resource_pb2 import MonitoredResource  # type: ignore[import-untyped]
 from google.cloud.logging_v2.types import LogEntry as GoogleEntry
-from google.protobuf import json_format
 
 from netra_loop.clock import rfc3339
 from netra_loop.cloud.base import LogQuery
@@ -28,10 +33,12 @@ _SEVERITIES = {
     700: "ALERT",
     800: "EMERGENCY",
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANCE_MAX = 32
 
 
-def filter_of(query: LogQuery) -> str:
-    """`query` in Logging's own language."""
+def filter_of(query: LogQuery, project: str = "") -> str:
+    """`query` in Logging's own language. `project` is needed where it asks for traces."""
     of_revision = f"resource.labels.revision_name={_any(query.revisions)}"
     if query.services:
         requests = f'(resource.labels.service_name={_any(query.services)} AND log_id("{_PREFIX}requests"))'
@@ -43,6 +50,10 @@ def filter_of(query: LogQuery) -> str:
     ]
     if query.until is not None:
         parts.append(f'timestamp<"{rfc3339(query.until)}"')
+    if query.traces:
+        parts.append(f"trace={_any(f'projects/{project}/traces/{trace}' for trace in query.traces)}")
+        parts.append(f'log_id("{_PREFIX}requests")')
+        return " AND ".join(parts)
     if query.severity is not None:
         # Two logs are read whatever the severity: requests, which says who answered a test and when the logs are
         # complete, and stderr, whose plain lines (a traceback, mostly) have no severity of their own.
@@ -60,28 +71,74 @@ def filter_of_output(revision: str) -> str:
 
 def entry_of(entry: GoogleEntry) -> LogEntry:
     """One entry as the rest of netra-loop knows it."""
-    message = GoogleEntry.pb(entry)
-    log = unquote(message.log_name).rpartition("/logs/")[2].removeprefix(_PREFIX)
-    payload = json_format.MessageToDict(message.json_payload) if message.HasField("json_payload") else None
+    return entry_from(GoogleEntry.pb(entry))
+
+
+def entry_from(message: Any) -> LogEntry:
+    """The same of the protobuf message itself, which is several times quicker to read."""
+    payload = struct_of(message.json_payload) if message.HasField("json_payload") else None
     request = _request(message.http_request) if message.HasField("http_request") else None
+    service, revision = _whose(message.resource.SerializeToString())
+    timestamp, trace = message.timestamp, message.trace
     return LogEntry(
-        timestamp=_instant(message.timestamp),
+        timestamp=_EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000),
         severity=_SEVERITIES.get(message.severity, "DEFAULT"),
-        log=log.rpartition("/")[2],
-        service=message.resource.labels.get("service_name", ""),
-        revision=message.resource.labels.get("revision_name", ""),
+        log=_log(message.log_name),
+        service=service,
+        revision=revision,
         message=_message(message, payload, request),
-        insert_id=message.insert_id,
-        trace_id=message.trace.rpartition("/")[2] or None,
+        insert_id=message.insert_id or _own_id(message),
+        trace_id=(trace.rpartition("/")[2] or None) if trace else None,
         payload=payload,
         request=request,
+        instance=_instance(message.labels.get("instanceId", "")),
     )
 
 
-def line_of(entry: GoogleEntry) -> str:
+def line_of(entry: LogEntry) -> str:
     """One entry as a line for a person."""
-    known = entry_of(entry)
-    return known.message if known.severity in {"DEFAULT", "INFO"} else f"{known.severity}: {known.message}"
+    return entry.message if entry.severity in {"DEFAULT", "INFO"} else f"{entry.severity}: {entry.message}"
+
+
+def struct_of(struct: Any) -> dict[str, Any]:
+    """A `google.protobuf.Struct` as plain values; every number is a float, as JSON's are."""
+    return {key: _value(value) for key, value in struct.fields.items()}
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "struct_value":
+        return struct_of(value.struct_value)
+    if kind == "list_value":
+        return [_value(item) for item in value.list_value.values]
+    return None if kind in {None, "null_value"} else getattr(value, kind)
+
+
+@lru_cache(maxsize=1024)
+def _whose(resource: bytes) -> tuple[str, str]:
+    """Service and revision of a serialised resource, which a revision's entries share."""
+    labels = MonitoredResource.FromString(resource).labels
+    return str(labels.get("service_name", "")), str(labels.get("revision_name", ""))
+
+
+@lru_cache(maxsize=1024)
+def _log(name: str) -> str:
+    log = unquote(name).rpartition("/logs/")[2].removeprefix(_PREFIX)
+    return log.rpartition("/")[2]
+
+
+@lru_cache(maxsize=4096)
+def _instance(name: str) -> str | None:
+    """Kept once for all entries of an instance; its end tells it from the others, of some hundred characters."""
+    return name[-_INSTANCE_MAX:] or None
+
+
+def _own_id(message: Any) -> str:
+    """An id for an entry that has none: of its content, so that reading it again gives the same one."""
+    content = message.SerializeToString(deterministic=True)
+    return f"own-{hashlib.sha256(content).hexdigest()[:24]}"
 
 
 def _message(message: Any, payload: dict[str, Any] | None, request: dict[str, Any] | None) -> str:
@@ -97,18 +154,14 @@ def _message(message: Any, payload: dict[str, Any] | None, request: dict[str, An
 
 
 def _request(request: Any) -> dict[str, Any]:
+    latency = request.latency
     return {
         "method": request.request_method,
         "url": request.request_url,
         "status": request.status,
-        "latency_s": request.latency.ToTimedelta().total_seconds(),
+        "latency_s": round(latency.seconds + latency.nanos / 1e9, 9),
         "user_agent": request.user_agent,
     }
-
-
-def _instant(timestamp: Any) -> datetime:
-    instant: datetime = timestamp.ToDatetime(tzinfo=UTC)
-    return instant
 
 
 def _any(values: Iterable[str]) -> str:

@@ -19,8 +19,8 @@ from netra_loop.core.joining import Joined
 from netra_loop.core.records import Cause, Finding, FindingState, LogEntry, Outcome, Result, RootCause, Symptom
 from netra_loop.core.signature import signature
 from netra_loop.core.spec import TierSpec
-from netra_loop.core.stacktrace import Thrown, thrown
 from netra_loop.core.symptoms import Look, last_close, look_at, symptom_of
+from netra_loop.core.trace_lines import Thrown, thrown
 from netra_loop.core.untested import collection_failures, deploy_failures, missing_results, only_in_logs
 
 __all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "symptom_of"]

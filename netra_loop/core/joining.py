@@ -1,44 +1,114 @@
-"""Which log entries belong to which test: by trace first, by time second.
+"""Which log entries belong to which test: by trace first; without one by time and what the test asked for.
 
-A trace is certain. Time is not: an entry without a trace belongs to every test that was running then, and whoever draws
-conclusions from it should know (`Joined.how`). An entry whose trace is of no test here belongs to somebody else.
+A trace is certain. An entry without one can only be of a test that was running then. Where it names a user, a run or
+another id that some of those sent (`user`), or is of a request that some of them made (`path`), it is of these; else of
+all of them, which says little (`time`), and whoever draws conclusions from it should know: `how` says which.
+An entry whose trace is of no test here belongs to somebody else.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from netra_loop.core.records import LogEntry, Result
 
 BY_TRACE = "trace"
+BY_PATH = "path"
+BY_USER = "user"
 BY_TIME = "time"
 SLACK_S = 0.5  # clocks of two machines, and a server that logs after it answered
+_NAMES_MAX = 32  # ids of one attempt; those it used first
+_NAME = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9][A-Za-z0-9_.@-]{5,199}\Z")
+_SAID = re.compile(r'"(?i:(?:user|thread|run|session|conversation|request|agent)_?id)"\s*:\s*"([^"\\]{6,200})"')
+_LOOKED_AT = 20_000  # characters of an entry
 
 _Key = tuple[str, str, datetime, str]
 
 
+class Timed(Protocol):
+    """Something that ran for a while."""
+
+    @property
+    def started_at(self) -> datetime:
+        """When it began."""
+        ...
+
+    @property
+    def duration_s(self) -> float:
+        """For how long it ran."""
+        ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What an attempt is recognised by: `paths` are `METHOD /path` of its requests, `names` the ids that it sent."""
+
+    id: str
+    attempt: int
+    trace_id: str
+    started_at: datetime
+    duration_s: float
+    paths: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
+
+
+def footprint(result: Result) -> Footprint:
+    """Of an attempt with its evidence; one without evidence is recognised by its trace and its time alone."""
+    evidence = result.evidence
+    asked = [(one.method, urlsplit(one.url)) for one in evidence.exchanges]
+    asked += [("GET", urlsplit(url)) for url in dict.fromkeys(frame.url for frame in evidence.frames)]
+    names: dict[str, None] = {}
+    for _, url in asked:
+        words = (*url.path.split("/"), *(value for _, value in parse_qsl(url.query)))
+        names.update(dict.fromkeys(word for word in map(unquote, words) if _NAME.match(word)))
+    for frame in evidence.frames:
+        if frame.text and frame.direction == "sent":
+            names.update(dict.fromkeys(_SAID.findall(frame.text)))
+    return Footprint(
+        result.id,
+        result.attempt,
+        result.trace_id,
+        result.started_at,
+        result.duration_s,
+        frozenset(f"{method.upper()} {url.path or '/'}" for method, url in asked),
+        tuple(names)[:_NAMES_MAX],
+    )
+
+
 @dataclass(frozen=True)
 class Joined:
-    """Log entries with their `tests` filled in, in the order of time."""
+    """Log entries with their `tests` filled in, in the order of time. `total` counts all that were read, where
+    `entries` are only those worth keeping.
+    """
 
     entries: tuple[LogEntry, ...] = ()
     _by_time: Mapping[tuple[str, int], Sequence[LogEntry]] | None = None
+    total: int = 0
+
+    @property
+    def were_read(self) -> bool:
+        """Whether there was any entry."""
+        return bool(self.entries) or self.total > 0
 
     def how(self, entry: LogEntry) -> str | None:
-        """`trace` or `time`; None where the entry, one of `entries`, belongs to no test."""
-        if not entry.tests:
-            return None
-        return BY_TRACE if entry.trace_id else BY_TIME
+        """`trace`, `path`, `user` or `time`; None where the entry, one of `entries`, belongs to no test."""
+        return how(entry)
 
     def by_trace(self, result: Result) -> tuple[LogEntry, ...]:
         """The entries that carry the attempt's own trace."""
         return tuple(entry for entry in self.entries if entry.trace_id and entry.trace_id == result.trace_id)
 
     def by_time(self, result: Result) -> tuple[LogEntry, ...]:
-        """The entries without a trace that were written while the attempt ran."""
+        """The entries without a trace that were written while the attempt ran and may be of it."""
         return tuple((self._by_time or {}).get((result.id, result.attempt), ()))
 
     def entries_for(self, result: Result) -> tuple[LogEntry, ...]:
@@ -56,43 +126,116 @@ def join(entries: Iterable[LogEntry], results: Sequence[Result], *, slack_s: flo
     ordered = sorted(
         {_key(entry): entry for entry in entries}.values(), key=lambda entry: (entry.timestamp, entry.insert_id)
     )
-    owners = {result.trace_id: result.id for result in results if result.trace_id}
+    joiner = Joiner(map(footprint, results), slack_s=slack_s)
     by_time: dict[tuple[str, int], list[LogEntry]] = {}
     out: list[LogEntry] = []
-    running = Running(results, timedelta(seconds=slack_s))
-    attempts: tuple[Result, ...] = ()
-    names: tuple[str, ...] = ()
     for entry in ordered:
-        if entry.trace_id:
-            owner = owners.get(entry.trace_id)
-            out.append(replace(entry, tests=() if owner is None else (owner,)))
-            continue
-        now = running.at(entry.timestamp)
-        if now is not attempts:  # kept once for all entries that were written while nothing began or ended
-            attempts, names = now, tuple(dict.fromkeys(sorted(result.id for result in now)))
-        joined = replace(entry, tests=names)
-        for result in attempts:
-            by_time.setdefault((result.id, result.attempt), []).append(joined)
+        joined, owners = joiner.joined(entry)
         out.append(joined)
+        for owner in owners:
+            by_time.setdefault((owner.id, owner.attempt), []).append(joined)
     return Joined(tuple(out), by_time)
+
+
+class Joiner:
+    """Joins entries one by one. It is quick where they come in the order of time, and right in any order."""
+
+    def __init__(self, attempts: Iterable[Footprint], *, slack_s: float = SLACK_S) -> None:
+        self._attempts = sorted(attempts, key=lambda one: one.started_at)
+        self._owners = {one.trace_id: (one.id,) for one in self._attempts if one.trace_id}
+        self._slack = timedelta(seconds=slack_s)
+        self._running = Running(self._attempts, self._slack)
+        self._last: datetime | None = None
+        self._now: tuple[Footprint, ...] = ()
+        self._ids: tuple[str, ...] = ()
+        self._by_name: dict[str, list[Footprint]] = {}
+
+    def joined(self, entry: LogEntry) -> tuple[LogEntry, Sequence[Footprint]]:
+        """`entry` with its tests; and, where no trace says so, the attempts that it may be of."""
+        if entry.trace_id:
+            tests = self._owners.get(entry.trace_id, ())
+            return (entry if entry.tests == tests else replace(entry, tests=tests, joined=None)), ()
+        self._go_to(entry.timestamp)
+        if not self._now:
+            return (replace(entry, tests=(), joined=None) if entry.tests else entry), ()
+        owners, by = self._of(entry)
+        ids = self._ids if owners is self._now else _ids(owners)
+        return replace(entry, tests=ids, joined=None if by == BY_TIME else by), owners
+
+    def _go_to(self, instant: datetime) -> None:
+        if self._last is not None and instant < self._last:
+            self._running = Running(self._attempts, self._slack)
+        self._last = instant
+        now = self._running.at(instant)
+        if now is not self._now:  # kept for all entries that were written while nothing began or ended
+            self._now, self._ids = now, _ids(now)
+            self._by_name = {}
+            for one in now:
+                for name in one.names:
+                    self._by_name.setdefault(name, []).append(one)
+
+    def _of(self, entry: LogEntry) -> tuple[Sequence[Footprint], str]:
+        if entry.request is not None:
+            url = urlsplit(str(entry.request.get("url") or ""))
+            asked = f"{entry.request.get('method')} {url.path or '/'}"
+            owners = [one for one in self._now if asked in one.paths]
+            if owners:
+                return owners, BY_PATH
+        named: dict[int, Footprint] = {}
+        if self._by_name:
+            for text in texts(entry):
+                for name, owners in self._by_name.items():
+                    if name in text:
+                        named.update((id(one), one) for one in owners)
+        return (list(named.values()), BY_USER) if named else (self._now, BY_TIME)
+
+
+def how(entry: LogEntry) -> str | None:
+    """By what an entry was joined: `trace`, `path`, `user` or `time`; None where it belongs to no test."""
+    if not entry.tests:
+        return None
+    return entry.joined or (BY_TRACE if entry.trace_id else BY_TIME)
+
+
+def texts(entry: LogEntry) -> Iterator[str]:
+    """What an entry says: its message, and the texts of its payload and request."""
+    yield entry.message[:_LOOKED_AT]
+    for value in (entry.payload, entry.request):
+        if value is not None:
+            yield from _texts(value, 0)
+
+
+def _texts(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value[:_LOOKED_AT]
+    elif isinstance(value, Mapping) and depth < 6:
+        for item in value.values():
+            yield from _texts(item, depth + 1)
+    elif isinstance(value, list | tuple) and depth < 6:
+        for item in value:
+            yield from _texts(item, depth + 1)
+
+
+def _ids(attempts: Iterable[Footprint]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sorted(one.id for one in attempts)))
 
 
 def _key(entry: LogEntry) -> _Key:
     return entry.log, entry.revision, entry.timestamp, entry.insert_id
 
 
-class Running:
+class Running(Generic[T]):
     """The attempts that run at an instant; instants must be asked for in ascending order."""
 
-    def __init__(self, results: Sequence[Result], slack: timedelta) -> None:
+    def __init__(self, results: Sequence[T], slack: timedelta) -> None:
         self._slack = slack
         self._waiting = sorted(results, key=lambda result: result.started_at, reverse=True)
         self._ends: list[tuple[datetime, int]] = []
-        self._active: dict[int, Result] = {}
-        self._now: tuple[Result, ...] = ()
+        self._active: dict[int, T] = {}
+        self._now: tuple[T, ...] = ()
         self._count = 0
 
-    def at(self, instant: datetime) -> tuple[Result, ...]:
+    def at(self, instant: datetime) -> tuple[T, ...]:
         """The very tuple of the last answer where nothing has begun or ended since."""
         begun, changed = self._count, False
         while self._waiting and self._waiting[-1].started_at - self._slack <= instant:

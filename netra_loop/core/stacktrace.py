@@ -1,37 +1,34 @@
-"""Stack traces in log entries, read down to the place in the service's own source where the fault is.
+"""Stack traces, read down to the place in the service's own source where the fault is.
 
-Python is read in full (chains, exception groups, one entry or one line per entry), Node, Java and Go in their plain
-forms. Nothing here opens a file: where the service's source lies is a parameter.
+Python is read in full (chains, exception groups), Node, Java and Go in their plain forms. Nothing here opens a file:
+where the service's source lies is a parameter. How traces are found among log entries: `trace_lines`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import groupby, pairwise
-from typing import Any
+from itertools import pairwise
 
-from netra_loop.core.records import LogEntry, RootCause
+from netra_loop.core.records import RootCause
 
-JOIN_GAP = timedelta(seconds=0.5)  # lines of one trace are written together; a longer pause ends it
-_HEADER = "Traceback (most recent call last):"
-_MAX_DEPTH = 6
+HEADER = "Traceback (most recent call last):"
 _MAX_TEXT = 256 * 1024
 
-_PY_FRAME = re.compile(r'^[ |]*File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?$')
-_PY_ERROR = re.compile(r"^[ |+]*(?P<exception>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
-_CAUSED = "The above exception was the direct cause of the following exception:"
-_DURING = "During handling of the above exception, another exception occurred:"
+PY_FRAME = re.compile(r'^[ |]*File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?$')
+PY_ERROR = re.compile(r"^[ |+]*(?P<exception>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
+CAUSED = "The above exception was the direct cause of the following exception:"
+DURING = "During handling of the above exception, another exception occurred:"
 _NODE_FRAME = re.compile(
     r"^\s+at (?:async )?(?:(?P<function>[^\s(][^(]*?) \()?(?:file://)?(?P<file>[^():]+):(?P<line>\d+):\d+\)?$"
 )
-_JAVA_FRAME = re.compile(r"^\s+at (?P<function>[\w.$<>]+)\((?P<file>[\w$]+\.(?:java|kt|scala)):(?P<line>\d+)\)")
+_JAVA_FRAME = re.compile(r"^\s+at (?P<function>[\w.$<>/@-]+)\((?P<file>[\w$]+\.(?:java|kt|scala)):(?P<line>\d+)\)")
 _GO_PLACE = re.compile(r"^\t(?P<file>\S+\.go):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
-_NAMED_ERROR = re.compile(
+GO_PANIC = re.compile(r"^(?:(?P<kind>panic|fatal error): |.{0,100}\bpanic serving \S{1,60}: )(?P<message>.*)$")
+NAMED_ERROR = re.compile(
     r"^(?:Caused by: |Uncaught |Exception in thread \S+ )?"
-    r"(?P<exception>[A-Za-z_$][\w.$]*(?:Error|Exception|Throwable))(?:: (?P<message>.*))?$"
+    r"(?P<exception>[A-Za-z_$][\w.$]*(?:Error|Exception|Throwable))(?: \[\w+\])?(?:: (?P<message>.*))?$"
 )
 _FOREIGN = re.compile(
     r"(?:^|/)(?:site-packages|dist-packages|node_modules|lib/python\d[\w.]*|go/pkg/mod|usr/local/go)/|^(?:<|node:|internal/)"
@@ -58,24 +55,6 @@ class Trace:
     message: str
     calls: tuple[Call, ...]
     link: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Thrown:
-    """An exception that the logs show: where it came from and the entries that tell of it, in order, never empty."""
-
-    cause: RootCause
-    entries: tuple[LogEntry, ...]
-
-    @property
-    def trace_id(self) -> str | None:
-        """The trace of the first entry that carries one."""
-        return next((entry.trace_id for entry in self.entries if entry.trace_id), None)
-
-    @property
-    def at(self) -> datetime:
-        """When it was logged."""
-        return self.entries[0].timestamp
 
 
 @dataclass(frozen=True)
@@ -118,15 +97,15 @@ def _parse_python(lines: Sequence[str]) -> list[Trace]:
     link, calls, inside = "", list[Call](), False
     for index, line in enumerate(lines):
         bare = line.strip(" |+-0123456789") if line.lstrip().startswith(("|", "+")) else line.strip()
-        if bare.endswith(_HEADER):
+        if bare.endswith(HEADER):
             calls, inside = [], True
-        elif bare in {_CAUSED, _DURING}:
-            link = "cause" if bare == _CAUSED else "context"
-        elif inside and (found := _PY_FRAME.match(line)):
+        elif bare in {CAUSED, DURING}:
+            link = "cause" if bare == CAUSED else "context"
+        elif inside and (found := PY_FRAME.match(line)):
             following = lines[index + 1].strip(" |") if index + 1 < len(lines) else ""
-            source = "" if _PY_FRAME.match(lines[index + 1] if index + 1 < len(lines) else "") else following
+            source = "" if PY_FRAME.match(lines[index + 1] if index + 1 < len(lines) else "") else following
             calls.append(Call(found["file"], int(found["line"]), (found["function"] or "<module>").strip(" |"), source))
-        elif inside and calls and _ends_trace(line, calls[-1]) and (ended := _PY_ERROR.match(line)):
+        elif inside and calls and _ends_trace(line, calls[-1]) and (ended := PY_ERROR.match(line)):
             message = _message(ended["message"] or "", lines[index + 1 :])
             traces.append(Trace(ended["exception"].rpartition(".")[2], message, tuple(calls), link))
             link, inside = "", False
@@ -161,7 +140,7 @@ def _parse_at(lines: Sequence[str]) -> list[Trace]:
         frame = _JAVA_FRAME.match(line) or _NODE_FRAME.match(line)
         if frame is not None and header is not None:
             calls.append(Call(frame["file"].strip(), int(frame["line"]), (frame["function"] or "<anonymous>").strip()))
-        elif named := _NAMED_ERROR.match(line.strip()):
+        elif named := NAMED_ERROR.match(line.strip()):
             close()
             header, calls = named, []
     close()
@@ -169,7 +148,7 @@ def _parse_at(lines: Sequence[str]) -> list[Trace]:
 
 
 def _parse_go(lines: Sequence[str]) -> list[Trace]:
-    panic = next((line for line in lines if line.startswith(("panic: ", "fatal error: "))), None)
+    panic = next((found for line in lines if (found := GO_PANIC.match(line))), None)
     if panic is None:
         return []
     calls = []
@@ -177,8 +156,8 @@ def _parse_go(lines: Sequence[str]) -> list[Trace]:
         if found := _GO_PLACE.match(line):
             function = before.strip().removeprefix("created by ").partition("(")[0]
             calls.append(Call(found["file"], int(found["line"]), function))
-    kind, _, message = panic.partition(": ")
-    return [Trace(kind, message.strip(), tuple(reversed(calls)))] if calls else []
+    kind = panic["kind"] or "panic"
+    return [Trace(kind, panic["message"].strip(), tuple(reversed(calls)))] if calls else []
 
 
 # ------------------------------------------------------------------------------------------------ the root cause
@@ -216,96 +195,3 @@ def _own_call(trace: Trace, source: Source) -> Call | None:
 
 def _first_with_own_call(traces: Sequence[Trace], source: Source) -> Trace:
     return next((trace for trace in traces if _own_call(trace, source) is not None), traces[0])
-
-
-# ---------------------------------------------------------------------------------------------------- log entries
-
-
-def thrown(entries: Iterable[LogEntry], sources: Mapping[str, Source]) -> list[Thrown]:
-    """Every exception that `entries` show, in the order of time; `sources` by service.
-
-    An entry that holds a whole trace (in its message or anywhere in its payload) is one. Traces split into an entry per
-    line are put together for each revision and stream.
-    """
-    found: list[Thrown] = []
-    ordered = sorted(
-        entries, key=lambda entry: (entry.service, entry.revision, entry.log, entry.timestamp, entry.insert_id)
-    )
-    for (service, _, log), stream in groupby(ordered, key=lambda entry: (entry.service, entry.revision, entry.log)):
-        if log == "requests":
-            continue
-        for group, text in _grouped(stream):
-            cause = root_cause(parse(text), sources.get(service, Source()))
-            if cause is not None:
-                found.append(Thrown(cause, group))
-    return sorted(found, key=lambda one: one.at)
-
-
-def _grouped(stream: Iterable[LogEntry]) -> Iterator[tuple[tuple[LogEntry, ...], str]]:
-    """The stream in pieces that may hold one trace each, with their text. A structured entry stands for itself, also
-    between the lines of a trace."""
-    open_lines: list[LogEntry] = []
-    for entry in stream:
-        text = trace_text(entry)
-        if entry.payload is not None or ("\n" in entry.message.strip() and text):
-            if text:
-                yield (entry,), text
-        elif open_lines and _continues(open_lines, entry):
-            open_lines.append(entry)
-        else:
-            if open_lines:
-                yield tuple(open_lines), _lines(open_lines)
-            open_lines = [entry] if _opens(entry.message) else []
-    if open_lines:
-        yield tuple(open_lines), _lines(open_lines)
-
-
-def _lines(entries: Sequence[LogEntry]) -> str:
-    return "\n".join(entry.message.rstrip("\n") for entry in entries)
-
-
-def _opens(line: str) -> bool:
-    bare = line.strip()
-    return (
-        bare.endswith(_HEADER) or bare.startswith(("panic: ", "fatal error: ")) or _NAMED_ERROR.match(bare) is not None
-    )
-
-
-def _continues(so_far: Sequence[LogEntry], entry: LogEntry) -> bool:
-    """Whether `entry` is the next line of the trace: indented, or what ends or links traces."""
-    if entry.timestamp - so_far[-1].timestamp > JOIN_GAP:
-        return False
-    line, bare = entry.message, entry.message.strip()
-    before = so_far[-1].message
-    python = any(one.message.strip().endswith(_HEADER) for one in so_far)
-    if not bare or line[:1] in {" ", "\t"} or bare in {_CAUSED, _DURING} or bare.startswith("Caused by: "):
-        return True
-    if not python:
-        return so_far[0].message.startswith(("panic: ", "fatal error: "))
-    if bare.endswith(_HEADER):
-        return any(one.message.strip() in {_CAUSED, _DURING} for one in so_far[-3:])
-    return before[:1] in {" ", "\t"} and _PY_ERROR.match(line) is not None
-
-
-def trace_text(entry: LogEntry) -> str:
-    """The trace that one entry holds by itself, from its message or from any text in its payload; empty where none."""
-    candidates = [entry.message, *_strings(entry.payload, 0)]
-    holding = [
-        text
-        for text in candidates
-        if "\n" in text and (_HEADER in text or "\n    at " in text or "\n\tat " in text or "goroutine " in text)
-    ]
-    return max(holding, key=len, default="")
-
-
-def _strings(value: Any, depth: int) -> Iterator[str]:
-    if depth > _MAX_DEPTH:
-        return
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item, depth + 1)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item, depth + 1)

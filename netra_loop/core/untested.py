@@ -10,7 +10,8 @@ from dataclasses import replace
 from netra_loop.core.facts import EntryKey, Facts, key_of, plain, raised
 from netra_loop.core.records import Cause, Finding, LogEntry, Symptom
 from netra_loop.core.signature import normalise, signature
-from netra_loop.core.stacktrace import Source, Thrown, parse, root_cause
+from netra_loop.core.stacktrace import Source, parse, root_cause
+from netra_loop.core.trace_lines import Thrown
 
 _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _QUIET = frozenset({"DEBUG", "INFO", "NOTICE"})
@@ -25,10 +26,16 @@ def deploy_failures(facts: Facts) -> list[Finding]:
     root = root_cause(parse("\n".join(failure.log_lines)), source)
     detail = f"{failure.reason}: {failure.message}"
     told = f"{root.exception} in {root.file} {root.function}: {root.message}" if root is not None else detail
-    whys = [f"{failure.revision} of {failure.service} never got ready: {detail}"]
+    made = failure.revision != ""
+    whys = [f"{failure.revision} of {failure.service} never got ready: {detail}" if made else detail]
     if root is not None:
-        whys.append(f"its container logged {raised(root)}")
-    title = f"deploy of {failure.service} failed: {raised(root) if root is not None else normalise(detail)[:200]}"
+        whys.append(f"its {'container' if made else 'build'} logged {raised(root)}")
+    if failure.log_lines:
+        whys.append("\n".join((f"its {'container' if made else 'build'}'s last lines:", *failure.log_lines)))
+    if failure.hint:
+        whys.append(f"what to do: {failure.hint}")
+    what = "deploy" if made else "build"
+    title = f"{what} of {failure.service} failed: {raised(root) if root is not None else normalise(detail)[:200]}"
     first = facts.tiers[0] if facts.tiers else None
     impact = None if first is None else first.impact or first.name
     words = f"{failure.service} {told}"

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from netra_loop.core.records import (
@@ -46,6 +47,8 @@ COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
+_INSTANCE = ""  # the key, no field of a request, under which its column holds the instance; first in order
+_INSTANCE_FIRST = '{"":'
 _WHOLE = {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}
 
 
@@ -295,7 +298,9 @@ def _timed(row: Row) -> Row:
 
 
 def entry_to_row(session: str, item: LogEntry) -> Row:
-    """One log entry."""
+    """One log entry. The column `request` holds the instance as well, and `tests` by what they were joined where that
+    does not go without saying.
+    """
     return {
         "session": session,
         "log": clean(item.log),
@@ -308,13 +313,15 @@ def entry_to_row(session: str, item: LogEntry) -> Row:
         "message": clean(item.message),
         "trace_id": optional(item.trace_id),
         "payload": canonical(item.payload) if item.payload is not None else None,
-        "request": canonical(item.request) if item.request is not None else None,
-        "tests": canonical(item.tests),
+        "request": _request_to_column(item),
+        "tests": _tests_to_column(item),
     }
 
 
 def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
     """The reverse of `entry_to_row`."""
+    request, instance = _request_from_column(row["request"])
+    tests, joined = _tests_from_column(row["tests"])
     return LogEntry(
         timestamp=read_at(row["timestamp"]),
         severity=sys.intern(row["severity"]),
@@ -325,10 +332,54 @@ def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
         insert_id=row["insert_id"],
         trace_id=row["trace_id"],
         payload=json.loads(row["payload"]) if row["payload"] is not None else None,
-        request=json.loads(row["request"]) if row["request"] is not None else None,
-        tests=_tuple(row["tests"]),
+        request=request,
+        tests=tests,
         iteration=row["iteration"],
+        instance=instance,
+        joined=joined,
     )
+
+
+def _request_to_column(item: LogEntry) -> str | None:
+    if item.instance is None:
+        return canonical(item.request) if item.request is not None else None
+    return (
+        _only_instance(item.instance) if item.request is None else canonical({**item.request, _INSTANCE: item.instance})
+    )
+
+
+@lru_cache(maxsize=4096)
+def _only_instance(instance: str) -> str:
+    return canonical({_INSTANCE: instance})
+
+
+def _request_from_column(text: str | None) -> tuple[Row | None, str | None]:
+    if text is None:
+        return None, None
+    if text.startswith(_INSTANCE_FIRST) and '","' not in text:
+        return None, _the_instance(text)
+    request = json.loads(text)
+    return request, request.pop(_INSTANCE, None)
+
+
+@lru_cache(maxsize=4096)
+def _the_instance(text: str) -> str | None:
+    """Of a column that holds nothing else; kept once for all its entries."""
+    found: str | None = json.loads(text)[_INSTANCE]
+    return found
+
+
+def _tests_to_column(item: LogEntry) -> str:
+    if not item.tests:
+        return "[]"
+    return canonical(item.tests if item.joined is None else {"joined": item.joined, "tests": item.tests})
+
+
+def _tests_from_column(text: str) -> tuple[tuple[str, ...], str | None]:
+    if text == "[]":
+        return (), None
+    known = json.loads(text)
+    return (tuple(known["tests"]), known["joined"]) if isinstance(known, dict) else (tuple(known), None)
 
 
 def joined(earlier: Mapping[str, Any], later: Row) -> Row:
@@ -337,8 +388,19 @@ def joined(earlier: Mapping[str, Any], later: Row) -> Row:
 
 
 def tests_of_both(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> str:
-    """The column `tests` of one entry that two rows know."""
-    return canonical(tuple(dict.fromkeys((*_tuple(earlier["tests"]), *_tuple(later["tests"])))))
+    """The column `tests` of one entry that two rows know: they add up, but what was joined by more than the time stands
+    against what was not.
+    """
+    before, after = str(earlier["tests"]), str(later["tests"])
+    if before == after or "[]" in {before, after}:
+        return before if after == "[]" else after
+    first, second = json.loads(before), json.loads(after)
+    if isinstance(first, dict) != isinstance(second, dict):
+        return before if isinstance(first, dict) else after
+    if isinstance(first, dict):
+        both = list(dict.fromkeys((*first["tests"], *second["tests"])))
+        return canonical({"joined": min(first["joined"], second["joined"]), "tests": both})
+    return canonical(list(dict.fromkeys((*first, *second))))
 
 
 def joined_to_row(item: LogEntry) -> Row:
@@ -347,7 +409,7 @@ def joined_to_row(item: LogEntry) -> Row:
         "log": clean(item.log),
         "timestamp": write_at(item.timestamp),
         "insert_id": clean(item.insert_id),
-        "tests": canonical(item.tests),
+        "tests": _tests_to_column(item),
     }
 
 

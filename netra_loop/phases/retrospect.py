@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from netra_loop.core.records import Authenticity, Evidence, LogEntry, Result
-from netra_loop.core.stacktrace import trace_text
 from netra_loop.core.symptoms import last_close, looked_at, symptom_of
+from netra_loop.core.trace_lines import trace_text
 from netra_loop.core.vouching import Vouching
 from netra_loop.phases.base import PhaseContext
 

@@ -1,9 +1,12 @@
 """A real embedded cloud in a process of its own, a tiny real service, and the real client between them."""
 
+import functools
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +15,11 @@ import pytest
 from netra_loop import processes
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.base import DeployRequest, LogQuery
+from netra_loop.cloud.embedded.calls import read_calls
 from netra_loop.cloud.embedded.instance import MARK, SERVER_ONLY
+from netra_loop.cloud.embedded.knobs import FILE, Failure, set_knobs
+from netra_loop.cloud.google import CloudRun
+from netra_loop.cloud.log_reads import ReadBudget
 
 SERVICE = """
 import json, os, subprocess, sys, time
@@ -46,14 +53,79 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forev
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory):
     """Of an embedded cloud that all tests share, each with services of its own."""
-    folder = tmp_path_factory.mktemp("embedded")
+    yield from running(tmp_path_factory.mktemp("embedded"))
+
+
+@pytest.fixture(scope="session")
+def troubled_cloud(tmp_path_factory):
+    """The folder and the endpoint of another one, where things go wrong."""
+    folder = tmp_path_factory.mktemp("troubled")
+    for endpoint in running(folder):
+        yield folder, endpoint
+
+
+@pytest.fixture
+def trouble(troubled_cloud):
+    """What goes wrong in that cloud, for this test alone."""
+    folder, endpoint = troubled_cloud
+    yield Trouble(folder, endpoint)
+    (folder / FILE).unlink(missing_ok=True)
+
+
+class Trouble:
+    def __init__(self, folder, endpoint):
+        self.folder = folder
+        self.endpoint = endpoint
+        self._before = Counter(read_calls(folder))
+
+    def turn(self, **knobs):
+        """Knobs of the embedded cloud, from the next call on."""
+        set_knobs(self.folder, **knobs)
+
+    def fail(self, call, code="UNAVAILABLE", **how):
+        """Calls of this method fail, the first one where nothing else is said."""
+        self.turn(fail=[Failure(call, code, **how)])
+
+    def calls(self):
+        """How often each method was called in this test."""
+        return Counter(read_calls(self.folder)) - self._before
+
+
+def running(folder):
     command = [sys.executable, "-m", "netra_loop.cloud.embedded", "--state", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | SERVER_ONLY)
     with server.stdout:
         yield json.loads(server.stdout.readline())["endpoint"]
     server.terminate()
-    assert server.wait(timeout=60) == 0
+    assert server.wait(timeout=20) == 0
     assert processes.carrying(MARK, str(folder)) == []
+
+
+@pytest.fixture
+def service(request):
+    """A service of the test's own, in the cloud that all share."""
+    return f"s{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
+
+
+@pytest.fixture
+def ask(request_for, service):
+    """Makes a deploy request for that service."""
+    return functools.partial(request_for, service=service)
+
+
+@pytest.fixture
+async def connect():
+    """Makes clients, closed when the test has ended."""
+    made = []
+
+    def connected(endpoint, clock=None, **how):
+        how.setdefault("reads", ReadBudget(SystemClock(), 10_000))  # many tests, one process
+        made.append(CloudRun(endpoint, "demo", "local", clock or SystemClock(), **how))
+        return made[-1]
+
+    yield connected
+    for client in made:
+        await client.close()
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from netra_loop import processes
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.base import Deployed, Failed, LogQuery
 from netra_loop.cloud.google import CloudRun
+from netra_loop.cloud.log_reads import ReadBudget
 from netra_loop.errors import CloudCallFailed, ForeignChange
 
 
 @pytest.fixture
 async def cloud(endpoint):
-    client = CloudRun(endpoint, "demo", "local", SystemClock())
+    client = CloudRun(endpoint, "demo", "local", SystemClock(), reads=ReadBudget(SystemClock(), 10_000))
     yield client
     await client.close()
 

@@ -5,7 +5,8 @@ import textwrap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netra_loop.core.stacktrace import Source, parse, root_cause, thrown
+from netra_loop.core.stacktrace import Source, parse, root_cause
+from netra_loop.core.trace_lines import thrown
 
 SERVICE = Source(root="/work/service")
 ORCHESTRATOR = (
