@@ -29,6 +29,7 @@ from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
+from netra_loop.phases.closing import close_session
 from netra_loop.phases.collect_logs import CollectLogs
 from netra_loop.phases.deploy import Deploy
 from netra_loop.phases.execute import Execute
@@ -50,6 +51,7 @@ PHASES: Mapping[str, Phase] = {
     "record": Record(),
     "run": Run(),
 }
+_NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,9 @@ class Session:
             git = await git_facts(spec.root_dir)
             driver = Driver(
                 session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),
-                self._clock, self._observer, stop,
+                self._clock, self._observer, stop, close_session,
             )  # fmt: skip
+            tools.on_wait = driver.waited
             stack.enter_context(installed(stop))
             if options.budget_s is not None:
                 stack.callback(_budget(stop, options.budget_s).cancel)
@@ -284,7 +287,8 @@ def _check_resumable(head: SessionHead, state: State, before: LoopSpec, now: Loo
     following = decide(now, state)
     deploys = isinstance(following, Start) and now.phase(following.phase).uses == "deploy"
     under_way = state.mode is Mode.OPEN and state.last_uses == "deploy"
-    if (state.revisions or under_way) and not deploys and _served(before) != _served(now):
+    served = _served(before, head.environment), _served(now, head.environment)
+    if (state.revisions or under_way) and not deploys and served[0] != served[1]:
         raise UsageError(
             f"session {head.id!r} deploys its services as they were when it began; they have changed since, and what "
             "is tested would not be what the loop describes",
@@ -292,14 +296,16 @@ def _check_resumable(head: SessionHead, state: State, before: LoopSpec, now: Loo
         )
 
 
-def _served(spec: LoopSpec) -> object:
-    """The services as they are deployed, the loop's own variables filled in."""
+def _served(spec: LoopSpec, environment: str) -> object:
+    """The services as they are deployed, and where, the loop's own variables filled in."""
 
     def lookup(name: str) -> str:
         root, _, rest = name.partition(".")
         return spec.vars.get(rest, "") if root == "vars" else "${" + name + "}"
 
-    return {name: template.render_any(service.model_dump(), lookup) for name, service in spec.services.items()}
+    where = spec.environments[environment].model_dump(include={"cloud", "project", "region", "endpoint"})
+    services = {name: service.model_dump(exclude=_NOT_DEPLOYED) for name, service in spec.services.items()}
+    return template.render_any({"environment": where, "services": services}, lookup)
 
 
 def _check_tier(spec: LoopSpec, only: str | None) -> None:

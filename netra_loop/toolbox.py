@@ -17,6 +17,7 @@ from netra_loop.core import template
 from netra_loop.core.events import AuthTried, Event
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import JourneySpec, LoopSpec
+from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.phases.scope import Scope
 from netra_loop.settings import Settings
@@ -29,6 +30,7 @@ _SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIA
 _MARK_TIMEOUT_S = 10.0
 _MARK_BODY = 65_536
 _CLOUD_GRACE_S = 2.0
+CLOUD_TOKEN = "NETRA_LOOP_CLOUD_TOKEN"  # sent to an `endpoint`, where `netra-loop cloud` was given one
 
 
 class SessionTools:
@@ -50,7 +52,10 @@ class SessionTools:
         self._environment = spec.environments[environment]
         self._state_dir = settings.state_dir(spec.base_dir)
         self._clock = clock
-        self._secrets = _known_secrets(spec, Scope(spec, environment, session, 0, settings.environ))
+        self._scope = Scope(spec, environment, session, 0, settings.environ)
+        self.on_wait: Callable[[str, float], Awaitable[None]] | None = None
+        """Is told of each wait over a second that the cloud's API made us take; None: nobody is."""
+        self._secrets = _known_secrets(spec, self._scope)
         self.redactor = Redactor(self._secrets)
         self._lock = asyncio.Lock()
         self._embedded: EmbeddedCloud | None = None
@@ -74,9 +79,33 @@ class SessionTools:
         from netra_loop.cloud.embedded.launch import start_embedded
         from netra_loop.cloud.google import CloudRun
 
+        project, region = self._place("project"), self._place("region")
+        if self._environment.cloud == "google":
+            endpoint = None if self._environment.endpoint is None else self._place("endpoint")
+            token = self.environ.get(CLOUD_TOKEN) if endpoint is not None else None
+            return CloudRun(endpoint, project, region, self._clock, token=token or None, on_wait=self._waited)
         state = self.folder / "cloud"
-        self._embedded = await start_embedded(state, seed=self._seed(state))
-        return CloudRun(self._embedded.endpoint, self._environment.project, self._environment.region, self._clock)
+        held = {name: self._scope.text(value) for name, value in self._environment.secrets.items()}
+        self._embedded = await start_embedded(state, seed=self._seed(state), secrets=held)
+        return CloudRun(self._embedded.endpoint, project, region, self._clock, on_wait=self._waited)
+
+    def _place(self, key: str) -> str:
+        """The environment's `project`, `region` or `endpoint`, filled in. Raises UsageError where it comes to nothing:
+        deploying must never mean some project that nobody named.
+        """
+        given = str(getattr(self._environment, key))
+        value = self._scope.text(given).strip()
+        needed = self._environment.cloud == "google" and (key == "endpoint" or self._environment.endpoint is None)
+        if not value or (needed and key not in self._environment.model_fields_set):
+            raise UsageError(
+                f"environment {self._scope.environment!r} is google's and names no {key}",
+                hint=f"give it `{key}: …` in {self._spec.path.name}, then: netra-loop validate {self._spec.path}",
+            )
+        return value
+
+    async def _waited(self, why: str, seconds: float) -> None:
+        if self.on_wait is not None:
+            await self.on_wait(self.redactor.text(why), seconds)
 
     def _seed(self, own: Path) -> Path | None:
         """What the newest other session left in its embedded cloud, so that a new one begins with the same services."""
@@ -148,9 +177,11 @@ class SessionTools:
             self.redactor = Redactor(self._secrets)
         return token
 
-    async def request(self, url: str, trace_id: str) -> int | None:
-        """See `Toolbox.request`."""
+    async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:
+        """See `Toolbox.request`. Redirects are not followed, so the token goes nowhere else."""
         headers = {"traceparent": f"00-{trace_id}-{trace_id[:16]}-01", "user-agent": f"netra-loop ({self._session})"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
         if url.startswith("http:"):
             try:
                 async with asyncio.timeout(_MARK_TIMEOUT_S):
@@ -191,6 +222,7 @@ def _known_secrets(spec: LoopSpec, scope: Scope) -> list[str]:
     for way in spec.auth:
         found += [way.jwt.secret] if way.jwt else []
         found += [way.bypass.key] if way.bypass else []
+    found += spec.environments[scope.environment].secrets.values()
     values = [value for name, value in scope.environ.items() if _SECRET_NAME.search(name)]
     return [value for value in (*values, *(_known_now(text, scope) for text in found)) if value]
 

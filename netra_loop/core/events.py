@@ -112,23 +112,47 @@ class RevisionReady(Event):
 @dataclass(frozen=True, kw_only=True)
 class TrafficSeen(Event):
     """What `service` served before this session changed it for the first time in this iteration: `revision` None means
-    nothing. What restores it after a deploy that failed.
+    nothing. What restores it after a deploy that failed. `created` is the revision made last by then, ready or not.
+    `tag` is the one that the new revision is to get, if any: what the session takes off again when it ends.
     """
 
     kind: ClassVar[str] = "traffic_seen"
     service: str
     revision: str | None
     change: str = ""
+    created: str | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrafficMoved(Event):
-    """All traffic of `service` was sent to `revision`, because of `why`: promoted, restored."""
+    """All traffic of `service` was sent to `revision` (None: to whatever is ready last), because of `why`: promoted,
+    restored, or resumed, which takes a restoration back so that the same deploy can go on.
+    """
 
     kind: ClassVar[str] = "traffic_moved"
     service: str
     revision: str | None
     why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignSeen(Event):
+    """`service` was seen to serve `found` where `expected` is under test: results since the last look do not count."""
+
+    kind: ClassVar[str] = "foreign_seen"
+    service: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBuilt(Event):
+    """The build command of `service` succeeded; `image` is what its deploy takes."""
+
+    kind: ClassVar[str] = "image_built"
+    service: str
+    image: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +278,8 @@ EVENTS: dict[str, type[Event]] = {
         RevisionReady,
         TrafficSeen,
         TrafficMoved,
+        ForeignSeen,
+        ImageBuilt,
         Adopted,
         Waited,
         AuthTried,

@@ -27,13 +27,16 @@ EntryKey = tuple[str, datetime, str]
 
 @dataclass(frozen=True)
 class DeployFailure:
-    """A revision that did not get ready, as `cloud.base.Failed` tells it."""
+    """A revision that did not get ready, as `cloud.base.Failed` tells it; `revision` is "" where none was made, because
+    its build failed.
+    """
 
     service: str
     revision: str
     reason: str
     message: str
     log_lines: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from netra_loop.core.spec import GoalSpec, LimitsSpec, TierSpec
 from netra_loop.core.symptoms import symptom_of
 
 WRONG_REVISION = "wrong-revision"
+MOVED = "traffic-moved"  # begins the reason of a result that does not count, since another revision served meanwhile
 _EPSILON = 1e-9  # thresholds are inclusive, and 1 of 10 is within 10 %
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _HELD = "the goal was held "  # begins the reason of an iteration that was good but not yet often enough in a row
@@ -69,17 +70,25 @@ def final_results(results: Iterable[Result]) -> dict[str, Result]:
     """The attempt of each test that counts; `flaky` where it passed and an earlier attempt had failed.
 
     It is the latest, but for a retry that saw nothing (skipped, or failed as expected): the failure before it stands.
+    A failure that does not count (`was_moved`) makes nothing flaky.
     """
     final: dict[str, Result] = {}
     failed: dict[str, Result] = {}
     for result in sorted(results, key=lambda one: one.attempt):
         final[result.id] = result
+        if was_moved(result):
+            continue
         if result.outcome.is_failure:
             failed[result.id] = result
         elif result.id in failed:
             passed = result.outcome in _PASSES
             final[result.id] = replace(result, flaky=True) if passed else failed[result.id]
     return final
+
+
+def was_moved(result: Result) -> bool:
+    """Whether another revision was seen to serve while it ran, or may have run: it says nothing of the one under test."""
+    return any(reason.startswith(MOVED) for reason in result.reasons)
 
 
 def standing(before: Outcome | None, now: Outcome) -> Outcome:
@@ -101,6 +110,10 @@ def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[
 
     if now.deploy_failed is not None:
         return _or_stuck(answer(Verdict.UNMET, f"the deploy failed: {now.deploy_failed}"), now, limits, history)
+    moved = [result for result in final.values() if was_moved(result)]
+    if moved:
+        told = next(reason for reason in moved[0].reasons if reason.startswith(MOVED))
+        return answer(Verdict.INCONCLUSIVE, f"{_some([one.id for one in moved])} cannot count: {told}")
     nothing = _nothing_judged(now, final, foreign)
     if nothing is not None:
         return answer(Verdict.INCONCLUSIVE, nothing)

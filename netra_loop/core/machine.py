@@ -133,8 +133,10 @@ def _verdict(state: State, why: str) -> End:
             return End(Status.MET, 0, reason)
         return End(Status(judged.verdict.value), 1, f"{why}: {reason}" if reason != why else why)
     if state.last_uses == "deploy" and state.last_outcome == "failed":
-        message = str((state.failed_deploy or {}).get("message", "")) or why
-        return End(Status.UNMET, 1, f"the revision never got ready: {message}")
+        facts = state.failed_deploy or {}
+        message = str(facts.get("message", "")) or why
+        what = "the revision never got ready" if facts.get("revision") else "the deploy failed"
+        return End(Status.UNMET, 1, f"{what}: {message}")
     if state.judged:
         last = state.judged[-1]
         if last.verdict is not Verdict.MET:

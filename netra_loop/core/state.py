@@ -48,13 +48,17 @@ class Status(StrEnum):
 
 
 _CHANGES_WHAT_WAS_JUDGED = frozenset({"deploy", "attach", "select", "execute"})
-_PHASE_FACTS = ("revision_ready", "adopted", "auth_tried", "tests_selected", "sources_seen", "logs_read", "goal_judged")
+_PHASE_FACTS = (
+    *("image_built", "traffic_seen", "traffic_moved", "foreign_seen", "revision_ready", "adopted", "auth_tried"),
+    *("tests_selected", "sources_seen", "logs_read", "goal_judged"),
+)
 
 TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
     (Mode.NEW, "session_started"): Mode.READY,
     (Mode.READY, "phase_started"): Mode.OPEN,
     (Mode.OPEN, "phase_recovered"): Mode.OPEN,
     (Mode.OPEN, "phase_finished"): Mode.READY,
+    (Mode.READY, "traffic_moved"): Mode.READY,  # the session is about to end
     (Mode.READY, "session_ended"): Mode.ENDED,
     **{(Mode.OPEN, kind): Mode.OPEN for kind in _PHASE_FACTS},
     **{
@@ -83,7 +87,10 @@ class State:
 
     `visits` counts the starts of each phase within the iteration; `spent_s` is the time phases took, from monotonic
     clocks; `recoveries` counts the crashes in the open phase since it last got anywhere. `sources` is what each test
-    came from when the session first saw it.
+    came from when the session first saw it. `traffic` is what each service served before the session changed it last;
+    `tags` are those the session may have made, by service; `promoted` are the services whose new revision got all
+    traffic at the end; `built` are this iteration's images. `foreign` is set where results of this iteration do not
+    count because another revision served.
     """
 
     mode: Mode = Mode.NEW
@@ -116,6 +123,11 @@ class State:
     logs_complete: bool | None = None
     judged: tuple[Judged, ...] = ()
     failed_deploy: Mapping[str, object] | None = None
+    traffic: Mapping[str, ev.TrafficSeen] = field(default_factory=dict)
+    tags: frozenset[tuple[str, str]] = frozenset()
+    promoted: frozenset[str] = frozenset()
+    built: Mapping[str, str] = field(default_factory=dict)
+    foreign: ev.ForeignSeen | None = None
     iteration_started_at: datetime | None = None
     exit_code: int | None = None
     reason: str | None = None
@@ -190,7 +202,8 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
     anew = event.iteration != state.iteration or not state.visits
     if event.uses in _CHANGES_WHAT_WAS_JUDGED:
         # Whatever was said of this iteration was said of other revisions or results than those that come now.
-        state = replace(state, judged=tuple(item for item in state.judged if item.iteration != event.iteration))
+        kept = tuple(item for item in state.judged if item.iteration != event.iteration)
+        state = replace(state, judged=kept, foreign=None)
     state = replace(
         state,
         iteration=event.iteration,
@@ -212,6 +225,8 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
             log_entries=0,
             logs_complete=None,
             failed_deploy=None,
+            built={},
+            foreign=None,
         )
     return state
 
@@ -240,8 +255,39 @@ def _phase_finished(state: State, recorded: ev.Recorded) -> State:
 def _revision_ready(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.RevisionReady)
-    revision = Revision(event.service, event.revision, event.url, event.ws_url, recorded.at)
+    revision = Revision(event.service, event.revision, event.url, event.ws_url, recorded.at, event.tag)
     return replace(state, revisions={**state.revisions, event.service: revision})
+
+
+def _traffic_seen(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.TrafficSeen)
+    tags = state.tags if event.tag is None else state.tags | {(event.service, event.tag)}
+    return replace(state, traffic={**state.traffic, event.service: event}, tags=tags)
+
+
+def _traffic_moved(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.TrafficMoved)
+    if event.why == "promoted":
+        return replace(state, promoted=state.promoted | {event.service})
+    under_test = state.revisions.get(event.service)
+    if event.why == "restored" and event.revision is not None and under_test is not None and under_test.tag is None:
+        # The service's own URL is the revision's that serves, whichever was meant to be tested there.
+        back = replace(under_test, name=event.revision, ready_at=None)
+        return replace(state, revisions={**state.revisions, event.service: back})
+    return state
+
+
+def _foreign_seen(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.ForeignSeen)
+    return replace(state, foreign=recorded.event)
+
+
+def _image_built(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.ImageBuilt)
+    return replace(state, built={**state.built, event.service: event.image})
 
 
 def _tests_selected(state: State, recorded: ev.Recorded) -> State:
@@ -310,6 +356,10 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[State, ev.Recorded], State]] = {
     ev.PhaseRecovered: _phase_recovered,
     ev.PhaseFinished: _phase_finished,
     ev.RevisionReady: _revision_ready,
+    ev.TrafficSeen: _traffic_seen,
+    ev.TrafficMoved: _traffic_moved,
+    ev.ForeignSeen: _foreign_seen,
+    ev.ImageBuilt: _image_built,
     ev.TestsSelected: _tests_selected,
     ev.SourcesSeen: _sources_seen,
     ev.LogsRead: _logs_read,

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from netra_loop.clock import Clock
 from netra_loop.core import events as ev
@@ -23,10 +23,19 @@ from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.signals import Stop
 from netra_loop.errors import Defect, EnvironmentFailed, NetraLoopError, StoreError
 from netra_loop.journal.base import Journal, SessionHead
-from netra_loop.phases.base import Phase, PhaseContext, PhaseResult
+from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.report.observer import Observer
 
 MakeContext = Callable[["Driver", PhaseSpec, int, int], PhaseContext]
+T = TypeVar("T")
+
+
+class Closing(Protocol):
+    """What is done to a session's services before it ends; see `phases.closing`."""
+
+    def __call__(self, context: PhaseContext, *, met: bool) -> Coroutine[Any, Any, bool]:
+        """True once nothing is left to do. Safe to cancel and to repeat."""
+        ...
 
 
 class Driver:
@@ -42,6 +51,7 @@ class Driver:
         clock: Clock,
         observer: Observer,
         stop: Stop,
+        closing: Closing | None = None,
     ) -> None:
         self.session = session
         self.spec = spec
@@ -52,6 +62,7 @@ class Driver:
         self._phases = phases
         self._make_context = make_context
         self._stop = stop
+        self._closing = closing
         self._appending = asyncio.Lock()
 
     async def start(self, started: ev.SessionStarted, at: datetime) -> None:
@@ -129,6 +140,8 @@ class Driver:
         command = decide(self.spec, self.state)
         if isinstance(command, End):
             if self.state.mode is not Mode.ENDED:
+                if not await self._closed(met=command.status is Status.MET):
+                    return await self._pause(self._stop.why or "asked to")
                 ended = ev.SessionEnded(
                     iteration=self.state.iteration,
                     outcome=command.status.value,
@@ -175,7 +188,25 @@ class Driver:
         await self.append(replace(result.batch, events=(*result.batch.events, finished)))
         return True
 
-    async def _act(self, work: Coroutine[Any, Any, PhaseResult]) -> PhaseResult | None:
+    async def _closed(self, *, met: bool) -> bool:
+        """Promotes and takes tags off, where the session may have made any; False where that was interrupted. A crash
+        in it leaves the session about to end, so the next process does it again.
+        """
+        if self._closing is None or not self.state.tags or self.state.phase is None:
+            return True
+        phase = self.spec.phase(self.state.phase)
+        context = self._make_context(self, phase, self.state.iteration, self.state.attempt)
+        return await self._act(self._closing(context, met=met)) is not None
+
+    async def waited(self, why: str, seconds: float) -> None:
+        """Records that something outside made us wait; nothing where the session stands still."""
+        state = self.state
+        if state.mode in {Mode.READY, Mode.OPEN} and state.status is Status.RUNNING:
+            where = {"iteration": state.iteration, "phase": state.phase, "attempt": state.attempt}
+            event = ev.Waited(why=why, seconds=round(seconds, 3), **where)  # type: ignore[arg-type]
+            await self.append(Batch(events=(event,)))
+
+    async def _act(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What the phase returns; None where it was interrupted by a request to stop."""
         task = asyncio.create_task(work)
         asked = asyncio.ensure_future(self._stop.wait())

@@ -68,8 +68,10 @@ class Toolbox(Protocol):
         """A fresh token of the `auth` chain; None where the loop has none."""
         ...
 
-    async def request(self, url: str, trace_id: str) -> int | None:
-        """One marked GET, for its log entry's sake; the status, or None where nobody answered."""
+    async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:
+        """One marked GET, for its log entry's sake, with `token` as its bearer; the status, or None where nobody
+        answered.
+        """
         ...
 
 

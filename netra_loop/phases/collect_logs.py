@@ -81,7 +81,7 @@ class CollectLogs:
         """The revisions under test; after a failed deploy, the one that failed."""
         failed = context.state().failed_deploy
         if failed is not None:
-            return (str(failed["revision"]),)
+            return (str(failed["revision"]),) if failed["revision"] else ()  # none was made where the build failed
         return tuple(revision.name for revision in (await ensure_serving(context)).values())
 
     async def _mark(self, context: PhaseContext) -> list[_Mark]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from netra_loop.core.authenticity import assess
-from netra_loop.core.events import Noted
+from netra_loop.core.events import ForeignSeen, Noted
 from netra_loop.core.findings import symptom_of
-from netra_loop.core.goal import final_results, standing
+from netra_loop.core.goal import MOVED, final_results, standing, was_moved
 from netra_loop.core.records import (
     JOURNEY_PREFIX,
     AttemptStarted,
+    Authenticity,
     Batch,
     CollectedTest,
     Outcome,
@@ -31,6 +32,7 @@ from netra_loop.phases.backlog import Backlog
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.planning import Planner, planner
 from netra_loop.phases.portions import Portions, apart, weight, whole
+from netra_loop.phases.serving import foreign_now
 from netra_loop.phases.testbed import (
     Host,
     Runners,
@@ -40,6 +42,8 @@ from netra_loop.phases.testbed import (
     proxy_hosts,
     runners,
 )
+
+_PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class _Bench:
 
 class Execute:
     """Runs the selection. A test that finished is never run again; one that was in flight when a process died is, as a
-    new attempt.
+    new attempt. So is one whose result does not count because another revision served meanwhile.
     """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
@@ -121,6 +125,7 @@ class Execute:
     async def _execute(self, context: PhaseContext, since: datetime | None) -> PhaseResult:
         selection = await context.journal.selection(context.session, context.iteration)
         stored = await _stored_since(context, since) if since is not None else []
+        stored = [result for result in stored if not was_moved(result)]
         done = final_results(stored)
         context.observer.plan(len(selection))
         for result in done.values():
@@ -143,7 +148,8 @@ class Execute:
             failed = Counter(result.id for result in stored if result.outcome.is_failure)
             ended = Counter(result.id for result in stored)
             plans = await planner(context, selection, bench.tests)
-            await self._rounds(bench, found, plans, [item.id for item in todo], outcomes, failed, ended)
+            ran = await self._rounds(bench, found, plans, [item.id for item in todo], outcomes, failed, ended)
+            await _check_what_served(context, ran)
         return _summary(selection, outcomes)
 
     async def _rounds(
@@ -155,10 +161,12 @@ class Execute:
         outcomes: dict[str, Outcome],
         failed: Counter[str],
         ended: Counter[str],
-    ) -> None:
+    ) -> set[tuple[str, int]]:
         """The first attempt of each in `batch`, then the retries of what failed, all on the same revision. `failed`
-        counts the attempts that an earlier process has already seen fail, `ended` those that came to any end.
+        counts the attempts that an earlier process has already seen fail, `ended` those that came to any end. Gives
+        the attempts that were run here, by id and number.
         """
+        ran: set[tuple[str, int]] = set()
         context = bench.context
         tries = await _attempts_so_far(context)
         retries = context.spec.tests.retries if context.spec.tests else 0
@@ -166,12 +174,40 @@ class Execute:
             async for result in _run(bench, found, plans.plan(batch, tries, failed), failed):
                 outcomes[result.id] = standing(outcomes.get(result.id), result.outcome)
                 ended[result.id] += 1
+                ran.add((result.id, result.attempt))
                 tries[result.id] = result.attempt
                 if result.outcome.is_failure:
                     failed[result.id] += 1
             batch = [test for test in _failures(outcomes) if ended[test] <= retries]
             if not batch:
-                return
+                return ran
+
+
+async def _check_what_served(context: PhaseContext, ran: Set[tuple[str, int]]) -> None:
+    """Looks once more, after the tests: where another revision serves by now, none of what `ran` counts.
+
+    The results say so in their reasons, in one commit with the fact. A loop that says where `inconclusive` leads goes
+    on to there; else ForeignChange is raised, and a resume runs those tests again.
+    """
+    foreign = await foreign_now(context)
+    if foreign is None:
+        return
+    told = f"{MOVED}: {foreign.found} served {foreign.service} when the tests had run, expected {foreign.expected}"
+    stored = await context.journal.results(context.session, context.iteration, bodies=False)
+    marked = tuple(
+        replace(
+            result,
+            authenticity=Authenticity.SUSPECT if result.outcome in _PASSES else result.authenticity,
+            reasons=(told, *result.reasons),
+        )
+        for result in stored
+        if (result.id, result.attempt) in ran
+    )
+    seen = ForeignSeen(service=foreign.service, expected=foreign.expected, found=foreign.found)
+    await context.record(Batch(events=(context.stamp(seen),), judged=marked))
+    handled = (phase.next.get("inconclusive", "stop") for phase in context.spec.phases if phase.uses == "record")
+    if all(target == "stop" for target in handled):
+        raise foreign
 
 
 async def _run(

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from netra_loop.core.events import GoalJudged
 from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_signatures
-from netra_loop.core.goal import Iteration, Judgement, judge, was_held
+from netra_loop.core.goal import Iteration, Judgement, judge, was_held, was_moved
 from netra_loop.core.joining import join
 from netra_loop.core.records import Batch, CollectionError, Finding, Result, Selected
 from netra_loop.phases.base import PhaseContext, PhaseResult
@@ -37,11 +37,12 @@ class Record:
         entries = await lean_entries(context)
         judged = await assessed(context, stored, entries)
         joined = join(entries, judged)
+        moved = {result.id for result in judged if was_moved(result)}
         findings = make_findings(
             Facts(
                 iteration=iteration,
-                results=judged,
-                selected=selected,
+                results=[result for result in judged if result.id not in moved],
+                selected=[one for one in selected if one.id not in moved],
                 joined=joined,
                 sources=sources(context),
                 tiers=context.spec.tiers,
@@ -105,6 +106,7 @@ def _deploy_failure(context: PhaseContext) -> DeployFailure | None:
         reason=str(failed.get("reason", "")),
         message=str(failed.get("message", "")),
         log_lines=tuple(map(str, lines)) if isinstance(lines, list | tuple) else (),
+        hint=str(failed.get("hint", "")),
     )
 
 

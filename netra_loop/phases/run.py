@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from netra_loop.clock import Elapsed, within
 from netra_loop.core import template
 from netra_loop.core.brief import brief_json, brief_markdown
+from netra_loop.core.records import Evidence, Finding, Result
 from netra_loop.core.writable import json_text, writable
 from netra_loop.errors import UsageError
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.commands import run_command
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.testbed import session_environment
-from netra_loop.processes import carrying, die_with_parent, end_known, end_tree
 
-_HEAD = _TAIL = 32_768  # bytes of output kept from either end
 _DEFAULT_TIMEOUT_S = 1800.0
-_GRACE_S = 3.0
-_READ_ON_S = 1.0
+_AT_ONCE = 50  # tests whose results are read with their bodies
 _MARK = "NETRA_LOOP_BRIEF"
 _TOKEN = "auth.token"
 
@@ -36,38 +32,14 @@ class Run:
         timeout_s = float(context.phase.with_.get("timeout_s", _DEFAULT_TIMEOUT_S))
         command = await self._command(context)
         environ = await self._environment(context)
-        await _end_leftovers(environ)
-        async with _pipe() as (inlet, kept):
-            process = await self._start(context, command, environ, inlet)
-            try:
-                code: int | None = await within(context.clock, timeout_s, process.wait())
-            except Elapsed:
-                code = None
-            finally:
-                await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
-                await asyncio.shield(_end_leftovers(environ))
-                await context.tools.renew_pool()  # whatever it was for, it may have edited tests
-        text = context.redactor.text(kept.text())
-        ended = f"did not end within {timeout_s:g} s" if code is None else f"exit code {code}"
-        return PhaseResult("ok" if code == 0 else "failed", ended, {"exit_code": code, "output": text})
-
-    async def _start(
-        self,
-        context: PhaseContext,
-        command: Sequence[str],
-        environ: Mapping[str, str],
-        inlet: int,
-    ) -> asyncio.subprocess.Process:
         try:
-            return await asyncio.create_subprocess_exec(
-                *command,
+            ended = await run_command(
+                command,
                 cwd=context.spec.root_dir,
-                env=environ,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=inlet,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent(),
+                environ=environ,
+                mark=_MARK,
+                timeout_s=timeout_s,
+                clock=context.clock,
             )
         except OSError as error:
             raise UsageError(
@@ -75,7 +47,11 @@ class Run:
                 hint=f"mend its command in {context.spec.path.name}, then resume",
             ) from error
         finally:
-            os.close(inlet)  # the command's alone from here on: with its last holder the reader ends
+            await context.tools.renew_pool()  # whatever it was for, it may have edited tests
+        text = context.redactor.text(ended.output)
+        told = f"did not end within {timeout_s:g} s" if ended.code is None else f"exit code {ended.code}"
+        outcome = "ok" if ended.code == 0 else "failed"
+        return PhaseResult(outcome, told, {"exit_code": ended.code, "output": text})
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.reconcile`."""
@@ -110,38 +86,23 @@ class Run:
     async def _write_brief(self, context: PhaseContext, folder: Path) -> None:
         findings = await context.journal.findings(context.session)
         iteration = max((finding.last_iteration for finding in findings), default=context.iteration)
-        results = await context.journal.results(context.session, iteration)
+        results = await _told_of(context, findings, iteration)
         brief = brief_json(context.session, context.iteration, findings, results)
         (folder / "brief.json").write_text(json_text(brief, indent=2), encoding="utf-8")
         (folder / "brief.md").write_text(writable(brief_markdown(brief)), encoding="utf-8")
 
 
-@asynccontextmanager
-async def _pipe() -> AsyncIterator[tuple[int, _Kept]]:
-    """A pipe's writing end, which the caller closes, and what has come out of it.
-
-    It is our own: waiting for a process through a pipe of asyncio's waits for everybody who holds that open, too.
+async def _told_of(context: PhaseContext, findings: Sequence[Finding], iteration: int) -> list[Result]:
+    """All attempts at the tests that the findings name, as far as a brief tells of them; read in portions, because the
+    whole of an iteration, or of what some of its tests printed, may be large.
     """
-    outlet, inlet = os.pipe()
-    kept, stream = _Kept(), asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(stream),
-        os.fdopen(outlet, "rb", buffering=0),
-    )
-    reader = asyncio.create_task(kept.read(stream))
-    try:
-        yield inlet, kept
-        # Whoever shed even its environment may hold it open for ever: its end is not waited for.
-        await asyncio.wait({reader}, timeout=_READ_ON_S)
-    finally:
-        reader.cancel()
-        transport.close()
-
-
-async def _end_leftovers(environ: Mapping[str, str]) -> None:
-    """Ends whatever of this very run of the command still lives, wherever it put itself."""
-    for stray in carrying(_MARK, environ[_MARK]):
-        await end_known(stray, term_grace_s=0)
+    tests = list(dict.fromkeys(test for finding in findings for test in finding.tests))
+    told: list[Result] = []
+    for begin in range(0, len(tests), _AT_ONCE):
+        some = tests[begin : begin + _AT_ONCE]
+        read = await context.journal.results(context.session, iteration, test=some)
+        told += [replace(result, output="", evidence=Evidence()) for result in read]
+    return told
 
 
 def _known(text: str, scope: Scope) -> bool:
@@ -155,30 +116,3 @@ def _known(text: str, scope: Scope) -> bool:
             if service not in scope.revisions and (part == "revision" or scope.service_url(service) is None):
                 return False
     return True
-
-
-class _Kept:
-    """Both ends of what a process said, and how much there was between them."""
-
-    def __init__(self) -> None:
-        self._head, self._tail, self._total = bytearray(), bytearray(), 0
-
-    async def read(self, stream: asyncio.StreamReader) -> None:
-        """Drains the pipe at its own speed until it is closed; safe to cancel at any time."""
-        while chunk := await stream.read(65_536):
-            self._total += len(chunk)
-            room = _HEAD - len(self._head)
-            self._head += chunk[:room]
-            self._tail += chunk[max(0, room) :]
-            del self._tail[:-_TAIL]
-
-    def text(self) -> str:
-        """What was kept; bytes that are no UTF-8 are shown escaped. The lines that the gap cut are left out with it:
-        half a secret would not be known for one.
-        """
-        head, tail, middle = bytes(self._head), bytes(self._tail), b""
-        if self._total > len(head) + len(tail):
-            head = head[: head.rfind(b"\n") + 1] or head
-            tail = tail[tail.find(b"\n") + 1 :] or tail
-            middle = f"… {self._total - len(head) - len(tail)} bytes left out …\n".encode()
-        return (head + middle + tail).decode("utf-8", "backslashreplace")

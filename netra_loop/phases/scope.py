@@ -89,11 +89,12 @@ class Scope:
         return self.spec.environments[self.environment]
 
     def service_url(self, service: str) -> str | None:
-        """Where a service is tested: its own `url`, else that of its revision; None before it has either."""
-        custom = self.spec.services[service].url
-        if custom is not None:
+        """Where a service is tested: its own `url`, else that of its revision; None before it has either. A revision
+        that is tested at a tag is not what a custom domain leads to.
+        """
+        custom, revision = self.spec.services[service].url, self.revisions.get(service)
+        if custom is not None and (revision is None or revision.tag is None):
             return self.text(custom).rstrip("/")
-        revision = self.revisions.get(service)
         return revision.url if revision else None
 
     def _environment(self, rest: str) -> str | None:

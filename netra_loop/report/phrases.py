@@ -123,6 +123,8 @@ def _event(item: e.Event) -> str:
             return f"{item.outcome or 'ended'} in {duration(item.duration_s)}{said}"
         case e.RevisionReady():
             return f"{item.service} is tested as {item.revision} at {item.url}"
+        case e.ImageBuilt() | e.TrafficSeen() | e.TrafficMoved() | e.ForeignSeen():
+            return _traffic(item)
         case e.Adopted():
             return f"adopted {item.what} {item.name}"
         case e.Waited():
@@ -145,6 +147,18 @@ def _event(item: e.Event) -> str:
             return f"ended {item.outcome or ''} with exit code {item.exit_code}: {item.reason}"
         case _:
             return item.kind
+
+
+def _traffic(item: e.ImageBuilt | e.TrafficSeen | e.TrafficMoved | e.ForeignSeen) -> str:
+    match item:
+        case e.ImageBuilt():
+            return f"{item.service} is built as {item.image}"
+        case e.TrafficSeen():
+            return f"{item.service} serves {item.revision or 'nothing'} so far"
+        case e.TrafficMoved():
+            return f"{item.service} serves {item.revision or 'what is ready last'} from now on: {item.why}"
+        case _:
+            return f"{item.service} serves {item.found}, expected {item.expected}: results since the last look do not count"
 
 
 def _work(item: e.TestsSelected | e.LogsRead | e.GoalJudged) -> str:

@@ -23,6 +23,10 @@ SAMPLES: dict[str, ev.Event] = {
         ev.PhaseRecovered(phase="a", iteration=1, attempt=1, progress=0),
         ev.PhaseFinished(phase="a", iteration=1, attempt=1, outcome="ok", target="b"),
         ev.RevisionReady(service="s", revision="s-1", url="http://s", ws_url="ws://s"),
+        ev.TrafficSeen(service="s", revision="s-0", change="e1", tag="nl-abcd-1"),
+        ev.TrafficMoved(service="s", revision="s-1", why="promoted"),
+        ev.ForeignSeen(service="s", expected="s-1", found="s-9"),
+        ev.ImageBuilt(service="s", image="registry/s:1"),
         ev.Adopted(what="revision", name="s-1"),
         ev.Waited(why="quota", seconds=1.0),
         ev.AuthTried(method="jwt", ok=True),
@@ -91,6 +95,27 @@ def test_log_entries_add_up_and_complete_stays_complete():
     complete = ev.LogsRead(entries=0, cursor="", complete=True)
     state = fold([ev.Recorded(5, AT, complete), ev.Recorded(6, AT, SAMPLES["logs_read"])], state)
     assert (state.log_entries, state.logs_complete) == (6, True)
+
+
+def test_traffic_that_was_sent_back_names_the_revision_that_serves_again():
+    state = folded("session_started", "phase_started", "revision_ready")
+    back = ev.TrafficMoved(service="s", revision="s-0", why="restored")
+    state = apply(state, ev.Recorded(4, AT, back))
+    assert (state.revisions["s"].name, state.revisions["s"].url) == ("s-0", "http://s")
+
+
+def test_a_tag_is_known_before_it_is_made_and_a_promotion_once_it_is_done():
+    state = folded("session_started", "phase_started", "traffic_seen", "phase_finished")
+    assert state.tags == {("s", "nl-abcd-1")}
+    promoted = apply(state, ev.Recorded(5, AT, SAMPLES["traffic_moved"]))
+    assert (promoted.mode, promoted.promoted) == (Mode.READY, {"s"})
+
+
+def test_what_a_foreign_change_spoilt_is_forgotten_once_the_tests_run_again():
+    state = folded("session_started", "phase_started", "foreign_seen", "phase_finished")
+    assert state.foreign is not None
+    again = ev.PhaseStarted(phase="a", iteration=1, attempt=2, uses="execute")
+    assert apply(state, ev.Recorded(5, AT, again)).foreign is None
 
 
 def test_a_new_iteration_forgets_the_selection_and_logs_of_the_last():

@@ -109,7 +109,7 @@ class Tools:
     async def token(self, scope: Scope, on_try: Callable[[ev.Event], Awaitable[None]]) -> str | None:
         return None
 
-    async def request(self, url: str, trace_id: str) -> int | None:
+    async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:
         await self.world.cloud.request(url, trace_id)
         return 200
 

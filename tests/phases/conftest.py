@@ -80,7 +80,7 @@ class Tools:
         self.tokens_asked += 1
         return self.access
 
-    async def request(self, url: str, trace_id: str) -> int | None:
+    async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:
         if not self.answering or self.fake_cloud is None:
             return None
         await self.fake_cloud.request(url, trace_id)
@@ -174,8 +174,10 @@ class Bench:
         return await self.close(context, await PHASES[context.phase.uses].reconcile(context))
 
     async def deployed(self) -> str:
-        """The first service's revision, made by a deploy phase."""
-        return str((await self.act("deploy")).facts["revisions"][0])
+        """The first service's revision, made by a deploy phase; the log is empty again."""
+        name = str((await self.act("deploy")).facts["revisions"][0])
+        self.cloud.logs.clear()
+        return name
 
     def tests(self, **ends: Any) -> FakeRunner:
         """The loop's tests, by function name, and how they end; a pass has talked to the first revision."""

@@ -37,8 +37,8 @@ async def test_entries_that_arrive_late_are_waited_for(bench):
     async def request(url, trace_id):
         bench.tools.asked_url.append((url, trace_id))
 
-    bench.tools.request = request
     await bench.deployed()
+    bench.tools.request = request
     began = bench.clock.monotonic()
     result = await bench.act("collect-logs", **SETTLE)
     assert result.facts["complete"]

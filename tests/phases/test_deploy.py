@@ -60,6 +60,7 @@ async def test_a_revision_that_never_gets_ready_is_an_outcome_with_its_facts(ben
         "reason": "ContainerExited",
         "message": "exit code 1",
         "log_lines": [],
+        "hint": "",
     }
     assert not bench.state.revisions
 

@@ -1,0 +1,75 @@
+"""What a session does to its services when it ends: promotes what it tested at a tag, and takes its tags off.
+
+Not a word of `uses`: the driver does it between the last outcome and `session_ended`. Each step looks before it acts,
+so a crash in between is repeated by the next process. A paused session keeps its tags.
+"""
+
+from __future__ import annotations
+
+from netra_loop.cloud.base import Cloud
+from netra_loop.core.events import Noted, TrafficMoved
+from netra_loop.core.records import Revision
+from netra_loop.errors import EnvironmentFailed, ForeignChange
+from netra_loop.phases.base import PhaseContext
+
+PROMOTED = "promoted"
+
+
+async def close_session(context: PhaseContext, *, met: bool) -> bool:
+    """Promotes, where the goal is `met`, then takes off every tag the session may have made; True once all is done.
+
+    Raises EnvironmentFailed where a promotion fails: the session has not ended then, and a resume tries again. A tag
+    that cannot be taken off is noted and stays. Safe to cancel and to repeat.
+    """
+    try:
+        cloud = await context.tools.cloud()
+        if cloud is not None and met:
+            await _promote(context, cloud)
+    except EnvironmentFailed as error:
+        if met:
+            raise
+        await context.event(Noted(text=f"the session's tags stay, for the cloud cannot be reached: {error}"))
+        return True
+    if cloud is not None:
+        await _untag(context, cloud)
+    return True
+
+
+async def _promote(context: PhaseContext, cloud: Cloud) -> None:
+    for service in context.spec.deploy_order:
+        revision = context.state().revisions.get(service)
+        if revision is None or revision.tag is None or service in context.state().promoted:
+            continue
+        try:
+            await _check_ours(context, cloud, revision)
+            await cloud.route(service, revision.name, drop_tag=revision.tag)
+        except EnvironmentFailed as error:
+            raise EnvironmentFailed(
+                f"the goal is met, but {revision.name!r} was not promoted: {error}",
+                hint=error.hint or f"then: netra-loop resume {context.session}",
+            ) from error
+        await context.event(TrafficMoved(service=service, revision=revision.name, why=PROMOTED))
+
+
+async def _check_ours(context: PhaseContext, cloud: Cloud, revision: Revision) -> None:
+    """Raises ForeignChange where the service serves neither what it served before the session nor what is promoted."""
+    seen = context.state().traffic.get(revision.service)
+    standing = await cloud.standing(revision.service)
+    serves = standing.serving if standing is not None else None
+    if seen is not None and serves not in {seen.revision, revision.name}:
+        raise ForeignChange(revision.service, seen.revision or revision.name, serves or "nothing")
+
+
+async def _untag(context: PhaseContext, cloud: Cloud) -> None:
+    ours: dict[str, set[str]] = {}
+    for service, tag in context.state().tags:
+        ours.setdefault(service, set()).add(tag)
+    for service, tags in sorted(ours.items()):
+        try:
+            standing = await cloud.standing(service)
+            present = {target.tag for target in standing.targets} if standing is not None else set()
+            for tag in sorted(tags & present):
+                await cloud.untag(service, tag)
+        except EnvironmentFailed as error:
+            text = f"tags of service {service!r} stay, {', '.join(sorted(tags))} among them: {error}"
+            await context.event(Noted(text=text))
