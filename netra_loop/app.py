@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netra_loop import __version__
 from netra_loop.clock import Clock, SystemClock
@@ -26,6 +27,7 @@ from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, installed
 from netra_loop.errors import LoopFileError, Paused, Problem, UsageError
 from netra_loop.execution import pool_folder
+from netra_loop.execution.base import PoolOptions
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
@@ -37,10 +39,14 @@ from netra_loop.phases.record import Record
 from netra_loop.phases.run import Run
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.select import Select
+from netra_loop.phases.testbed import options_within
 from netra_loop.processes import set_subreaper
 from netra_loop.report.observer import Observer
 from netra_loop.settings import STORE_FILE, Settings
 from netra_loop.toolbox import SessionTools, git_facts
+
+if TYPE_CHECKING:
+    from netra_loop.execution.pool_ahead import Ahead
 
 PHASES: Mapping[str, Phase] = {
     "deploy": Deploy(),
@@ -73,27 +79,6 @@ def open_journal(settings: Settings, near: Path | None = None) -> Journal:
     return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}")
 
 
-def find_loop(settings: Settings, name: str) -> Path:
-    """The loop file `name` means: a path, or `loops/NAME.yaml` from the working directory upwards."""
-    given = Path(name).expanduser()
-    if given.suffix in {".yaml", ".yml"} or "/" in name:
-        if (settings.cwd / given).exists():
-            return (settings.cwd / given).resolve()
-        raise UsageError(f"there is no loop file {name!r}", hint="give a path to one, or a name in loops/")
-    for folder in (settings.cwd, *settings.cwd.parents):
-        for suffix in (".yaml", ".yml"):
-            candidate = folder / "loops" / (name + suffix)
-            if candidate.is_file():
-                return candidate
-    known = sorted(
-        path.stem for folder in (settings.cwd, *settings.cwd.parents) for path in (folder / "loops").glob("*.y*ml")
-    )
-    raise UsageError(
-        f"there is no loop {name!r}: no loops/{name}.yaml from {settings.cwd} upwards",
-        hint=f"loops here: {', '.join(known)}" if known else "netra-loop run PATH/TO/LOOP.yaml",
-    )
-
-
 def read_loop(path: Path) -> tuple[LoopSpec, str]:
     """A loop file's meaning and its text. Raises LoopFileError with all that is wrong in it."""
     text = _text_of(path)
@@ -123,6 +108,60 @@ def _text_if_there(path: Path) -> str | None:
     return _text_of(path) if path.exists() else None
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """A session that is about to be: all that could be refused without a store was looked at."""
+
+    id: str
+    spec: LoopSpec  # with the command line's variables
+    started: ev.SessionStarted
+    options: Options
+
+
+def prepare(path: Path, options: Options, now: datetime) -> Beginning:
+    """A new session of the loop at `path`. Raises LoopFileError and UsageError; nothing is touched."""
+    spec, text = read_loop(path)
+    environment = _environment(spec, options.environment)
+    _check_tier(spec, options.only)
+    started = ev.SessionStarted(
+        iteration=1,
+        loop=spec.name,
+        loop_file=str(path),
+        loop_text=text,
+        environment=environment,
+        first_phase=spec.phases[0].name,
+        vars=dict(options.vars),
+        only=options.only,
+        max_iterations=options.max_iterations,
+        version=__version__,
+    )
+    id_ = session_id(spec.name, now, options.session_name)
+    return Beginning(id_, loopfile.apply_vars(spec, options.vars), started, options)
+
+
+def tests_of(beginning: Beginning, settings: Settings) -> PoolOptions | None:
+    """How the session's tests will first be collected, where that is known before it has begun: nothing comes before
+    the collection that they, their environment or its variables could depend on. None where it is not.
+    """
+    spec = beginning.spec
+    if spec.phases[0].uses != "select" or spec.tests is None or not spec.tests.paths or spec.auth:
+        return None
+    scope = _Foreseen(spec, beginning.started.environment, beginning.id, 1, settings.environ)
+    try:
+        return options_within(scope)
+    except UsageError:  # said when its time comes, or no error then
+        return None
+
+
+class _Foreseen(Scope):
+    """What is known before a session has begun."""
+
+    def lookup(self, name: str) -> str | None:
+        if name.partition(".")[0] in {"env", "vars", "environment", "session", "iteration"}:
+            return super().lookup(name)
+        raise UsageError(f"${{{name}}} is not known yet")
+
+
 class Session:
     """One session in one process: made by `begin` or `take_up`, driven to its end, pause or failure by `drive`."""
 
@@ -144,26 +183,15 @@ class Session:
 
     async def begin(self, path: Path, options: Options) -> State:
         """Starts a session of the loop at `path` and drives it. Raises UsageError before anything is touched."""
-        spec, text = read_loop(path)
-        environment = _environment(spec, options.environment)
-        _check_tier(spec, options.only)
-        started = ev.SessionStarted(
-            iteration=1,
-            loop=spec.name,
-            loop_file=str(path),
-            loop_text=text,
-            environment=environment,
-            first_phase=spec.phases[0].name,
-            vars=dict(options.vars),
-            only=options.only,
-            max_iterations=options.max_iterations,
-            version=__version__,
-        )
-        spec = loopfile.apply_vars(spec, options.vars)
-        now = self._clock.now()
-        session = session_id(spec.name, now, options.session_name)
+        return await self.start(prepare(path, options, self._clock.now()))
+
+    async def start(self, beginning: Beginning, ahead: Ahead | None = None) -> State:
+        """The same for one that was prepared. `ahead` is a tests' interpreter that may have begun; it is ended by the
+        end of this, used or not.
+        """
+        new, session = beginning.started, beginning.id
         async with self._journal.own(session):
-            return await self._drive(session, spec, environment, options, new=started)
+            return await self._drive(session, beginning.spec, new.environment, beginning.options, new=new, ahead=ahead)
 
     async def take_up(self, head: SessionHead, options: Options) -> State:
         """Goes on with a session where it stood, with its loop file as it is now: mending it and resuming is how a
@@ -202,6 +230,7 @@ class Session:
         options: Options,
         new: ev.SessionStarted | None,
         changed: str | None = None,
+        ahead: Ahead | None = None,
     ) -> State:
         set_subreaper()
         stop = Stop(self._observer.progress)
@@ -213,6 +242,7 @@ class Session:
                 self._settings,
                 self._session_dir(session, spec),
                 self._clock,
+                ahead,
             )
             stack.push_async_callback(tools.close)
             await pool_folder.clear(tools.folder)  # what a killed process left of its tests, before anything runs

@@ -25,6 +25,7 @@ from netra_loop.settings import Settings
 if TYPE_CHECKING:
     from netra_loop.cloud.auth import TokenSource
     from netra_loop.cloud.embedded.launch import EmbeddedCloud
+    from netra_loop.execution.pool_ahead import Ahead
 
 _SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _MARK_TIMEOUT_S = 10.0
@@ -34,7 +35,10 @@ CLOUD_TOKEN = "NETRA_LOOP_CLOUD_TOKEN"  # sent to an `endpoint`, where `netra-lo
 
 
 class SessionTools:
-    """The `Toolbox` of a session. `close` ends everything it started; a killed process takes it along anyway."""
+    """The `Toolbox` of a session. `close` ends everything it started; a killed process takes it along anyway.
+
+    `ahead` is a tests' interpreter that was begun before the session was; it is the first pool's, or is ended here.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class SessionTools:
         settings: Settings,
         folder: Path,
         clock: Clock,
+        ahead: Ahead | None = None,
     ) -> None:
         self.environ: Mapping[str, str] = settings.environ
         self.folder = folder
@@ -52,6 +57,7 @@ class SessionTools:
         self._environment = spec.environments[environment]
         self._state_dir = settings.state_dir(spec.base_dir)
         self._clock = clock
+        self._ahead = ahead
         self._scope = Scope(spec, environment, session, 0, settings.environ)
         self.on_wait: Callable[[str, float], Awaitable[None]] | None = None
         """Is told of each wait over a second that the cloud's API made us take; None: nobody is."""
@@ -123,7 +129,8 @@ class SessionTools:
                 await self._pool[1].close()
                 self._pool = None
             if self._pool is None:
-                self._pool = (options, PytestPool(options, self._clock, self.folder))
+                ahead, self._ahead = self._ahead, None
+                self._pool = (options, PytestPool(options, self._clock, self.folder, ahead=ahead))
             return self._pool[1]
 
     async def renew_pool(self) -> None:
@@ -132,6 +139,7 @@ class SessionTools:
             pool, self._pool = self._pool, None
             if pool is not None:
                 await pool[1].close()
+            await self._drop_ahead()  # the tests' packages may have changed, too
 
     def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> Runner:
         """See `Toolbox.journeys`."""
@@ -212,7 +220,13 @@ class SessionTools:
                 stack.push_async_callback(self._cloud.close)
             if self._pool is not None:
                 stack.push_async_callback(self._pool[1].close)
+            stack.push_async_callback(self._drop_ahead)
         self._embedded = self._cloud = self._pool = None
+
+    async def _drop_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead.end()
 
 
 def _known_secrets(spec: LoopSpec, scope: Scope) -> list[str]:

@@ -13,14 +13,22 @@ from . import observers, private
 from .wire import Line, Message
 
 
-def main(socket_path: str, token: str) -> None:
-    """Runs one process of the pool to its end; does not return."""
+def main(socket_path: str, token: str, ahead: str = "") -> None:
+    """Runs one process of the pool to its end; does not return.
+
+    A zygote may be started ahead of its order, to be ready when that comes; `ahead` is then the order's `files`.
+    """
     line = Line(socket_path)
     line.send({"is": "hello", "token": token, "pid": os.getpid()})
+    if ahead:
+        _prepare(ahead)
     order = line.receive()
     if order is None:
         os._exit(0)
-    private.listen_for_dumps(order["files"])
+    if order["env"] is not None:
+        _take_on(order["env"])
+    if not ahead:
+        private.listen_for_dumps(order["files"])
     if order["role"] == "zygote":
         private.hold_garbage()
     try:
@@ -43,6 +51,23 @@ def main(socket_path: str, token: str) -> None:
             raise  # while it collected: told as the interpreter tells it, with the exit code that was meant
         text = traceback.format_exc()
     _end(plugin, code, text)
+
+
+def _prepare(files: str) -> None:
+    """What is the same for whatever will be collected: nothing of the project's, no plugin."""
+    private.listen_for_dumps(files)
+    private.hold_garbage()
+    with contextlib.suppress(ImportError):  # told when it is tried again, as the answer to the order
+        from . import plugin  # noqa: F401
+
+
+def _take_on(environ: dict[str, str]) -> None:
+    """What was not known of the environment when this process was started."""
+    for name in set(os.environ) - set(environ):
+        del os.environ[name]
+    for name, value in environ.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _pass_for_pytest(package: str, args: list[str]) -> None:

@@ -159,7 +159,8 @@ def validate(
     loop: Annotated[str, typer.Argument(metavar="LOOP", help="A path, or a name looked up as loops/NAME.yaml.")],
 ) -> None:
     """Say all that is wrong with a loop file, with file:line:column; nothing is run."""
-    from netra_loop.app import find_loop, read_loop
+    from netra_loop.app import read_loop
+    from netra_loop.loops import find_loop
     from netra_loop.settings import read
 
     path = find_loop(read(context.obj), loop)

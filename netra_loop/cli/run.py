@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -51,22 +51,28 @@ def run(
     verbose: _Verbose = False,
 ) -> None:
     """Start a session of a loop: deploy, test, judge, and go round until its goal is met."""
-    from netra_loop import app as root  # imports every phase: 300 ms that --help need not pay
+    from netra_loop.cli.opening import Opening
+    from netra_loop.loops import find_loop
     from netra_loop.settings import read
 
     settings = read(context.obj)
-    path = root.find_loop(settings, loop)
-    root.read_loop(path)  # all that is wrong with the file is said before a store is made
-    options = _options(env, var, only, max_iterations, budget, session_name)
+    path = find_loop(settings, loop)
 
-    async def work(journal: Journal, session: Session) -> State:
-        if go_on:
-            for head in await journal.sessions():
-                if await _is_unfinished(journal, head, path, env):
-                    return await session.take_up(head, options)
-        return await session.begin(path, options)
+    async def main() -> State:
+        async with Opening(settings, path, ahead=not go_on) as opening:
+            # whatever is wrong with the file or with what was asked for is said before a store is made
+            options = _options(env, var, only, max_iterations, budget, session_name)
+            beginning = await opening.prepare(options)
 
-    _drive(settings, path.parent, work, plain=plain, verbose=verbose)
+            async def work(journal: Journal, session: Session) -> State:
+                for head in await journal.sessions() if go_on else ():
+                    if await _is_unfinished(journal, head, path, env):
+                        return await session.take_up(head, options)
+                return await session.start(beginning, opening.ahead)
+
+            return await _driven(settings, path.parent, work, plain=plain, verbose=verbose)
+
+    _ended(main())
 
 
 def resume(
@@ -100,7 +106,7 @@ def resume(
                 return await running.take_up(head, options)
         raise UsageError("there is no unfinished session to resume", hint="netra-loop run LOOP")
 
-    _drive(settings, None, work, plain=plain, verbose=verbose)
+    _ended(_driven(settings, None, work, plain=plain, verbose=verbose))
 
 
 def _options(
@@ -129,34 +135,35 @@ def _options(
     return Options(env, given, only, max_iterations, budget_s, session_name)
 
 
-def _drive(
+async def _driven(
     settings: Settings,
     near: Path | None,
     work: Callable[[Journal, Session], Awaitable[State]],
     *,
     plain: bool,
     verbose: bool,
-) -> None:
-    """Runs `work` with a journal and a session, shown on a screen, and ends with the session's exit code."""
-    import asyncio
-
+) -> State:
+    """Runs `work` with a journal and a session, shown on a screen."""
     from netra_loop.app import Session, open_journal
 
     command = settings.command(near)
+    journal = open_journal(settings, near)
+    observer = _observer(plain=plain or settings.ci or not sys.stdout.isatty(), verbose=verbose)
+    session = Session(settings, journal, observer, command=command)
+    try:
+        return await work(journal, session)
+    finally:
+        if session.id is not None:
+            await _sum_up(journal, session.id, observer, command)
+        observer.close()
+        await journal.close()
 
-    async def main() -> State:
-        journal = open_journal(settings, near)
-        observer = _observer(plain=plain or settings.ci or not sys.stdout.isatty(), verbose=verbose)
-        session = Session(settings, journal, observer, command=command)
-        try:
-            return await work(journal, session)
-        finally:
-            if session.id is not None:
-                await _sum_up(journal, session.id, observer, command)
-            observer.close()
-            await journal.close()
 
-    state = asyncio.run(main())
+def _ended(work: Coroutine[Any, Any, State]) -> NoReturn:
+    """Runs it and ends with the session's exit code."""
+    import asyncio
+
+    state = asyncio.run(work)
     raise typer.Exit(state.exit_code or 0)
 
 

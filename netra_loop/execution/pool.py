@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 
 from netra_loop.cgroups import Group
@@ -18,6 +18,7 @@ from netra_loop.clock import Clock
 from netra_loop.errors import Defect
 from netra_loop.execution import pool_folder
 from netra_loop.execution.base import Collection, Finished, Planned, PoolOptions, RunEvent
+from netra_loop.execution.pool_ahead import Ahead
 from netra_loop.execution.pool_result import missing
 from netra_loop.execution.pool_run import Run, UnusableError
 from netra_loop.execution.pool_wire import Switchboard
@@ -30,10 +31,19 @@ class PytestPool:
     """The `Runner` of pytest tests. `scratch` is a folder of ours for the processes' output; it is made where missing.
 
     Each worker's processes are kept together by a cgroup where one can be had; `cgroups` False does without. After a
-    cancelled `run` the pool may be used again.
+    cancelled `run` the pool may be used again. `ahead` is an interpreter that may have begun already: this pool takes
+    it over, or ends it.
     """
 
-    def __init__(self, options: PoolOptions, clock: Clock, scratch: Path, *, cgroups: bool = True) -> None:
+    def __init__(
+        self,
+        options: PoolOptions,
+        clock: Clock,
+        scratch: Path,
+        *,
+        cgroups: bool = True,
+        ahead: Ahead | None = None,
+    ) -> None:
         self._options = dataclasses.replace(options, testrun_uid=options.testrun_uid or uuid.uuid4().hex)
         self._clock = clock
         self._scratch = scratch
@@ -42,6 +52,7 @@ class PytestPool:
         self._collected: Zygote | None = None  # the first one: what it gathered is what was selected from
         self._collection: Collection | None = None
         self._collecting = asyncio.Lock()
+        self._ahead = ahead
         self._grouped = cgroups
         self._group: Group | None = None
         self._dead: list[Zygote] = []  # their workers may live on
@@ -58,20 +69,39 @@ class PytestPool:
 
     async def _collect(self) -> Collection:
         self._scratch.mkdir(parents=True, exist_ok=True)
-        if self._group is None and self._grouped:
-            self._group = make_group()
-        await pool_folder.clear(self._scratch)
-        await self._board.open()
-        self._mark()
-        zygote = self._zygote = self._collected = self._new()
+        zygote, collecting = await self._taken_over() or await self._own()
+        self._zygote = self._collected = zygote
         try:
-            collection = await zygote.collect()
+            collection = await collecting
         except BaseException:  # cancelled: nobody will ask for what it collects
             await zygote.end(quit_s=0)
             raise
         if zygote.gathered.spawn is not None or collection.fatal is not None:
             await zygote.end()  # nothing will be forked of it
         return collection
+
+    async def _own(self) -> tuple[Zygote, Awaitable[Collection]]:
+        if self._group is None and self._grouped:
+            self._group = make_group()
+        await pool_folder.clear(self._scratch)
+        await self._board.open()
+        self._mark()
+        zygote = self._new()
+        return zygote, zygote.collect()
+
+    async def _taken_over(self) -> tuple[Zygote, Awaitable[Collection]] | None:
+        ahead = self._ahead
+        if ahead is None:
+            return None
+        if not await ahead.serves(self._options) or ahead.zygote is None:
+            await ahead.end()
+            self._ahead = None
+            return None
+        self._ahead = None
+        collecting = ahead.collection(self._options)
+        self._board, self._group = ahead.board, ahead.group
+        self._mark()
+        return ahead.zygote, collecting
 
     async def run(self, plan: Sequence[Planned]) -> AsyncIterator[RunEvent]:
         """See `Runner.run`. What is planned and was not collected is an `error`. Raises Defect where `collect` was not
@@ -101,6 +131,9 @@ class PytestPool:
 
     async def close(self) -> None:
         """See `Runner.close`."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead.end()
         if self._zygote is not None:
             await self._zygote.end()
         for zygote in self._dead:

@@ -65,11 +65,12 @@ class Record:
             return None
         return cls(owner, mark, group, where)
 
-    def write(self, folder: Path, scratch: Path) -> None:
-        """Into the pool's folder, and into the session's."""
+    def write(self, folder: Path, scratch: Path | None = None) -> None:
+        """Into the pool's folder, and into the session's, where there is one."""
         text = json.dumps(asdict(self))
         (folder / _OWNER).write_text(text)
-        (scratch / _POOL).write_text(text)
+        if scratch is not None:
+            (scratch / _POOL).write_text(text)
 
     @property
     def near(self) -> bool:

@@ -25,16 +25,18 @@ async def start(
     token: str,
     log: Path,
     *,
+    ahead: str = "",
     group: Group | None = None,
     join: Group | None = None,
     heirs: bool = False,
 ) -> Guarded:
     """The interpreter, in a session of its own, its output going to `log`; it ends with us. Raises OSError.
 
+    `ahead` is for one that has to wait for its order, and is to get ready meanwhile (`agent.main`).
     What tests print may hold anything: `log` is for our eyes alone. For `group`, `join`, `heirs` see `Guarded.start`.
     """
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    argv = [str(options.python), "-c", _BEGIN, AGENT, socket, token]
+    argv = [str(options.python), "-c", _BEGIN, AGENT, socket, token, ahead]
     try:
         return await Guarded.start(
             argv, env=options.env, cwd=options.root, output=output, group=group, join=join, heirs=heirs

@@ -60,7 +60,11 @@ class Gathered:
 
 
 class Zygote:
-    """One interpreter that collects. Its end is told by `lost`; the ends of its forks by `ended`."""
+    """One interpreter that collects. Its end is told by `lost`; the ends of its forks by `ended`.
+
+    `start` may be called before all of its options are known: they are settled by `settle`, and only then is anything
+    of the project's imported.
+    """
 
     def __init__(self, options: PoolOptions, board: Switchboard, scratch: Path, group: Group | None = None) -> None:
         self._options = options
@@ -69,6 +73,8 @@ class Zygote:
         self._files = str(scratch / f"zygote-{self._token[:8]}")
         self.group = None if group is None else group.child(f"zygote-{self._token[:8]}")
         self._process: Guarded | None = None
+        self._early = False  # started before its options were settled
+        self._settled = True
         self._who: ProcessIdentity | None = None
         self._channel: Channel | None = None
         self._complete = asyncio.Event()
@@ -80,23 +86,42 @@ class Zygote:
 
     # ------------------------------------------------------------------------------------------- what it is asked
 
-    async def collect(self) -> Collection:
-        """Starts it and waits for its collection; whatever goes wrong is in `fatal`, and the process is ended then."""
-        log = Path(self._files + ".log")
+    async def start(self, *, early: bool = False) -> None:
+        """Starts the interpreter. With `early` it imports pytest, and waits for `settle`. Raises OSError."""
+        self._early, self._settled = early, not early
         self._board.expect(self._token, self)
         try:
             self._process = await pool_launch.start(
                 self._options,
                 self._board.path,
                 self._token,
-                log,
+                Path(self._files + ".log"),
+                ahead=self._files if early else "",
                 group=self.group,
                 join=self.group and self.group.child("zygote"),
                 heirs=True,
             )
-        except OSError as error:
+        except OSError:
             self._board.forget(self._token)
+            raise
+
+    def settle(self, options: PoolOptions) -> None:
+        """What it is to collect, once that is known; it must have been started early, for such options."""
+        self._options, self._settled = options, True
+        if self._channel is not None:
+            self._order(self._channel)
+
+    async def collect(self) -> Collection:
+        """Waits for its collection, having started it where that was not done before; whatever goes wrong is in
+        `fatal`, and the process is ended then.
+        """
+        log = Path(self._files + ".log")
+        try:
+            if self._process is None:
+                await self.start()
+        except OSError as error:
             return Collection((), fatal=f"{self._options.python} could not be started in {self._options.root}: {error}")
+        assert self._process is not None
         ended = asyncio.create_task(self._process.wait())
         complete = asyncio.create_task(self._complete.wait())
         trimming = asyncio.create_task(self._trim())
@@ -169,7 +194,12 @@ class Zygote:
         """See `Guest`."""
         self._who = identify(pid)
         self._channel = channel
-        channel.send(**order(self._options, "zygote", self._files))
+        if self._settled:
+            self._order(channel)
+
+    def _order(self, channel: Channel) -> None:
+        env = dict(self._options.env) if self._early else None
+        channel.send(**order(self._options, "zygote", self._files, env=env))
 
     def said(self, message: Message) -> None:
         """See `Guest`."""
@@ -239,7 +269,8 @@ class Zygote:
 def order(options: PoolOptions, role: str, files: str, **more: Any) -> Message:
     """What a process that said hello is told."""
     args = [*options.args, *options.paths]
-    return {"is": "begin", "role": role, "args": args, "evidence": options.evidence, "files": files, **more}
+    told = {"is": "begin", "role": role, "args": args, "evidence": options.evidence, "files": files, "env": None}
+    return {**told, **more}
 
 
 async def dump_stacks(who: ProcessIdentity, file: Path) -> str:

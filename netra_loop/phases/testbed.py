@@ -66,7 +66,12 @@ async def runners(context: PhaseContext) -> tuple[Runners, Scope]:
 
 def pool_options(context: PhaseContext, scope: Scope) -> PoolOptions:
     """How this iteration's pytest is started."""
-    spec, tests = context.spec, context.spec.tests
+    return options_within(scope, first_revision(context))
+
+
+def options_within(scope: Scope, revision: str | None = None) -> PoolOptions:
+    """The same for whatever `scope` knows; `revision` is the short name of the one under test."""
+    spec, tests = scope.spec, scope.spec.tests
     assert tests is not None
     root = spec.root_dir
     return PoolOptions(
@@ -74,29 +79,37 @@ def pool_options(context: PhaseContext, scope: Scope) -> PoolOptions:
         root=root,
         paths=tuple(_test_path(spec, root, scope.text(path)) for path in tests.paths),
         args=tuple(scope.text(word) for word in tests.args),
-        env=environment(context, scope),
+        env=_environment(scope, revision),
         workers=tests.workers,
         timeout_s=tests.timeout_s,
         isolation=tests.isolation,
-        testrun_uid=context.session,
+        testrun_uid=scope.session,
     )
 
 
 def environment(context: PhaseContext, scope: Scope) -> Mapping[str, str]:
     """The whole environment of the tests' processes (contract, "What a test is given")."""
-    tests = context.spec.tests
+    return _environment(scope, first_revision(context))
+
+
+def _environment(scope: Scope, revision: str | None) -> Mapping[str, str]:
+    tests = scope.spec.tests
     own = {} if tests is None else {name: scope.text(value) for name, value in tests.env.items()}
-    return {**session_environment(context, scope), **own}
+    return {**_of_session(scope, revision), **own}
 
 
 def session_environment(context: PhaseContext, scope: Scope) -> dict[str, str]:
     """Our own environment, and what a process may know of the session it runs in."""
-    spec = context.spec
+    return _of_session(scope, first_revision(context))
+
+
+def _of_session(scope: Scope, revision: str | None) -> dict[str, str]:
+    spec = scope.spec
     # netra-loop may itself run inside another one's test, whose variables say nothing about this session
-    given = {name: value for name, value in context.tools.environ.items() if name not in _GIVEN_ELSEWHERE}
+    given = {name: value for name, value in scope.environ.items() if name not in _GIVEN_ELSEWHERE}
     given |= {
-        "NETRA_LOOP_SESSION": context.session,
-        "NETRA_LOOP_ITERATION": str(context.iteration),
+        "NETRA_LOOP_SESSION": scope.session,
+        "NETRA_LOOP_ITERATION": str(scope.iteration),
         "NETRA_LOOP_ENV": scope.environment,
     }
     for place, service in enumerate(spec.services):
@@ -106,7 +119,6 @@ def session_environment(context: PhaseContext, scope: Scope) -> dict[str, str]:
         given[f"NETRA_LOOP_URL_{service.upper().replace('-', '_')}"] = url
         if place == 0:
             given |= {"NETRA_LOOP_URL": url, "NETRA_LOOP_WS_URL": websocket_url(url) or ""}
-    revision = first_revision(context)
     if revision is not None:
         given["NETRA_LOOP_REVISION"] = revision
     if scope.token is not None:
