@@ -12,8 +12,10 @@ from google.protobuf import duration_pb2
 from netra_loop.clock import Clock
 from netra_loop.cloud.google_calls import CALL_LIMIT_S, Calls
 from netra_loop.cloud.google_link import Link
+from netra_loop.errors import CloudCallFailed
 
 POLL_S = 0.2
+_NO_OPERATION = {"NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED"}
 
 
 class Resources:
@@ -49,7 +51,8 @@ class Resources:
 
     async def operation(self, operation: Operation, seconds: float) -> Operation | None:
         """The operation once it is done, and after `seconds` at the latest; None where it is no longer known, which a
-        restart of the server does. Never returns at once for one that goes on.
+        restart of the server does, or may not be asked for: services and revisions tell as much. Never returns at once
+        for one that goes on.
         """
         limit = duration_pb2.Duration()
         limit.FromMilliseconds(max(1, int(seconds * 1000)))
@@ -61,7 +64,12 @@ class Resources:
             return Operation.FromString(answer) if isinstance(answer, bytes) else answer
 
         before = self._clock.monotonic()
-        answer = await self._calls.read_or_none("waiting for the operation", call)
-        if answer is not None and not answer.done and self._clock.monotonic() - before < POLL_S:
+        try:
+            answer = await self._calls.read("waiting for the operation", call)
+        except CloudCallFailed as error:
+            if error.code not in _NO_OPERATION:
+                raise
+            return None
+        if not answer.done and self._clock.monotonic() - before < POLL_S:
             await self._clock.sleep(POLL_S)  # the API may answer a wait at once
         return answer

@@ -1,5 +1,6 @@
 """A real embedded cloud in a process of its own, a tiny real service, and the real client between them."""
 
+import asyncio
 import functools
 import hashlib
 import json
@@ -89,6 +90,13 @@ class Trouble:
     def calls(self):
         """How often each method was called in this test."""
         return Counter(read_calls(self.folder)) - self._before
+
+    async def called(self, call, times):
+        """Returns once that method was called so often."""
+        clock = SystemClock()
+        async with asyncio.timeout(20):
+            while self.calls()[call] < times:
+                await clock.sleep(0.01)
 
 
 def running(folder):

@@ -28,12 +28,11 @@ async def cut_off(client, trouble, request, progress, call, skip, *, after_effec
     trouble.fail(call, "OK", skip=skip, hold_s=30.0, after_effect=after_effect)
     already = trouble.calls()[call]
     deploying = asyncio.create_task(client.deploy(request, progress))
-    async with asyncio.timeout(20):
-        while trouble.calls()[call] <= already + skip:
-            await asyncio.sleep(0.01)
-        if after_effect and call == "UpdateService":
-            while not await names(client, request.service):
-                await asyncio.sleep(0.01)
+    await trouble.called(call, already + skip + 1)
+    if after_effect and call == "UpdateService":
+        async with asyncio.timeout(20):
+            while len(await names(client, request.service)) < request.iteration:
+                await client._clock.sleep(0.01)
     deploying.cancel()
     await asyncio.gather(deploying, return_exceptions=True)
     trouble.turn(fail=None)
@@ -121,9 +120,7 @@ async def test_somebody_who_deploys_in_between_is_named_and_not_overwritten(
     await cloud.deploy(ask(), progress)
     trouble.fail("UpdateService", "OK", hold_s=2.0)  # ours arrives late, under an etag that is no longer true
     ours = asyncio.create_task(cloud.deploy(ask(iteration=2), progress))
-    async with asyncio.timeout(20):
-        while trouble.calls()["UpdateService"] < 2:
-            await asyncio.sleep(0.01)
+    await trouble.called("UpdateService", 2)
     theirs = await connect(trouble.endpoint).deploy(ask(session="another", iteration=7), progress)
     with pytest.raises(ForeignChange) as caught:
         await ours

@@ -178,9 +178,7 @@ async def test_an_etag_refused_at_a_promotion_is_read_again_once_unless_somebody
     assert await client.route(service, second.name)
     trouble.fail("UpdateService", "OK", hold_s=2.0)
     routing = asyncio.create_task(client.route(service, first.name))
-    async with asyncio.timeout(20):
-        while trouble.calls()["UpdateService"] < 5:
-            await asyncio.sleep(0.01)
+    await trouble.called("UpdateService", 5)
     theirs = await connect(trouble.endpoint).deploy(ask(session="another", iteration=9), progress)
     with pytest.raises(ForeignChange) as caught:
         await routing
