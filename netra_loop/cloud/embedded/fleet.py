@@ -31,12 +31,16 @@ class NoInstance(Exception):  # an answer to a request, not a fault of ours
 
 
 class Fleet:
-    """`start` gives an instance that is up or raises StartFailed, `end` lets one end after its requests."""
+    """`start` gives an instance that is up or raises StartFailed, `end` lets one end after its requests.
 
-    def __init__(self, launch: Launch, start: Start, end: End) -> None:
+    A request waits `queue_s` seconds for a place while nothing is starting.
+    """
+
+    def __init__(self, launch: Launch, start: Start, end: End, *, queue_s: float = QUEUE_S) -> None:
         self.launch = launch
         self._start = start
         self._end = end
+        self._queue_s = queue_s
         self._live: list[Instance] = []
         self._starting: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[Instance]] = deque()
@@ -59,7 +63,7 @@ class Fleet:
         self._grow(reason)
         try:
             while not place.done():
-                await asyncio.wait({place}, timeout=QUEUE_S)
+                await asyncio.wait({place}, timeout=self._queue_s)
                 if not place.done() and not self._starting:
                     raise NoInstance
         except asyncio.CancelledError:

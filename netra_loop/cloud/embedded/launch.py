@@ -27,11 +27,13 @@ _SHOWN_BYTES = 2000
 class EmbeddedCloud:
     """A running embedded cloud. It ends with this process, whatever happens, within two seconds.
 
-    `endpoint` is what `CloudRun` takes, such as `unix:/…/cloud.sock`; `pid` the server's.
+    `endpoint` is what `CloudRun` takes, such as `unix:/…/cloud.sock`; `pid` the server's. `metadata` is the address of
+    its metadata server, which gives identity tokens to whoever has it in `GCE_METADATA_HOST`.
     """
 
-    def __init__(self, endpoint: str, process: Process, lifeline: int) -> None:
+    def __init__(self, endpoint: str, metadata: str, process: Process, lifeline: int) -> None:
         self.endpoint = endpoint
+        self.metadata = metadata
         self.pid = process.pid
         self._process = process
         self._lifeline: int | None = lifeline
@@ -99,7 +101,8 @@ async def start_embedded(
         os.close(log)
     try:
         await _hand_over(process, secrets)
-        return EmbeddedCloud(await _endpoint_of(process, state_dir), process, writing)
+        endpoint = await _endpoint_of(process, state_dir)
+        return EmbeddedCloud(endpoint, read_json(state_dir / "cloud.json")["metadata"], process, writing)
     except BaseException:
         os.close(writing)
         await processes.end_tree(process.pid, term_grace_s=0)

@@ -39,6 +39,7 @@ from netra_loop.cloud.embedded.knobs import KnobFile
 from netra_loop.cloud.embedded.lifeline import Ending, watch_lifeline
 from netra_loop.cloud.embedded.log_store import LogStore
 from netra_loop.cloud.embedded.logging_api import LoggingApi
+from netra_loop.cloud.embedded.metadata import Metadata
 from netra_loop.cloud.embedded.operations import Operations
 from netra_loop.cloud.embedded.recorder import Recorder
 from netra_loop.cloud.embedded.rollout import Rollouts
@@ -79,14 +80,15 @@ async def serve(
     make_folder(folder)
     with _lock(folder / "cloud.lock"), _socket_path(folder) as path:
         await end_leftovers(folder / "instances.json")
-        async with _running(folder, seed, f"unix:{path}", ending, vault or Vault({})):
-            write_json(folder / "cloud.json", _whereabouts(path))
+        async with _running(folder, seed, f"unix:{path}", ending, vault or Vault({})) as metadata:
+            write_json(folder / "cloud.json", _whereabouts(path) | {"metadata": metadata})
             ready.set_result(f"unix:{path}")
             await ending.asked.wait()
 
 
 @asynccontextmanager
-async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Ending, vault: Vault) -> AsyncIterator[None]:
+async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Ending, vault: Vault) -> AsyncIterator[str]:
+    """Yields the address of the metadata server."""
     resources, inherited = Resources.load(folder / "resources.json", seed)
     store = LogStore(folder / "entries.db")
     knobs = KnobFile(folder)
@@ -102,14 +104,17 @@ async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Endin
         )
     )
     server.add_insecure_port(endpoint)
+    metadata = Metadata(access)
     flushing = asyncio.create_task(_flush(store))
     try:
         await rollouts.resume(inherited=inherited)
+        await metadata.open()
         await server.start()
-        yield
+        yield metadata.address
     finally:
         await rollouts.close(ending.grace_s)
         await server.stop(grace=None)
+        await metadata.close()
         flushing.cancel()
         await asyncio.gather(flushing, return_exceptions=True)
         store.close()

@@ -10,6 +10,8 @@ import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as serve_websocket
 
+from netra_loop.cloud.embedded.access import Turned
+from netra_loop.cloud.embedded.fleet import NoInstance
 from netra_loop.cloud.embedded.front import Fronts, Route
 from netra_loop.cloud.embedded.instance import Launch, StartFailed
 from netra_loop.cloud.embedded.probe import ProbePlan
@@ -41,13 +43,15 @@ class PlayedBackend:
         probe = ProbePlan(None, 0, 1, 1, 1, custom=False)
         self.timeout_s = 10.0
         self.played = None
+        self.turns_away = None
         self._launch = lambda: Launch(ORIGIN, (), Path(), {}, 8080, probe, self.timeout_s, "mark")
 
     def route(self, service, tag):
         return Route("backend-00001-abc", self._launch()) if self.played is not None else None
 
     def turned(self, service, authorization):
-        return None
+        self.authorization = authorization
+        return self.turns_away
 
     async def instance(self, route):
         if isinstance(self.played, Exception):
@@ -261,6 +265,22 @@ async def test_an_instance_that_cannot_start_is_a_503(url, http, backend):
     answer = await http.get(url)
     assert answer.status_code == 503
     assert "exit code 1" in answer.text
+
+
+async def test_no_place_in_any_instance_is_a_429(url, http, backend, log):
+    backend.played = NoInstance()
+    answer = await http.get(url)
+    assert (answer.status_code, answer.text) == (429, "Rate exceeded.\n")
+    assert "no available instance" in (await log.request())["textPayload"]
+
+
+async def test_who_is_turned_away_reaches_no_instance_and_is_logged(url, play, http, backend, log):
+    instance = await play(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    backend.turns_away = Turned(401, "<html>no</html>", "not authorized", "Bearer x")
+    answer = await http.get(url, headers={"Authorization": "Bearer mine"})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer x")
+    assert (backend.authorization, instance.in_flight) == ("Bearer mine", 0)
+    assert (await log.request())["textPayload"] == "not authorized"
 
 
 async def test_no_revision_is_a_503_and_no_entry(url, http, log):

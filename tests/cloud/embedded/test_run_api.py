@@ -1,53 +1,13 @@
 """The Admin API through Google's own client: what it answers, what it refuses."""
 
-import hashlib
-
-import grpc.aio
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
-from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcAsyncIOTransport
-from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIOTransport
 
 PARENT = "projects/demo/locations/local"
 LATEST, REVISION = 1, 2
 FAILED = run_v2.Condition.State.CONDITION_FAILED
 SUCCEEDED = run_v2.Condition.State.CONDITION_SUCCEEDED
-
-
-class Api:
-    """The clients, and shorthands for one service."""
-
-    def __init__(self, channel, service):
-        self.services = run_v2.ServicesAsyncClient(transport=ServicesGrpcAsyncIOTransport(channel=channel))
-        self.revisions = run_v2.RevisionsAsyncClient(transport=RevisionsGrpcAsyncIOTransport(channel=channel))
-        self.id = service
-        self.name = f"{PARENT}/services/{service}"
-
-    def service(self, **changes):
-        container = {"image": "embedded://x", "command": ["python", "app.py"], "working_dir": self.source}
-        container |= changes.pop("container", {})
-        template = {"containers": [container], **changes.pop("template", {})}
-        return run_v2.Service({"name": self.name, "template": template, **changes})
-
-    async def update(self, **changes):
-        asked = self.service(**changes)
-        operation = await self.services.update_service(
-            run_v2.UpdateServiceRequest(service=asked, allow_missing=True), timeout=30
-        )
-        return await operation.result(timeout=60)
-
-    async def revision_names(self):
-        pages = await self.revisions.list_revisions(parent=self.name, timeout=30)
-        return [revision.name.rpartition("/")[2] async for revision in pages]
-
-
-@pytest.fixture
-async def api(endpoint, request, source):
-    async with grpc.aio.insecure_channel(endpoint) as channel:
-        made = Api(channel, f"a{hashlib.sha256(request.node.name.encode()).hexdigest()[:12]}")
-        made.source = str(source)
-        yield made
 
 
 async def test_a_service_that_was_carried_out(api):
@@ -147,6 +107,20 @@ async def test_services_are_listed_page_by_page(api):
         ({"container": {"command": []}}, "command is empty"),
         ({"container": {"startup_probe": {"period_seconds": 10, "failure_threshold": 25}}}, "at most 240"),
         ({"container": {"startup_probe": {"period_seconds": 1, "timeout_seconds": 2}}}, "at most its period"),
+        ({"container": {"env": [{"name": "A", "value_source": {"secret_key_ref": {"secret": "s"}}}]}}, "a version"),
+        ({"container": {"ports": [{"container_port": 70000}]}}, "1 to 65535"),
+        ({"container": {"ports": [{"container_port": 80}, {"container_port": 81}]}}, "at most 1"),
+        ({"container": {"ports": [{"name": "h2c", "container_port": 80}]}}, "http1 only"),
+        ({"container": {"resources": {"limits": {"memory": "64Mi"}}}}, "128Mi to 32Gi"),
+        ({"container": {"resources": {"limits": {"cpu": "3"}}}}, "1, 2, 4, 6, 8"),
+        ({"container": {"resources": {"limits": {"disk": "1Gi"}}}}, "'disk'"),
+        ({"container": {"liveness_probe": {"period_seconds": 1, "timeout_seconds": 2}}}, "at most its period"),
+        ({"template": {"max_instance_request_concurrency": 1001}}, "0 to 1000"),
+        ({"template": {"scaling": {"min_instance_count": 3, "max_instance_count": 2}}}, "at most max_instance_count"),
+        ({"template": {"volumes": [{"name": "v"}]}}, "mounts none"),
+        ({"template": {"labels": {f"k{number}": "" for number in range(65)}}}, "at most 64"),
+        ({"template": {"annotations": {"serving.knative.dev/x": "y"}}}, "belongs to the platform"),
+        ({"description": "x" * 513}, "at most 512"),
         ({"template": {"containers": []}}, "runs exactly 1"),
         ({"template": {"revision": "other-1"}}, "template.revision"),
         ({"template": {"timeout": {"seconds": 3601}}}, "at most 3600"),
@@ -154,6 +128,10 @@ async def test_services_are_listed_page_by_page(api):
         ({"labels": {"run.googleapis.com": "x"}}, "service.labels"),
         ({"annotations": {"run.googleapis.com/x": "y"}}, "belongs to the platform"),
         ({"traffic": [{"type_": LATEST, "percent": 99}]}, "add up to 99"),
+        ({"traffic": [{"percent": 100}]}, "has no type"),
+        ({"traffic": [{"type_": LATEST, "percent": 101}, {"type_": LATEST, "percent": -1}]}, "101 percent"),
+        ({"traffic": [{"type_": LATEST, "percent": n, "tag": "t"} for n in (40, 60)]}, "used twice"),
+        ({"traffic": [{"type_": LATEST, "percent": 100, "tag": "t" * 40}]}, "at most 46"),
         ({"traffic": [{"type_": REVISION, "percent": 100}]}, "exactly where the type is REVISION"),
         ({"traffic": [{"type_": LATEST, "percent": 100, "tag": "Bad_Tag"}]}, "tag 'Bad_Tag'"),
     ],
@@ -161,6 +139,34 @@ async def test_services_are_listed_page_by_page(api):
 async def test_what_the_real_api_refuses_is_refused(api, changes, complaint):
     with pytest.raises(exceptions.InvalidArgument, match=complaint):
         await api.update(**changes)
+
+
+async def test_a_revision_name_of_more_than_63_is_refused(api):
+    with pytest.raises(exceptions.InvalidArgument, match="at most 63"):
+        await api.update(template={"revision": f"{api.id}-{'x' * 60}"})
+
+
+async def test_less_than_a_cpu_takes_one_request_at_a_time(api):
+    template = {"max_instance_request_concurrency": 2}
+    with pytest.raises(exceptions.InvalidArgument, match="concurrency > 1"):
+        await api.update(template=template, container={"resources": {"limits": {"cpu": "500m"}}})
+
+
+async def test_a_mask_changes_only_what_it_names(api):
+    before = await api.update(description="kept", template={"revision": f"{api.id}-one"})
+    traffic = [{"type_": REVISION, "revision": f"{api.id}-one", "percent": 100}]
+    asked = run_v2.Service({"name": api.name, "traffic": traffic, "description": "not asked for"})
+    operation = await api.services.update_service(service=asked, update_mask={"paths": ["traffic"]}, timeout=10)
+    after = await api.result(operation)
+    assert (after.description, after.latest_created_revision) == ("kept", before.latest_created_revision)
+    assert [item.revision for item in after.traffic_statuses] == [f"{api.id}-one"]
+
+
+@pytest.mark.parametrize("path", ["uri", "nonsense", "template.nonsense"])
+async def test_a_mask_of_what_cannot_be_changed_is_refused(api, path):
+    await api.update()
+    with pytest.raises(exceptions.InvalidArgument, match="update_mask"):
+        await api.services.update_service(service=api.service(), update_mask={"paths": [path]}, timeout=10)
 
 
 async def test_traffic_to_a_revision_that_is_not_there_is_refused(api):
