@@ -16,13 +16,16 @@ import jwt
 from google.cloud import run_v2
 from google.iam.v1 import policy_pb2  # type: ignore[import-untyped]
 
+from netra_loop.cloud.embedded.calls import denial
 from netra_loop.cloud.embedded.knobs import KnobFile
+from netra_loop.cloud.embedded.provision import OWN_IMAGES
 from netra_loop.cloud.embedded.refusals import Refused
 
 ACCOUNT = "netra-loop@embedded.iam.gserviceaccount.com"
 TOKEN_S = 3600
 _ISSUER = "https://accounts.google.com"
 _ALGORITHM = "HS256"  # Google signs with RS256; nobody but this server reads what it signed
+_READ_IMAGE = "artifactregistry.repositories.downloadArtifacts"
 _ACT_AS = "iam.serviceaccounts.actAs"
 _PAGE = (
     '<html><head>\n<meta http-equiv="content-type" content="text/html;charset=utf-8">\n<title>{title}</title>\n'
@@ -61,8 +64,11 @@ class Access:
         denied = self._knobs.now().deny
         return [permission for permission in permissions if permission not in denied]
 
-    def check_acting_as(self, service: run_v2.Service) -> None:
-        """Raises Refused where the caller may not let a service run as its account."""
+    def check_deployer(self, service: run_v2.Service) -> None:
+        """Raises Refused where the caller may not read the image, or not let a service run as its account."""
+        image = service.template.containers[0].image
+        if _READ_IMAGE in self._knobs.now().deny and not image.startswith(OWN_IMAGES):
+            raise Refused("PERMISSION_DENIED", denial(_READ_IMAGE, image))
         if _ACT_AS in self._knobs.now().deny:
             account = service.template.service_account or "the default compute service account"
             raise Refused(

@@ -73,6 +73,12 @@ def cpus(container: run_v2.Container) -> float:
     return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
+def memory(container: run_v2.Container) -> int | None:
+    """The bytes that one instance may use; None where nothing is said. The limit is known to be well formed."""
+    match = _MEMORY.fullmatch(container.resources.limits.get("memory", ""))
+    return int(float(match[1]) * _UNITS[match[2]]) if match else None
+
+
 def refuse(message: str) -> None:
     """Answers INVALID_ARGUMENT."""
     raise Refused("INVALID_ARGUMENT", message)
@@ -128,11 +134,8 @@ def _check_limits(container: run_v2.Container) -> None:
         count = cpus(container)
         if count not in _WHOLE_CPUS and not _LEAST_CPU <= count < 1:
             refuse(f"{_HERE}.resources.limits.cpu is {limits['cpu']!r}, expected 1, 2, 4, 6, 8 or {_LEAST_CPU} to 1")
-    if "memory" in limits:
-        match = _MEMORY.fullmatch(limits["memory"])
-        size = float(match[1]) * _UNITS[match[2]] if match else 0
-        if not _LEAST_MEMORY <= size <= _MOST_MEMORY:
-            refuse(f"{_HERE}.resources.limits.memory is {limits['memory']!r}, expected 128Mi to 32Gi")
+    if "memory" in limits and not _LEAST_MEMORY <= (memory(container) or 0) <= _MOST_MEMORY:
+        refuse(f"{_HERE}.resources.limits.memory is {limits['memory']!r}, expected 128Mi to 32Gi")
 
 
 def _check_probe(name: str, probe: run_v2.Probe) -> None:

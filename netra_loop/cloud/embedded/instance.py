@@ -16,6 +16,7 @@ from pathlib import Path
 
 from netra_loop import processes
 from netra_loop.cloud.embedded.log_lines import LineSplitter
+from netra_loop.cloud.embedded.memory import until_over
 from netra_loop.cloud.embedded.outlet import Outlet
 from netra_loop.cloud.embedded.probe import ProbePlan, wait_until_up
 from netra_loop.cloud.embedded.recorder import Origin, Recorder
@@ -31,7 +32,7 @@ class Launch:
     """What to start. `env` is the spec's own; `cwd` absolute; `port` the one the spec names, used in messages only.
 
     `secrets` maps variables to a secret's name and version, looked up with each start. One instance takes `concurrency`
-    requests at a time; there are at least `least` and at most `most` of them.
+    requests at a time; there are at least `least` and at most `most` of them. `memory` is in bytes, None: no bound.
     """
 
     origin: Origin
@@ -47,6 +48,7 @@ class Launch:
     concurrency: int = 80
     least: int = 0
     most: int = 100
+    memory: int | None = None
 
 
 class StartFailed(Exception):  # an answer about a revision, not a fault of ours
@@ -82,6 +84,9 @@ class Instance:
         self._idle.set()
         self._stopping = False
         self._pumps = [asyncio.create_task(self._pump(outlet, name)) for name, outlet in outlets.items()]
+        self._out_of_memory = ""
+        limit = launch.memory
+        self._weighing = asyncio.create_task(self._weigh(limit)) if limit is not None else None
         self._watch = asyncio.create_task(self._until_exit())
 
     @classmethod
@@ -170,6 +175,8 @@ class Instance:
 
     async def _until_exit(self) -> None:
         code = await self._process.wait()
+        if self._weighing is not None:
+            self._weighing.cancel()
         if not self._stopping:
             await self._end(0)  # what it started goes with it, and lets go of the pipes
         _, hanging = await asyncio.wait(self._pumps, timeout=_PIPE_PATIENCE_S)
@@ -178,6 +185,15 @@ class Instance:
         if not self._stopping:
             self._recorder.system(self.origin, "WARNING", f"Container {_called(code)}.")
         self.on_change()
+
+    async def _weigh(self, limit: int) -> None:
+        used = await until_over(self._process.pid, limit)
+        self._out_of_memory = (
+            f"Memory limit of {limit >> 20} MiB exceeded with {used >> 20} MiB used. Consider increasing the memory "
+            "limit, see https://cloud.google.com/run/docs/configuring/memory-limits"
+        )
+        self._recorder.system(self.origin, "ERROR", self._out_of_memory)
+        await self._end(0)
 
     async def _end(self, grace_s: float) -> None:
         if self.identity is not None:  # by identity: once the process is reaped, its pid may be another's
@@ -195,7 +211,9 @@ class Instance:
                 self._recorder.line(self.origin, name, line)
 
     def _failed(self, how: str) -> StartFailed:
-        if self.launch.probe.custom and not self._watch.done():
+        if self._out_of_memory:
+            what = f"The user-provided container ran out of memory while it started. {self._out_of_memory}"
+        elif self.launch.probe.custom and not self._watch.done():
             what = "The user-provided container failed the configured startup probe checks"
         else:
             what = (

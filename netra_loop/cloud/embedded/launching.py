@@ -7,7 +7,7 @@ from pathlib import Path
 from google.cloud import run_v2
 
 from netra_loop.cloud.embedded.checks import revision_id
-from netra_loop.cloud.embedded.container_checks import cpus, request_timeout_s
+from netra_loop.cloud.embedded.container_checks import cpus, memory, request_timeout_s
 from netra_loop.cloud.embedded.instance import Launch
 from netra_loop.cloud.embedded.probe import ProbePlan
 from netra_loop.cloud.embedded.recorder import Origin
@@ -47,6 +47,7 @@ def launch_of(service: run_v2.Service, revision: run_v2.Revision, mark: str) -> 
         concurrency=revision.max_instance_request_concurrency or _default_concurrency(container),
         least=least,
         most=most,
+        memory=memory(container),
     )
 
 

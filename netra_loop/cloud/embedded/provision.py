@@ -10,6 +10,7 @@ from netra_loop.cloud.embedded.knobs import KnobFile, Knobs
 from netra_loop.cloud.embedded.vault import Vault
 
 OWN_IMAGES = "embedded://"
+_READ_IMAGE = "service-agent/artifactregistry.repositories.downloadArtifacts"
 _READ_SECRET = "secretmanager.versions.access"
 
 
@@ -44,7 +45,15 @@ class Provision:
 
 
 def _check_image(launch: Launch, knobs: Knobs) -> None:
-    if not launch.image.startswith(OWN_IMAGES) and launch.image not in knobs.images:
+    ours = launch.image.startswith(OWN_IMAGES)
+    if not ours and _READ_IMAGE in knobs.deny:
+        raise StartFailed(
+            "CONTAINER_PERMISSION_DENIED",
+            "Google Cloud Run Service Agent service-0@serverless-robot-prod.iam.gserviceaccount.com must have "
+            f"permission to read the image, {launch.image}. Ensure that the provided container image URL is correct "
+            "and that the above account has permission to access the image.",
+        )
+    if not ours and launch.image not in knobs.images:
         raise StartFailed("CONTAINER_MISSING", f"Image '{launch.image}' not found.")
     if not launch.command:
         raise StartFailed(

@@ -75,7 +75,7 @@ class RunApi:
         service = request.service
         service.name = f"{parent_of(request.parent)}/services/{request.service_id}"
         check_service(service)
-        self._access.check_acting_as(service)
+        self._access.check_deployer(service)
         if service.name in self._resources.services:
             raise Refused("ALREADY_EXISTS", f"Resource '{request.service_id}' already exists.")
         return await self._take_in(service, None, validate_only=request.validate_only)
@@ -87,7 +87,7 @@ class RunApi:
             raise _missing(request.service.name)
         service = asked_for(request, present)
         check_service(service)
-        self._access.check_acting_as(service)
+        self._access.check_deployer(service)
         if present is not None:
             check_etag(service.etag, present)
         return await self._take_in(service, present, validate_only=request.validate_only)

@@ -260,6 +260,21 @@ async def test_an_instance_that_takes_too_long_is_a_504(url, play, http, backend
     assert (await log.request())["httpRequest"]["status"] == 504
 
 
+async def test_an_answer_that_takes_too_long_is_cut(url, play, http, backend, log):
+    async def stalling(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
+        await reader.read()
+        await reader.read()
+
+    await play(stalling)
+    backend.timeout_s = 0.2
+    with pytest.raises(httpx.RemoteProtocolError):
+        await http.get(url)
+    entry = await log.request()
+    assert entry["httpRequest"]["status"] == 200
+    assert "maximum request timeout" in entry["textPayload"]
+
+
 async def test_an_instance_that_cannot_start_is_a_503(url, http, backend):
     backend.played = StartFailed("HEALTH_CHECK_CONTAINER_ERROR", "it ended with exit code 1")
     answer = await http.get(url)

@@ -117,6 +117,39 @@ async def test_an_image_that_is_not_there_is_missing_and_one_that_is_known_runs(
     assert (await odd.update(container={"image": image, "env": ENV})).terminal_condition.state == SUCCEEDED
 
 
+async def test_an_image_that_the_platform_may_not_read(odd, turnable):
+    turnable.turn(deny=["service-agent/artifactregistry.repositories.downloadArtifacts"])
+    message = (await failed(odd.update(container={"image": "us-docker.pkg.dev/demo/app/backend:1"}))).message
+    assert "must have permission to read the image" in message
+
+
+@pytest.mark.parametrize(
+    ("permission", "message"),
+    [
+        ("iam.serviceaccounts.actAs", "denied on service account me@demo.iam.gserviceaccount.com"),
+        (
+            "artifactregistry.repositories.downloadArtifacts",
+            "denied on resource 'us-docker.pkg.dev/demo/app/backend:1'",
+        ),
+    ],
+)
+async def test_what_the_deployer_may_not_do_is_refused_at_once(odd, turnable, permission, message):
+    turnable.turn(deny=[permission])
+    changes = {"container": {"image": "us-docker.pkg.dev/demo/app/backend:1"}}
+    with pytest.raises(exceptions.PermissionDenied, match=f"Permission '{permission}' {message}"):
+        await odd.update(template={"service_account": "me@demo.iam.gserviceaccount.com"}, **changes)
+
+
+GREEDY = "held = bytearray(300 * 2**20)\nimport time\ntime.sleep(60)\n"
+
+
+async def test_an_instance_that_takes_too_much_memory_is_ended(api):
+    limits = {"resources": {"limits": {"memory": "128Mi"}}}
+    message = (await failed(api.update(container={"command": ["python", "-c", GREEDY], **limits}))).message
+    assert "ran out of memory" in message
+    assert "Memory limit of 128 MiB exceeded with " in message
+
+
 def from_secret(name, version):
     return [{"name": "KEY", "value_source": {"secret_key_ref": {"secret": name, "version": version}}}]
 
