@@ -39,7 +39,8 @@ class _Watched:
 
     def measure(self) -> None:
         """Notes what came to the kernel's counters since the last time."""
-        counted = None if self.socket is None else tcp.counts(self.socket)
+        sock = self.socket
+        counted = None if sock is None else tcp.counts(sock)
         if counted is not None and counted != (self.sent, self.received):
             sent, received = counted
             by = whose.beside(self.thread, self.loop)
@@ -55,8 +56,9 @@ class _Watched:
 
     def still(self) -> bool:
         """Whether its descriptor is still its own."""
+        sock = self.socket  # the loop's thread may let go of it at any time
         try:
-            return not self.loop.is_closed() and os.fstat(self.socket.fileno()).st_ino == self.inode
+            return sock is not None and not self.loop.is_closed() and os.fstat(sock.fileno()).st_ino == self.inode
         except OSError:
             return False
 
@@ -155,7 +157,8 @@ def _starting_tls(original: Any) -> Any:
 def _follow(transport: Any, protocol: Any) -> None:
     number = transport.get_extra_info("socket").fileno()
     for watched in list(_open.values()):
-        if watched.socket.fileno() == number:
+        sock = watched.socket
+        if sock is not None and sock.fileno() == number:
             _listen(watched, protocol)
 
 
@@ -164,4 +167,4 @@ def _measure_all() -> None:
         if watched.still():
             quietly(watched.measure)
         else:
-            del _open[key]
+            _open.pop(key, None)

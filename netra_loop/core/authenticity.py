@@ -54,7 +54,7 @@ def assess(
     late = () if changed is None else (changed,)
     signs = (*_failure_signs(evidence, hosts), *late)
     if not _talked(evidence, hosts, _canonical(proxies)):
-        doubt = _doubt(evidence, hosts | _canonical(proxies))
+        doubt = _doubt(evidence, hosts, _canonical(proxies))
         if doubt is None:
             return Authenticity.FAKE, (*_fake_reasons(evidence, duration_s, hosts), *late)
         return Authenticity.SUSPECT, (doubt, *signs)
@@ -132,11 +132,12 @@ def _talked(evidence: Evidence, hosts: frozenset[Host], proxies: frozenset[Host]
     return proxied and not evidence.mocked and bool(_answered(evidence, hosts))
 
 
-def _doubt(evidence: Evidence, hosts: frozenset[Host]) -> str | None:
+def _doubt(evidence: Evidence, hosts: frozenset[Host], proxies: frozenset[Host]) -> str | None:
     """Why a test that did not talk may have talked all the same: bytes came from a host of the environment, or a proxy,
     but another's thread had asked for them, or nobody while it ran. None where it cannot have.
     """
-    there = [contact for contact in evidence.contacts if _belongs(contact.host, contact.port, hosts)]
+    peers = hosts | proxies if not evidence.mocked and _answered(evidence, hosts) else hosts
+    there = [contact for contact in evidence.contacts if _belongs(contact.host, contact.port, peers)]
     for peer in dict.fromkeys(map(_peer, there)):
         of_it = [contact for contact in there if _peer(contact) == peer]
         if not any(contact.received for contact in of_it):

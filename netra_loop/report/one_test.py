@@ -74,6 +74,7 @@ def _contact_row(contact: Contact) -> dict[str, Any]:
         "received": contact.received,
         "first_at": rfc3339(contact.first_at),
         "last_at": rfc3339(contact.last_at),
+        **({} if contact.thread is None else {"thread": contact.thread}),
     }
 
 
@@ -154,7 +155,8 @@ def _facts(item: Result, test: OneTest, moments: Sequence[Moment]) -> list[tuple
 def _talked_to(contact: Contact, item: Result) -> str:
     first, last = _offset(item, contact.first_at), _offset(item, contact.last_at)
     when = f"at {first}" if first == last else f"{first} to {last}"
-    return f"{contact.host}:{contact.port} ({contact.sent:,} B sent, {contact.received:,} B received, {when})"
+    whose = "" if contact.thread is None else f", by thread {safe_line(contact.thread)}, which ran before"
+    return f"{contact.host}:{contact.port} ({contact.sent:,} B sent, {contact.received:,} B received, {when}{whose})"
 
 
 def _program(child: Child, item: Result) -> str:

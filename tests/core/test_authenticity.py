@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netra_loop.core.authenticity import assess, canonical_host
@@ -32,6 +34,42 @@ def test_a_stub_on_another_loopback_port_is_no_contact(make):
 @pytest.mark.parametrize(("sent", "received"), [(10, 0), (0, 0)])
 def test_one_way_traffic_is_no_exchange(make, sent, received):
     assert judged(make.evidence(contacts=(make.contact(sent=sent, received=received),)))[0] is Authenticity.FAKE
+
+
+def beside(make, name="poller", **more):
+    return replace(make.contact(**more), thread=name)
+
+
+def test_what_only_a_thread_from_before_the_test_asked_makes_it_suspect(make):
+    kind, (reason,) = judged(make.evidence(contacts=(beside(make),)))
+    assert kind is Authenticity.SUSPECT
+    assert "(poller)" in reason
+    assert "have the test send a request of its own" in reason
+
+
+def test_such_a_thread_takes_nothing_from_what_the_test_did_itself(make):
+    assert judged(make.evidence(contacts=(beside(make), make.contact()))) == (Authenticity.REAL, ())
+
+
+def test_such_a_thread_may_have_taken_in_what_the_test_asked(make):
+    seen = make.evidence(contacts=(make.contact(received=0), beside(make, sent=0)))
+    assert judged(seen)[0] is Authenticity.SUSPECT
+
+
+def test_such_a_thread_that_talked_to_others_leaves_it_fake(make):
+    assert judged(make.evidence(contacts=(beside(make, host="metrics.example.com"),)))[0] is Authenticity.FAKE
+
+
+def test_bytes_that_nobody_asked_for_while_it_ran_make_it_suspect(make):
+    kind, (reason,) = judged(make.evidence(contacts=(make.contact(sent=0, received=7),)))
+    assert kind is Authenticity.SUSPECT
+    assert reason.startswith("7 bytes came from ")
+
+
+def test_what_came_to_a_thread_from_before_counts_where_it_was_a_message(make):
+    silent = make.evidence(contacts=(beside(make, sent=0, received=7),))
+    assert judged(silent)[0] is Authenticity.FAKE
+    assert judged(replace(silent, frames=(make.frame("text"),)))[0] is Authenticity.SUSPECT
 
 
 def test_any_port_of_a_named_host_counts(make):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import queue
 import socket
@@ -24,9 +25,18 @@ PATIENCE_S = 10
 
 
 @pytest.fixture(scope="session")
-def ask(base_url):
+def ask(address):
     """A request, and its status."""
-    return lambda: httpx.get(f"{base_url}/health").status_code
+
+    def ask():
+        connection = http.client.HTTPConnection(*address)
+        connection.request("GET", "/health")
+        with connection.getresponse() as answer:
+            answer.read()
+        connection.close()
+        return answer.status
+
+    return ask
 
 
 @contextlib.contextmanager
@@ -219,7 +229,7 @@ class TestWithAnApp:
 
 
 @IDLE
-@pytest.mark.xdist_group("threads-idle")
+@pytest.mark.xdist_group("programs")  # whose requests without a trace the log tells apart
 class TestBesideOthers:
     """Threads of the class ask all the time, and the tests hand them nothing."""
 
@@ -242,8 +252,9 @@ class TestBesideOthers:
                 asked.release()
 
         with running(loop.run_forever):
-            asyncio.run_coroutine_threadsafe(poll(), loop)
+            polls = asyncio.run_coroutine_threadsafe(poll(), loop)  # held: the loop itself does not hold its tasks
             yield asked
+            polls.cancel()
             loop.call_soon_threadsafe(loop.stop)
 
     @pytest.fixture(scope="class")
@@ -297,7 +308,7 @@ class TestBesideOthers:
         assert [statuses.get(timeout=PATIENCE_S) for _ in range(4)] == [200] * 4
 
 
-@pytest.mark.xdist_group("threads-left")
+@pytest.mark.xdist_group("programs")  # whose requests without a trace the log tells apart
 class TestAfterOneThatLeftAThread:
     @REAL
     def test_one_that_leaves_it(self, request, ask):
