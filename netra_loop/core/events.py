@@ -211,13 +211,37 @@ class SourcesSeen(Event):
 @dataclass(frozen=True, kw_only=True)
 class LogsRead(Event):
     """A page of log entries was stored, or (`complete`) the marked request's entry was seen. Entries and cursor move
-    together: both are committed with this event.
+    together: both are committed with this event. `slowest_s` is how long the slowest request took so far.
     """
 
     kind: ClassVar[str] = "logs_read"
     entries: int
     cursor: str
     complete: bool = False
+    slowest_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorsGrouped(Event):
+    """What errors the logs of `revisions` (names by service) show. `groups` are rows of ErrorGroup, `others` by service
+    the signatures of those that are too many to be told; `complete`: no log entry was missing.
+    """
+
+    kind: ClassVar[str] = "errors_grouped"
+    groups: tuple[Mapping[str, Any], ...] = ()
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorsBefore(Event):
+    """Which errors the revision that served before had logged lately, by their signatures."""
+
+    kind: ClassVar[str] = "errors_before"
+    service: str
+    revision: str
+    signatures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +310,8 @@ EVENTS: dict[str, type[Event]] = {
         TestsSelected,
         SourcesSeen,
         LogsRead,
+        ErrorsGrouped,
+        ErrorsBefore,
         GoalJudged,
         Noted,
         SessionPaused,

@@ -21,6 +21,7 @@ from netra_loop.core.records import (
 from netra_loop.core.signature import finding_id, signature
 from netra_loop.core.spec import TierSpec
 from netra_loop.core.stacktrace import Source
+from netra_loop.core.trace_lines import Thrown
 
 EntryKey = tuple[str, datetime, str]
 
@@ -42,7 +43,10 @@ class DeployFailure:
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What an iteration left behind. `results` are all attempts, their authenticity assessed; `sources` says by service
-    where its source lies; `previous` are findings of earlier iterations, the newest row of an id counting most."""
+    where its source lies; `previous` are findings of earlier iterations, the newest row of an id counting most.
+    `exceptions` are those that the logs show; None: they are to be read out of the entries. `new_errors` are the
+    signatures of what the revision before did not log, with that revision's name.
+    """
 
     iteration: int
     results: Sequence[Result] = ()
@@ -54,6 +58,8 @@ class Facts:
     collection_errors: Sequence[CollectionError] = ()
     previous: Sequence[Finding] = ()
     authenticity: str = "required"
+    exceptions: Sequence[Thrown] | None = None
+    new_errors: Mapping[str, str] = field(default_factory=dict)
 
 
 def key_of(entry: LogEntry) -> EntryKey:

@@ -60,7 +60,7 @@ def make_findings(facts: Facts) -> list[Finding]:
     gone are told once more as `fixed`. `last_iteration` of each is this iteration.
     """
     final = final_results(facts.results)
-    exceptions = thrown(facts.joined.entries, facts.sources)
+    exceptions = facts.exceptions if facts.exceptions is not None else thrown(facts.joined.entries, facts.sources)
     groups = _grouped(_telling_attempts(facts, final), facts, exceptions)
     ranks: dict[str | None, int] = {tier.name: rank for rank, tier in enumerate(facts.tiers)}
     found = [
@@ -79,7 +79,7 @@ def make_findings(facts: Facts) -> list[Finding]:
         final,
         facts.iteration,
         flaky=flaky,
-        logs_read=bool(facts.joined.entries),
+        logs_read=facts.joined.were_read,
     )
 
 
@@ -150,7 +150,11 @@ class _Causes:
             if (one := self._by_entry.get(key_of(entry))) is not None
         }
         moment = _failed_at(result)
-        return min(near.values(), key=lambda one: abs((one.at - moment).total_seconds()), default=None)
+        return min(
+            near.values(),
+            key=lambda one: (one.entries[0].joined is None, abs((one.at - moment).total_seconds())),
+            default=None,
+        )
 
 
 def _failed_at(result: Result) -> datetime:
@@ -191,7 +195,7 @@ def _finding(group: _Group, facts: Facts) -> Finding:
         tests=tests,
         root_cause=group.root,
         stage=_common_stage(group),
-        whys=_whys(group, many),
+        whys=_whys(group, many, facts.new_errors),
     )
 
 
@@ -217,7 +221,7 @@ def _rank(one: Finding, final: Mapping[str, Result], ranks: Mapping[str | None, 
     return lowest, -len(one.tests), one.signature
 
 
-def _whys(group: _Group, many: str) -> tuple[str, ...]:
+def _whys(group: _Group, many: str, new_errors: Mapping[str, str]) -> tuple[str, ...]:
     """As far down as the evidence goes, one sentence for each why, and no further."""
     shown = Counter(look.short for look in group.looks).most_common(3)
     first = "; ".join(f"{short} ({times})" if len(shown) > 1 else short for short, times in shown)
@@ -235,6 +239,9 @@ def _whys(group: _Group, many: str) -> tuple[str, ...]:
         entries = f"{group.root.entries} entr{'y' if group.root.entries == 1 else 'ies'}"
         whys.append(f"{', '.join(revisions)} logged {group.root.exception}: {group.root.message} {how} ({entries})")
         whys.append(f"it was raised at {group.root.file}:{group.root.line} in {group.root.function}")
+        before = new_errors.get(signature(Symptom.SERVER_ERROR, "", group.root))
+        if before is not None:
+            whys.append(f"it is new: {before}, the revision before, did not log it")
     return tuple(whys)
 
 

@@ -162,6 +162,11 @@ class Joiner:
         ids = self._ids if owners is self._now else _ids(owners)
         return replace(entry, tests=ids, joined=None if by == BY_TIME else by), owners
 
+    def running(self, instant: datetime) -> Sequence[Footprint]:
+        """The attempts that run at `instant`, a little slack given."""
+        self._go_to(instant)
+        return self._now
+
     def _go_to(self, instant: datetime) -> None:
         if self._last is not None and instant < self._last:
             self._running = Running(self._attempts, self._slack)

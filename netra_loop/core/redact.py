@@ -219,6 +219,11 @@ class Redactor:
         return self._deep(item, depth + 1)
 
 
+def speaks_of_secrets(key: str) -> bool:
+    """Whether whatever stands under `key` is hidden."""
+    return _SECRET_KEY.fullmatch(key) is not None
+
+
 def _pieces(text: str) -> Iterator[str]:
     """`text` in pieces of whole lines, each about `_PIECE` long, more where a line is."""
     begin = 0

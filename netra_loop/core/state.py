@@ -50,7 +50,7 @@ class Status(StrEnum):
 _CHANGES_WHAT_WAS_JUDGED = frozenset({"deploy", "attach", "select", "execute"})
 _PHASE_FACTS = (
     *("image_built", "traffic_seen", "traffic_moved", "foreign_seen", "revision_ready", "adopted", "auth_tried"),
-    *("tests_selected", "sources_seen", "logs_read", "goal_judged"),
+    *("tests_selected", "sources_seen", "logs_read", "errors_grouped", "errors_before", "goal_judged"),
 )
 
 TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
@@ -121,6 +121,9 @@ class State:
     sources: Sources = field(default_factory=Sources)
     log_entries: int = 0
     logs_complete: bool | None = None
+    logs_cursor: str = ""  # the time up to which the iteration's logs were read, in RFC 3339
+    slowest_request_s: float = 0.0
+    errors: ev.ErrorsGrouped | None = None
     judged: tuple[Judged, ...] = ()
     failed_deploy: Mapping[str, object] | None = None
     traffic: Mapping[str, ev.TrafficSeen] = field(default_factory=dict)
@@ -224,6 +227,8 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
             selection=None,
             log_entries=0,
             logs_complete=None,
+            logs_cursor="",
+            errors=None,
             failed_deploy=None,
             built={},
             foreign=None,
@@ -311,8 +316,16 @@ def _logs_read(state: State, recorded: ev.Recorded) -> State:
     return replace(
         state,
         log_entries=state.log_entries + event.entries,
-        logs_complete=event.complete or bool(state.logs_complete),
+        # a page says nothing of the end; what is said after the pages is the last word, also for a second collection
+        logs_complete=bool(state.logs_complete) or event.complete if event.entries else event.complete,
+        logs_cursor=event.cursor or state.logs_cursor,
+        slowest_request_s=max(state.slowest_request_s, event.slowest_s),
     )
+
+
+def _errors_grouped(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.ErrorsGrouped)
+    return replace(state, errors=recorded.event)
 
 
 def _goal_judged(state: State, recorded: ev.Recorded) -> State:
@@ -363,6 +376,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[State, ev.Recorded], State]] = {
     ev.TestsSelected: _tests_selected,
     ev.SourcesSeen: _sources_seen,
     ev.LogsRead: _logs_read,
+    ev.ErrorsGrouped: _errors_grouped,
     ev.GoalJudged: _goal_judged,
     ev.SessionPaused: _session_paused,
     ev.SessionFailed: _session_failed,

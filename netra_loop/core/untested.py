@@ -96,6 +96,7 @@ def only_in_logs(
         )
         whys = (
             f"{many[0].entries[0].revision} logged it {len(many)} times" if len(many) > 1 else "it was logged once",
+            *_newness(facts, named),
         )
         found.append(
             plain(
@@ -112,6 +113,11 @@ def only_in_logs(
         )
     traces = {one.trace_id for one in exceptions}
     return [*found, *_loud_entries(facts, inside, failed, traces)]
+
+
+def _newness(facts: Facts, named: str) -> tuple[str, ...]:
+    before = facts.new_errors.get(named)
+    return () if before is None else (f"it is new: {before}, the revision before, did not log it",)
 
 
 def _loud_entries(

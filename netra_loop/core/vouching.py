@@ -52,8 +52,9 @@ class Vouching:
     """Holds the results of an iteration against its request log, one by one, so that their evidence need not all be
     held at once: `take` each of them, then ask for `perhaps`. Done again with what it said it changes nothing more.
 
-    `entries` may be all entries of the iteration. `expected` are the short names of the revisions under test; where it
-    is empty nothing can be said. `complete`: the log was read whole, so that what is not there did not happen.
+    `entries` may be all entries of the iteration; those of attempts' own traces will do, if `perhaps` is given the
+    others where it asks for them (`asks_for_more`). `expected` are the short names of the revisions under test; where
+    it is empty nothing can be said. `complete`: the log was read whole, so that what is not there did not happen.
     """
 
     def __init__(self, entries: Iterable[LogEntry], expected: Collection[str], *, complete: bool) -> None:
@@ -83,15 +84,22 @@ class Vouching:
                 self._able.append(replace(traced, output="", traceback="", evidence=kept))
         return traced
 
-    def perhaps(self) -> dict[_Attempt, _Judged]:
+    def asks_for_more(self) -> bool:
+        """Once all are taken: whether requests that bear no attempt's trace could change anything."""
+        return any(_is_undecided(result) and result.evidence.children for result in self._able)
+
+    def is_strange(self, entry: LogEntry) -> bool:
+        """Once all are taken: whether it is an answered request of nobody's trace."""
+        if entry.log != "requests" or entry.trace_id in self._ours or entry.revision not in self._expected:
+            return False
+        return _is_foreign(entry)
+
+    def perhaps(self, more: Iterable[LogEntry] = ()) -> dict[_Attempt, _Judged]:
         """Once all are taken: of the fake passes that started programs, those that are suspect because a request of
-        nobody's trace can only be theirs. By id and attempt, what changes of them.
+        nobody's trace can only be theirs. By id and attempt, what changes of them. `more` are entries that were not
+        given before.
         """
-        strange = [
-            one
-            for one in self._requests
-            if one.trace_id not in self._ours and one.revision in self._expected and _is_foreign(one)
-        ]
+        strange = sorted(filter(self.is_strange, (*self._requests, *more)), key=lambda entry: entry.timestamp)
         running = Running(self._able, timedelta(0))
         found: dict[_Attempt, list[LogEntry]] = defaultdict(list)
         for entry in strange:
@@ -156,8 +164,7 @@ def _is_named(program: str, agent: str) -> bool:
 
 
 def _perhaps(result: Result, requests: Sequence[LogEntry]) -> Result:
-    undecided = result.authenticity is Authenticity.FAKE and result.outcome is Outcome.PASSED
-    if not undecided or result.evidence.mocked or WRONG_REVISION in result.reasons:
+    if not _is_undecided(result):
         return result
     requests = [entry for entry in requests if _is_of_its_own(entry, result.evidence)]
     if not requests:
@@ -168,6 +175,11 @@ def _perhaps(result: Result, requests: Sequence[LogEntry]) -> Result:
     )
     changed = (reason for reason in result.reasons if reason.startswith(CHANGED))
     return replace(result, authenticity=Authenticity.SUSPECT, reasons=(told, *changed))
+
+
+def _is_undecided(result: Result) -> bool:
+    fake = result.authenticity is Authenticity.FAKE and result.outcome is Outcome.PASSED
+    return fake and not result.evidence.mocked and WRONG_REVISION not in result.reasons
 
 
 def _is_of_its_own(entry: LogEntry, evidence: Evidence) -> bool:

@@ -136,8 +136,11 @@ class Journal(Protocol):
         """Log entries by timestamp; None: every iteration. `limit` keeps the newest so many, still oldest first."""
         ...
 
-    def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+    def entry_pages(
+        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None
+    ) -> AsyncIterator[list[LogEntry]]:
         """The iteration's log entries as `entries` has them, `size` at a time: so they need not all be held at once.
+        With `since` those of that instant and later.
         Each page is a read of its own: what is appended meanwhile is seen where its time is still to come.
         """
         ...

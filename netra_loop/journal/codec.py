@@ -145,7 +145,7 @@ def selected_to_row(session: str, iteration: int, item: Selected) -> Row:
 def selected_from_row(row: Mapping[str, Any]) -> Selected:
     """The reverse of `selected_to_row`."""
     path = _once(row["path"])
-    return Selected(row["id"], _once(row["tier"]), row["position"], sys.intern(row["reason"]), path, row["line"])
+    return Selected(sys.intern(row["id"]), _once(row["tier"]), row["position"], sys.intern(row["reason"]), path, row["line"])
 
 
 def attempt_to_row(session: str, item: AttemptStarted) -> Row:
@@ -195,7 +195,7 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
     body = row.get("body")
     heavy = _unbody(body) if body is not None else {}
     return Result(
-        id=row["id"],
+        id=sys.intern(row["id"]),
         tier=_once(row["tier"]),
         iteration=row["iteration"],
         attempt=row["attempt"],
@@ -204,7 +204,7 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
         started_at=read_at(row["started_at"]),
         worker=sys.intern(row["worker"]),
         revision=_once(row["revision"]),
-        trace_id=row["trace_id"],
+        trace_id=sys.intern(row["trace_id"]),
         flaky=bool(row["flaky"]),
         authenticity=Authenticity(row["authenticity"]),
         reasons=_tuple(row["reasons"]),
@@ -330,7 +330,7 @@ def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
         revision=sys.intern(row["revision"]),
         message=row["message"],
         insert_id=row["insert_id"],
-        trace_id=row["trace_id"],
+        trace_id=_once(row["trace_id"]),
         payload=json.loads(row["payload"]) if row["payload"] is not None else None,
         request=request,
         tests=tests,
@@ -379,7 +379,8 @@ def _tests_from_column(text: str) -> tuple[tuple[str, ...], str | None]:
     if text == "[]":
         return (), None
     known = json.loads(text)
-    return (tuple(known["tests"]), known["joined"]) if isinstance(known, dict) else (tuple(known), None)
+    tests, joined_by = (known["tests"], known["joined"]) if isinstance(known, dict) else (known, None)
+    return tuple(map(sys.intern, tests)), joined_by
 
 
 def joined(earlier: Mapping[str, Any], later: Row) -> Row:

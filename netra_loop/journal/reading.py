@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -125,11 +126,18 @@ def entries(connection: sa.Connection, session: str, iteration: int | None, limi
 
 
 def entry_page(
-    connection: sa.Connection, session: str, iteration: int, after: LogEntry | None, size: int
+    connection: sa.Connection,
+    session: str,
+    iteration: int,
+    after: LogEntry | None,
+    size: int,
+    since: datetime | None = None,
 ) -> list[LogEntry]:
-    """The iteration's entries by time, the `size` that follow `after`."""
+    """The iteration's entries by time, the `size` that follow `after`, from `since` on."""
     c = t.entries.c
     asked = sa.select(t.entries).where(c.session == session, c.iteration == iteration)
+    if since is not None:
+        asked = asked.where(c.timestamp >= codec.write_at(since))
     if after is not None:
         key = codec.joined_to_row(after)
         place = sa.tuple_(c.timestamp, c.log, c.insert_id)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -242,11 +243,13 @@ class StoredJournal:
         """See `Journal.entries`."""
         return await self._read(partial(reading.entries, session=session, iteration=iteration, limit=limit))
 
-    async def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+    async def entry_pages(
+        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None
+    ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
         after: LogEntry | None = None
         while page := await self._read(
-            partial(reading.entry_page, session=session, iteration=iteration, after=after, size=size)
+            partial(reading.entry_page, session=session, iteration=iteration, after=after, size=size, since=since)
         ):
             after = page[-1]
             yield page

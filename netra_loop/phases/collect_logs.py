@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import gc
 import secrets
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from netra_loop.clock import rfc3339
-from netra_loop.cloud.base import Cloud, LogQuery
+from netra_loop.cloud.base import Cloud
 from netra_loop.core.events import LogsRead
-from netra_loop.core.records import Batch, LogEntry
+from netra_loop.core.records import Batch, Revision
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.errors_before import read_errors_before
+from netra_loop.phases.log_reading import Reading
 from netra_loop.phases.serving import ensure_serving
 
-_EARLY = timedelta(seconds=5)  # a revision logs before its deploy is acknowledged
-_OVERLAP = timedelta(seconds=30)  # a request's entry carries its start but appears after its end
-_LOOK_AGAIN_S = 0.2
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 2.0
+_MOST_LOOKS = 15  # reads have a quota: a long wait has longer pauses
+_ONCE_MORE_S = 1.0
+_SKEW = timedelta(seconds=60)  # between our clock and the cloud's
 _DEFAULT_SETTLE_S = 10.0
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """One marked request: its entry carries `trace_id`."""
-
-    revision: str
-    trace_id: str
+_REFUSED = frozenset({401, 403})
 
 
 class CollectLogs:
@@ -46,30 +38,23 @@ class CollectLogs:
         if not revisions:
             fact = context.stamp(LogsRead(entries=0, cursor="", complete=False))
             return PhaseResult("ok", "there are no revisions whose logs could be read", batch=Batch(events=(fact,)))
+        began_at = context.clock.now()
         marks = await self._mark(context)
         settle_s = float(context.phase.with_.get("settle_s", _DEFAULT_SETTLE_S))
-        severity = context.phase.with_.get("severity")
-        services = tuple(context.state().revisions)
-        traces = {attempt.trace_id for attempt in await context.journal.attempts(context.session, context.iteration)}
-        since = (context.state().iteration_started_at or context.clock.now()) - _EARLY
-        give_up = context.clock.monotonic() + settle_s
-        waiting = {mark.trace_id for mark in marks}
-        pages = context.journal.entry_pages(context.session, context.iteration)
-        seen = {_key(entry) async for page in pages for entry in page}  # read by an earlier attempt, not to count twice
-        while True:
-            query = LogQuery(revisions, since, severity=severity, services=services)
-            newest = await self._sweep(context, cloud, query, seen, waiting, traces)
-            if (marks and not waiting) or context.clock.monotonic() >= give_up:
-                break
-            since = max(since, newest - _OVERLAP) if newest else since
-            await context.clock.sleep(_LOOK_AGAIN_S)
+        reading = Reading(context, cloud, revisions, context.phase.with_.get("severity"))
+        await reading.begin()
+        waiting = set(marks)
+        await _read_all(context, reading, waiting, began_at - _SKEW, context.clock.monotonic() + settle_s)
         complete = bool(marks) and not waiting
-        fact = context.stamp(LogsRead(entries=0, cursor=rfc3339(context.clock.now()), complete=complete))
+        if complete:
+            await read_errors_before(context, cloud)
+        fact = context.stamp(LogsRead(entries=0, cursor=reading.cursor(), complete=complete))
         told = "complete" if complete else f"not complete after {settle_s:g} s"
+        entries = context.state().log_entries
         return PhaseResult(
             "ok",
-            f"{len(seen)} entries, {told}",
-            {"entries": len(seen), "complete": complete},
+            f"{entries} entries, {told}",
+            {"entries": entries, "complete": complete},
             Batch(events=(fact,)),
         )
 
@@ -84,66 +69,55 @@ class CollectLogs:
             return (str(failed["revision"]),) if failed["revision"] else ()  # none was made where the build failed
         return tuple(revision.name for revision in (await ensure_serving(context)).values())
 
-    async def _mark(self, context: PhaseContext) -> list[_Mark]:
-        """Sends the marked requests. A revision that never got ready cannot be asked."""
+    async def _mark(self, context: PhaseContext) -> list[str]:
+        """Sends the marked requests and gives their traces. A revision that never got ready cannot be asked."""
         if context.state().failed_deploy is not None:
             return []
-        marks = []
-        for service, revision in context.state().revisions.items():
-            probe = context.spec.services[service].startup_probe if service in context.spec.services else None
-            trace_id = secrets.token_hex(16)
-            await context.tools.request(revision.url + (probe.path if probe else "/"), trace_id)
-            marks.append(_Mark(revision.name, trace_id))
-        return marks
-
-    async def _sweep(
-        self,
-        context: PhaseContext,
-        cloud: Cloud,
-        query: LogQuery,
-        seen: set[tuple[str, datetime, str]],
-        waiting: set[str],
-        traces: AbstractSet[str],
-    ) -> datetime | None:
-        """Reads and stores everything that answers `query`; takes off `waiting` the marks it saw. Gives the newest
-        entry's time, None where there was none. Of what other revisions answered only the tests' own requests are kept.
-        """
-        newest: datetime | None = None
-        async for page in cloud.entries(query):
-            fresh = [
-                entry
-                for entry in page.entries
-                if _key(entry) not in seen and (entry.revision in query.revisions or entry.trace_id in traces)
-            ]
-            if page.entries:
-                newest = page.entries[-1].timestamp
-            waiting.difference_update(
-                entry.trace_id for entry in page.entries if entry.log == "requests" and entry.trace_id
-            )
-            if not fresh:
-                continue
-            stored = _redacted(context, fresh)
-            fact = context.stamp(LogsRead(entries=len(stored), cursor=page.cursor))
-            await context.record(Batch(events=(fact,), entries=tuple(stored)))
-            seen.update(_key(entry) for entry in fresh)
-        return newest
+        return [await _marked(context, revision) for revision in context.state().revisions.values()]
 
 
-def _key(entry: LogEntry) -> tuple[str, datetime, str]:
-    return entry.log, entry.timestamp, entry.insert_id
+async def read_on(context: PhaseContext, cloud: Cloud, reading: Reading | None = None) -> Reading:
+    """Stores what the revisions under test logged so far, while tests still run: then less is left to be read once they
+    have ended. Costs a read each time; give it the `reading` of the last time. It proves nothing: `collect-logs` has
+    the last word.
+    """
+    if reading is None:
+        names = tuple(revision.name for revision in context.state().revisions.values())
+        reading = Reading(context, cloud, names, ended=False)
+        await reading.begin()
+    await reading.sweep(set())
+    return reading
 
 
-def _redacted(context: PhaseContext, entries: Sequence[LogEntry]) -> list[LogEntry]:
-    def clean(value: dict[str, Any] | None) -> dict[str, Any] | None:
-        return None if value is None else context.redactor.deep(value)
+async def _read_all(
+    context: PhaseContext, reading: Reading, waiting: set[str], since: datetime, give_up: float
+) -> None:
+    """Reads until the marks that are waited for were seen, or there is no more time. Where entries came late, and
+    wherever it is not our own cloud, all is read once more after the marks: until nothing new came.
+    """
+    clock = context.clock
+    first = await reading.sweep(waiting)
+    late = first.late or bool(waiting) or context.environment.cloud != "embedded"
+    pause_s, longest_s = _FIRST_PAUSE_S, max(_LONGEST_PAUSE_S, (give_up - clock.monotonic()) / _MOST_LOOKS)
+    while waiting and (left_s := give_up - clock.monotonic()) > 0:
+        await clock.sleep(min(pause_s, left_s))
+        pause_s = min(2 * pause_s, longest_s)
+        await reading.look_for(waiting, since)
+    while late:
+        found = await reading.sweep(waiting)
+        late = found.late and not waiting and clock.monotonic() + _ONCE_MORE_S < give_up
+        if late:
+            await clock.sleep(_ONCE_MORE_S)
 
-    return [
-        replace(
-            entry,
-            message=context.redactor.text(entry.message),
-            payload=clean(entry.payload),
-            request=clean(entry.request),
-            iteration=context.iteration,
-        )
-        for entry in entries
-    ]
+
+async def _marked(context: PhaseContext, revision: Revision) -> str:
+    spec = context.spec.services.get(revision.service)
+    probe = spec.startup_probe if spec is not None else None
+    url = revision.url + (probe.path if probe else "/")
+    trace_id = secrets.token_hex(16)
+    status = await context.tools.request(url, trace_id)
+    if status in _REFUSED and context.spec.auth:
+        token = await context.tools.token(context.scope(), context.event)
+        trace_id = secrets.token_hex(16)
+        await context.tools.request(url, trace_id, token)
+    return trace_id

@@ -13,12 +13,12 @@ from dataclasses import asdict
 from netra_loop.core.events import GoalJudged
 from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_signatures
 from netra_loop.core.goal import Iteration, Judgement, judge, was_held, was_moved
-from netra_loop.core.joining import join
 from netra_loop.core.records import Batch, CollectionError, Finding, Result, Selected
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.known import earlier_findings, sources
-from netra_loop.phases.retrospect import assessed, joined_anew, judged_anew, lean_entries
+from netra_loop.phases.retrospect import assessed, errors_grouped, judged_anew, new_errors, reviewed
 from netra_loop.phases.testbed import first_revision
+from netra_loop.processes import give_back_memory
 
 _FATAL = "collection"
 
@@ -31,12 +31,14 @@ class Record:
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`."""
         gc.collect()  # what earlier phases left behind in circles goes before all that is read now
+        give_back_memory()
         journal, session, iteration = context.journal, context.session, context.iteration
         selected = await journal.selection(session, iteration)
         stored = await journal.results(session, iteration, bodies=False)
-        entries = await lean_entries(context)
-        judged = await assessed(context, stored, entries)
-        joined = join(entries, judged)
+        review = await reviewed(context, stored)
+        judged = await assessed(context, stored, review.requests)
+        joined = review.finish()
+        errors = await errors_grouped(context, review)
         moved = {result.id for result in judged if was_moved(result)}
         findings = make_findings(
             Facts(
@@ -44,6 +46,8 @@ class Record:
                 results=[result for result in judged if result.id not in moved],
                 selected=[one for one in selected if one.id not in moved],
                 joined=joined,
+                exceptions=review.exceptions,
+                new_errors=new_errors(errors),
                 sources=sources(context),
                 tiers=context.spec.tiers,
                 deploy_failure=_deploy_failure(context),
@@ -53,11 +57,10 @@ class Record:
             ),
         )
         judgement = _judge(context, selected, judged, findings)
-        fact = context.stamp(_judged(judgement, findings))
+        events = [event for event in (errors, _judged(judgement, findings)) if event is not None]
         batch = Batch(
-            events=(fact,),
+            events=tuple(map(context.stamp, events)),
             judged=judged_anew(stored, judged),
-            joined=joined_anew(entries, joined.entries),
             findings=tuple(findings),
         )
         reasons = "; ".join(judgement.reasons)

@@ -1,7 +1,7 @@
 """An iteration's results and log entries as `record` looks back on them: read in portions, little of each kept.
 
-A result is judged with all its evidence at hand; after that only a failure keeps what its finding is made from. An
-entry keeps what joining, vouching and findings ask for.
+A result is judged with all its evidence at hand; after that only a failure keeps what its finding is made from. Of the
+entries only what vouching and findings ask for is kept (`core.log_review`).
 """
 
 from __future__ import annotations
@@ -10,23 +10,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from netra_loop.core.records import Authenticity, Evidence, LogEntry, Result
+from netra_loop.core.error_groups import MOST_GROUPS, compared
+from netra_loop.core.events import ErrorsGrouped
+from netra_loop.core.joining import footprint
+from netra_loop.core.log_review import Review
+from netra_loop.core.records import Authenticity, Batch, Evidence, LogEntry, Result
 from netra_loop.core.symptoms import last_close, looked_at, symptom_of
-from netra_loop.core.trace_lines import trace_text
 from netra_loop.core.vouching import Vouching
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.errors_before import errors_before
+from netra_loop.phases.known import sources
 
 _AT_ONCE = 50  # tests whose results are read with their bodies
 _NOTHING = Evidence()
 
 
-async def assessed(context: PhaseContext, stored: Sequence[Result], entries: Sequence[LogEntry]) -> list[Result]:
+async def assessed(context: PhaseContext, stored: Sequence[Result], requests: Sequence[LogEntry]) -> list[Result]:
     """`stored`, which came without bodies, in the light of the request log: who answered them, where they were seen to
-    talk to nobody; and with the symptom that each shows now.
+    talk to nobody; and with the symptom that each shows now. `requests` are those of the attempts' own traces.
     """
     state = context.state()
     expected = frozenset(revision.name for revision in state.revisions.values())
-    vouching = Vouching(entries, expected, complete=bool(state.logs_complete))
+    vouching = Vouching(requests, expected, complete=bool(state.logs_complete))
     seen = {(result.id, result.attempt): result for result in stored}
     ids = list(dict.fromkeys(result.id for result in stored))
     for begin in range(0, len(ids), _AT_ONCE):
@@ -34,7 +39,11 @@ async def assessed(context: PhaseContext, stored: Sequence[Result], entries: Seq
         for whole in await context.journal.results(context.session, context.iteration, test=some):
             key = whole.id, whole.attempt
             seen[key] = _lean(seen[key], vouching.take(whole))
-    perhaps = vouching.perhaps()
+    strange: list[LogEntry] = []
+    if vouching.asks_for_more():
+        pages = context.journal.entry_pages(context.session, context.iteration)
+        strange = [replace(entry, payload=None) async for page in pages for entry in page if vouching.is_strange(entry)]
+    perhaps = vouching.perhaps(strange)
     told = (replace(result, **perhaps[key]) if key in perhaps else result for key, result in seen.items())
     return list(map(_named, told))
 
@@ -56,26 +65,41 @@ def _named(result: Result) -> Result:
     return result if symptom is result.symptom else replace(result, symptom=symptom)
 
 
-async def lean_entries(context: PhaseContext) -> list[LogEntry]:
-    """The iteration's entries by time, without what nobody looks at."""
-    requests: dict[tuple[Any, ...], dict[str, Any]] = {}
-    pages = context.journal.entry_pages(context.session, context.iteration)
-    return [_lean_entry(entry, requests) async for page in pages for entry in page]
-
-
-def _lean_entry(entry: LogEntry, requests: dict[tuple[Any, ...], dict[str, Any]]) -> LogEntry:
-    """A request that did not fail keeps its status and who asked, kept once in `requests` for all that are alike; a
-    payload without a stack trace is one all the same, and empty.
+async def reviewed(context: PhaseContext, stored: Sequence[Result]) -> Review:
+    """The iteration's entries, looked at once in the order of time. What is learned of the tests that an entry belongs
+    to is stored page by page: it only adds, so doing it again after a crash changes nothing.
     """
-    request = entry.request
-    if request is not None:
-        status, agent = request.get("status"), request.get("user_agent")
-        if not isinstance(status, int) or status < 500:
-            request = requests.setdefault((status, agent), {"status": status, "user_agent": agent})
-    payload = entry.payload
-    if payload is not None and not trace_text(entry):
-        payload = {}
-    return replace(entry, request=request, payload=payload)
+    review = Review([footprint(result) for result in stored], sources(context))
+    async for page in context.journal.entry_pages(context.session, context.iteration):
+        joined = [new for old in page if (new := review.take(old)).tests != old.tests]
+        if joined:
+            await context.record(Batch(joined=tuple(joined)))
+    return review
+
+
+async def errors_grouped(context: PhaseContext, review: Review) -> ErrorsGrouped | None:
+    """The errors that the logs show, held against those of the revision before; None where no log was read."""
+    revisions = {service: revision.name for service, revision in context.state().revisions.items()}
+    if not revisions or context.state().logs_complete is None:
+        return None
+    groups = review.groups.groups()
+    before = await errors_before(context) if groups else {}
+    rows = [group.row() for group in compared(groups, before)]
+    others: dict[str, list[str]] = {}
+    for group in groups[MOST_GROUPS:]:
+        others.setdefault(group.service, []).append(group.signature)
+    return ErrorsGrouped(
+        groups=tuple(rows[:MOST_GROUPS]),
+        others=others,
+        revisions=revisions,
+        complete=bool(context.state().logs_complete),
+    )
+
+
+def new_errors(errors: ErrorsGrouped | None) -> dict[str, str]:
+    """The signatures of the groups that are new, each with the revision that did not have it."""
+    rows = errors.groups if errors is not None else ()
+    return {str(row["signature"]): str(row["before"]) for row in rows if row["new"]}
 
 
 def judged_anew(before: Sequence[Result], after: Sequence[Result]) -> tuple[Result, ...]:
@@ -86,13 +110,3 @@ def judged_anew(before: Sequence[Result], after: Sequence[Result]) -> tuple[Resu
 
 def _judgement(result: Result) -> tuple[Any, ...]:
     return result.authenticity, result.reasons, result.symptom
-
-
-def joined_anew(before: Sequence[LogEntry], after: Sequence[LogEntry]) -> tuple[LogEntry, ...]:
-    """The entries of `after` that belong to a test that they were not known to belong to in `before`."""
-    known = {(entry.log, entry.timestamp, entry.insert_id): entry.tests for entry in before if entry.tests}
-    return tuple(
-        entry
-        for entry in after
-        if not set(entry.tests) <= set(known.get((entry.log, entry.timestamp, entry.insert_id), ()))
-    )

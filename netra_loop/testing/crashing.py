@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Literal, Never
 
 from netra_loop.core.events import Recorded
@@ -113,9 +114,11 @@ class CrashingJournal:
         """See `Journal.entries`."""
         return await self._living().entries(session, iteration, limit=limit)
 
-    def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+    def entry_pages(
+        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None
+    ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
-        return self._living().entry_pages(session, iteration, size)
+        return self._living().entry_pages(session, iteration, size, since=since)
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """See `Journal.findings`."""

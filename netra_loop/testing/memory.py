@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
@@ -201,9 +202,11 @@ class MemoryJournal:
             codec.entry_from_row(row) for row in (rows if limit is None else rows[len(rows) - min(limit, len(rows)) :])
         ]
 
-    async def entry_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[LogEntry]]:
+    async def entry_pages(
+        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None
+    ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
-        found = await self.entries(session, iteration)
+        found = [one for one in await self.entries(session, iteration) if since is None or one.timestamp >= since]
         for begin in range(0, len(found), size):
             yield found[begin : begin + size]
 

@@ -33,6 +33,8 @@ SAMPLES: dict[str, ev.Event] = {
         ev.TestsSelected(selected=3),
         ev.SourcesSeen(files={"tests/test_a.py": "00ff"}, conftests={"tests/test_a.py": []}),
         ev.LogsRead(entries=2, cursor="c", complete=False),
+        ev.ErrorsGrouped(revisions={"s": "s-1"}),
+        ev.ErrorsBefore(service="s", revision="s-0"),
         ev.GoalJudged(phase="a", iteration=1, attempt=1, outcome="unmet"),
         ev.Noted(text="note"),
         ev.SessionPaused(why="asked"),

@@ -1,0 +1,216 @@
+"""Reads what the revisions under test logged into the journal, page by page, from where an earlier reading stood.
+
+Nothing is held but the keys of the newest entries: those of the time that is read once more because entries come late.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from netra_loop.clock import from_rfc3339, rfc3339
+from netra_loop.cloud.base import Cloud, LogPage, LogQuery
+from netra_loop.core.events import LogsRead
+from netra_loop.core.joining import Footprint, Joiner, footprint
+from netra_loop.core.records import Batch, LogEntry
+from netra_loop.core.redact_many import redact_many
+from netra_loop.phases.base import PhaseContext
+
+_EARLY = timedelta(seconds=5)  # a revision logs before its deploy is acknowledged
+_LATE_S = 10.0  # between an entry's writing and its being readable, and between clocks
+_AT_ONCE = 50  # tests whose evidence is read at one time
+_FEW = 4_000  # keys
+
+_Key = tuple[str, datetime, str]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one reading brought: `fresh` entries; `late`: some of them were older than what had been read before."""
+
+    fresh: int
+    late: bool
+
+
+class Reading:
+    """The logs of one iteration. `begin` it, then `sweep` as often as is good; a crash loses nothing, and the next
+    reading goes on a little before the last page that was stored.
+
+    `ended`: no test runs any more. While some do, entries are joined to tests by trace alone, and the rest is left to
+    whoever looks at them later.
+    """
+
+    def __init__(
+        self,
+        context: PhaseContext,
+        cloud: Cloud,
+        revisions: Sequence[str],
+        severity: str | None = None,
+        *,
+        ended: bool = True,
+    ) -> None:
+        self._context = context
+        self._cloud = cloud
+        self._severity = severity
+        self.revisions = tuple(revisions)
+        self._start = (context.state().iteration_started_at or context.clock.now()) - _EARLY
+        self._newest: datetime | None = None
+        self._seen: set[_Key] = set()
+        self._bound = _FEW
+        self._pages: deque[list[_Key]] = deque(maxlen=2)
+        self._unfinished: set[_Key] = set()
+        self._owners = Owners(context, ended=ended)
+
+    async def begin(self) -> None:
+        """Finds out what is stored already."""
+        context = self._context
+        self._newest = _instant(context.state().logs_cursor)
+        pages = context.journal.entry_pages(context.session, context.iteration, since=self._since())
+        self._seen = {_key(entry) async for page in pages for entry in page}
+
+    async def sweep(self, waiting: set[str]) -> Sweep:
+        """Reads all that can be read, from a little before the newest entry known on; takes off `waiting` the traces
+        whose request it saw.
+        """
+        known = self._newest
+        fresh, late = 0, False
+        await self._owners.look()
+        async for page in self._cloud.entries(self._query(self._since())):
+            _see(page.entries, waiting)
+            new = [entry for entry in page.entries if self._is_ours(entry) and _key(entry) not in self._seen]
+            late = late or (known is not None and any(entry.timestamp < known for entry in new))
+            fresh += await self._store(new, page)
+        return Sweep(fresh, late)
+
+    async def look_for(self, waiting: set[str], since: datetime) -> None:
+        """Takes off `waiting` the traces whose request can be read by now; stores nothing."""
+        query = replace(self._query(since), traces=tuple(sorted(waiting)))
+        async for page in self._cloud.entries(query):
+            _see(page.entries, waiting)
+
+    def cursor(self) -> str:
+        """The newest entry's time, as the journal has it; empty before there was any."""
+        return "" if self._newest is None else rfc3339(self._newest)
+
+    def _query(self, since: datetime) -> LogQuery:
+        services = tuple(self._context.state().revisions)
+        return LogQuery(self.revisions, since, severity=self._severity, services=services)
+
+    def _since(self) -> datetime:
+        """A request's entry carries its start but comes after its end, so what is read again depends on the slowest."""
+        if self._newest is None:
+            return self._start
+        again = timedelta(seconds=self._context.state().slowest_request_s + _LATE_S)
+        return max(self._start, self._newest - again)
+
+    def _is_ours(self, entry: LogEntry) -> bool:
+        """Of what other revisions answered only the tests' own requests are kept."""
+        return entry.revision in self.revisions or self._owners.has(entry.trace_id)
+
+    async def _store(self, new: list[LogEntry], page: LogPage) -> int:
+        """Commits a page's entries and the place it ends at together; how many were not known before."""
+        parts = [entry for entry in page.unfinished if self._is_ours(entry)]
+        if page.entries:
+            newest = max(entry.timestamp for entry in page.entries)
+            self._newest = newest if self._newest is None else max(self._newest, newest)
+        if not new and not parts:
+            return 0
+        whole, told = list(map(_key, new)), set(map(_key, parts))
+        count = sum(key not in self._unfinished for key in (*whole, *told))
+        slowest_s = max(self._context.state().slowest_request_s, *map(_latency_s, page.entries), 0.0)
+        stored = await self._owners.joined(_redacted(self._context, [*new, *parts]))
+        fact = LogsRead(entries=count, cursor=self.cursor() or page.cursor, slowest_s=slowest_s)
+        await self._context.record(Batch(events=(self._context.stamp(fact),), entries=tuple(stored)))
+        self._unfinished = (self._unfinished - set(whole)) | told
+        self._know(whole)
+        return count
+
+    def _know(self, keys: list[_Key]) -> None:
+        """Keeps the keys of what may come once more: of the time that is read again, and of the last two pages."""
+        self._seen.update(keys)
+        self._pages.append(keys)
+        if len(self._seen) > self._bound:
+            since = self._since()
+            self._seen = {key for key in self._seen if key[1] >= since}.union(*self._pages)
+            self._bound = max(_FEW, 2 * len(self._seen))
+
+
+class Owners:
+    """The tests that entries may belong to: their evidence is asked for where an entry without a trace needs it."""
+
+    def __init__(self, context: PhaseContext, *, ended: bool) -> None:
+        self._context = context
+        self._ended = ended
+        self._traces: frozenset[str] = frozenset()
+        self._known: dict[tuple[str, int], Footprint] = {}
+        self._whole: set[str] = set()
+        self._joiner = Joiner(())
+
+    async def look(self) -> None:
+        """Finds out which tests there are, once they have ended; each time while they run."""
+        if self._ended and self._known:
+            return
+        context = self._context
+        attempts = await context.journal.attempts(context.session, context.iteration)
+        self._traces = frozenset(attempt.trace_id for attempt in attempts)
+        self._known = {
+            (one.id, one.attempt): Footprint(one.id, one.attempt, one.trace_id, one.started_at, 0.0) for one in attempts
+        }
+        if self._ended:
+            for result in await context.journal.results(context.session, context.iteration, bodies=False):
+                self._known[result.id, result.attempt] = footprint(result)
+        self._joiner = Joiner(self._known.values())
+
+    def has(self, trace_id: str | None) -> bool:
+        """Whether that is the trace of a test."""
+        return trace_id in self._traces
+
+    async def joined(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
+        """`entries` with the tests that they belong to."""
+        if not self._ended:
+            return [self._joiner.joined(entry)[0] if entry.trace_id else entry for entry in entries]
+        untraced = {entry.timestamp for entry in entries if not entry.trace_id}
+        running = {one.id for instant in sorted(untraced) for one in self._joiner.running(instant)}
+        await self._read(sorted(running - self._whole))
+        return [self._joiner.joined(entry)[0] for entry in entries]
+
+    async def _read(self, tests: Sequence[str]) -> None:
+        context = self._context
+        for begin in range(0, len(tests), _AT_ONCE):
+            some = tests[begin : begin + _AT_ONCE]
+            for result in await context.journal.results(context.session, context.iteration, test=some):
+                self._known[result.id, result.attempt] = footprint(result)
+        if tests:
+            self._whole.update(tests)
+            self._joiner = Joiner(self._known.values())
+
+
+def _key(entry: LogEntry) -> _Key:
+    return entry.log, entry.timestamp, entry.insert_id
+
+
+def _see(entries: Iterable[LogEntry], waiting: set[str]) -> None:
+    if waiting:
+        waiting.difference_update(entry.trace_id for entry in entries if entry.log == "requests" and entry.trace_id)
+
+
+def _latency_s(entry: LogEntry) -> float:
+    return 0.0 if entry.request is None else float(entry.request.get("latency_s") or 0.0)
+
+
+def _instant(text: str) -> datetime | None:
+    """The time that a cursor says; None for none, or one of an earlier version that said something else."""
+    try:
+        return from_rfc3339(text)
+    except ValueError:
+        return None
+
+
+def _redacted(context: PhaseContext, entries: Sequence[LogEntry]) -> list[LogEntry]:
+    said = [(entry.message, entry.payload, entry.request) for entry in entries]
+    return [
+        replace(entry, message=message, payload=payload, request=request, iteration=context.iteration)
+        for entry, (message, payload, request) in zip(entries, redact_many(context.redactor, said), strict=True)
+    ]
