@@ -21,7 +21,7 @@ from netra_loop.core.records import Batch
 from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.signals import Stop
-from netra_loop.errors import Defect, EnvironmentFailed, NetraLoopError, StoreError
+from netra_loop.errors import AccessRefused, Defect, EnvironmentFailed, NetraLoopError, StoreError
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.report.observer import Observer
@@ -128,6 +128,9 @@ class Driver:
             except StoreError:
                 raise  # what cannot be stored cannot be recorded either
             except NetraLoopError as error:
+                if _is_login_needed(error):  # a person has to do that; the phase then goes on from where it stood
+                    await self._pause("; ".join(filter(None, (str(error), error.hint))))
+                    return self.state
                 await self._failed(error)
                 raise
             except Exception as error:
@@ -263,3 +266,10 @@ class Driver:
         self.state = fold(recorded, self.state)
         for item in recorded:
             self.observer.event(item)
+
+
+def _is_login_needed(error: BaseException | None) -> bool:
+    """Whether credentials that were refused are at the bottom of it."""
+    while error is not None and not isinstance(error, AccessRefused):
+        error = error.__cause__
+    return error is not None

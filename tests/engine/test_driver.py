@@ -15,7 +15,7 @@ from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, Status
 from netra_loop.engine.driver import Driver
 from netra_loop.engine.signals import Stop
-from netra_loop.errors import Defect, EnvironmentFailed, StoreError, UsageError
+from netra_loop.errors import AccessRefused, Defect, EnvironmentFailed, StoreError, UsageError
 from netra_loop.phases.base import PhaseResult
 from netra_loop.report.observer import Silence
 from netra_loop.testing import FakeClock, MemoryJournal
@@ -243,6 +243,19 @@ async def test_after_a_failure_resume_tries_the_phase_again():
         await house.drive()
     state = await house.drive()
     assert (house.phases["one"].calls, state.mode) == (["run", "reconcile"], Mode.ENDED)
+
+
+async def test_credentials_that_are_refused_pause_the_session_wherever_it_was_found():
+    refused = AccessRefused("reading service 'web'", "UNAUTHENTICATED", "no", hint="log in")
+    wrapped = EnvironmentFailed("the promotion failed", hint="log in")
+    wrapped.__cause__ = refused
+    for error in (refused, wrapped):
+        house = House(one=Says(error, "ok"))
+        state = await house.drive()
+        assert state.status is Status.PAUSED
+        assert state.reason.endswith("; log in")
+        assert (await house.drive()).mode is Mode.ENDED
+        assert house.phases["one"].calls == ["run", "reconcile"]
 
 
 async def test_a_mistake_found_late_keeps_its_exit_code():
