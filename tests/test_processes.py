@@ -83,7 +83,7 @@ async def test_our_own_process_is_never_ended():
 
 async def test_a_first_signal_is_chosen_and_then_waited_for():
     root = start(
-        "import time\nprint(1, flush=True)\ntry: time.sleep(300)\nexcept KeyboardInterrupt: raise SystemExit(7)"
+        "import time\ntry:\n print(1, flush=True)\n time.sleep(300)\nexcept KeyboardInterrupt: raise SystemExit(7)"
     )
     pids_said(root)
     await processes.end_tree(root.pid, term_grace_s=5, first_signal=2)

@@ -38,13 +38,15 @@ async def run_command(
     """
     await _end_leftovers(mark, environ[mark])
     async with _pipe() as (inlet, kept):
-        process = await _start(command, cwd, environ, inlet)
+        process = None
         try:
+            process = await _start(command, cwd, environ, inlet)
             code: int | None = await within(clock, timeout_s, process.wait())
         except Elapsed:
             code = None
         finally:
-            await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
+            if process is not None:  # else it did not start; or we were stopped before we heard that it did
+                await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
             await asyncio.shield(_end_leftovers(mark, environ[mark]))
     return Ended(code, kept.text())
 
