@@ -122,17 +122,33 @@ def findings(context: typer.Context, session: _Session, iteration: _Iteration = 
     _look(context, work)
 
 
-def logs(context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False) -> None:
-    """Show the log entries of the revisions under test."""
-    from netra_loop.report import render, rows
+def logs(
+    context: typer.Context,
+    session: _Session,
+    iteration: _Iteration = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="Show the errors in them, those alike together, and which are new.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Show the log entries of the revisions under test; with --groups the errors among them."""
+    from netra_loop.report import error_groups, render, rows
 
     async def work(store: Journal) -> None:
         head = await store.find(session)
-        entries = await store.entries(head.id, _iteration(iteration, head))
-        if as_json:
-            _lines(rows.log_row(entry) for entry in entries)
+        number = _iteration(iteration, head)
+        if groups:
+            found = error_groups.group_rows(await store.events(head.id), number)
+            if as_json:
+                _lines(found)
+            else:
+                render.show(error_groups.error_groups(found), sys.stdout)
+        elif as_json:
+            for one in range(1, head.iteration + 1) if number is None else (number,):
+                async for page in store.entry_pages(head.id, one):
+                    _lines(map(rows.log_row, page))
         else:
-            render.show(render.logs(entries), sys.stdout)
+            render.show(render.logs(await store.entries(head.id, number)), sys.stdout)
 
     _look(context, work)
 
@@ -159,7 +175,7 @@ def validate(
     loop: Annotated[str, typer.Argument(metavar="LOOP", help="A path, or a name looked up as loops/NAME.yaml.")],
 ) -> None:
     """Say all that is wrong with a loop file, with file:line:column; nothing is run."""
-    from netra_loop.app import read_loop
+    from netra_loop.beginning import read_loop
     from netra_loop.loops import find_loop
     from netra_loop.settings import read
 

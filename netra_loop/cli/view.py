@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netra_loop.core.state import fold
 from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.report.error_groups import errors_told
 from netra_loop.report.view import SessionView, count_findings, count_tests
 
 
@@ -30,5 +31,6 @@ async def view_of(store: Journal, head: SessionHead) -> SessionView:
         logs_complete=bool(state.logs_complete),
         exit_code=state.exit_code,
         reason=state.reason or "",
+        errors=errors_told(state.errors),
         urls={service: revision.url for service, revision in state.revisions.items()},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from netra_loop.core import events as e
+from netra_loop.core.error_groups import told
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, RootCause
 from netra_loop.report.safe import safe_line
 from netra_loop.report.view import SessionView
@@ -135,6 +136,10 @@ def _event(item: e.Event) -> str:
             return f"auth by {item.method} {'worked' if item.ok else 'failed'}{status}{said}"
         case e.SourcesSeen():
             return f"{counted(len(item.files), 'source file')} of the tests noted as they are now"
+        case e.ErrorsGrouped():
+            return told(item.groups, sum(map(len, item.others.values()))) or "no error was logged"
+        case e.ErrorsBefore():
+            return f"{item.revision}, which served before, had {counted(len(item.signatures), 'error group')}"
         case e.TestsSelected() | e.LogsRead() | e.GoalJudged():
             return _work(item)
         case e.Noted():

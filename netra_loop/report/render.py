@@ -65,6 +65,7 @@ def status(view: SessionView, findings: Sequence[Finding] = ()) -> Group:
         ("tests", phrases.tests(view.tests)),
         ("findings", _counts(view.findings) or "none"),
         ("logs", f"{phrases.counted(view.log_entries, 'entry', 'entries')}{_complete(view)}"),
+        *([("errors", view.errors)] if view.errors else []),
     ]
     parts: list[RenderableType] = [_line(f"{name:<10} {safe_line(value)}") for name, value in facts]
     if view.tiers:

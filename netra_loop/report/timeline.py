@@ -103,12 +103,14 @@ def timeline_rows(result: Result, moments: Sequence[Moment]) -> list[dict[str, A
 
 
 def joined_by(entry: LogEntry, result: Result) -> str | None:
-    """How a log entry belongs to an attempt: by its `trace`, which is certain, or by `time` alone; None: not at all."""
+    """How a log entry belongs to an attempt: by its `trace`, which is certain, by the `path` or the `user` it names, or
+    by `time` alone; None: not at all.
+    """
     if entry.trace_id:
         return BY_TRACE if entry.trace_id == result.trace_id else None
     early, late = timedelta(seconds=SLACK_S), timedelta(seconds=result.duration_s + SLACK_S)
     during = result.started_at - early <= entry.timestamp <= result.started_at + late
-    return BY_TIME if during and result.id in entry.tests else None
+    return (entry.joined or BY_TIME) if during and result.id in entry.tests else None
 
 
 def clock_behind_s(result: Result, moments: Sequence[Moment]) -> float:
@@ -310,6 +312,8 @@ def _entry(entry: LogEntry, how: str, place: _Places) -> Moment:
         said = safe_text(entry.message.strip("\n")).split("\n")
         lines = [f"{safe_line(entry.severity)} {said[0]}".rstrip(), *said[1:]]
         like = ("log", entry.log, entry.severity, entry.message)
+    if how not in {BY_TRACE, BY_TIME}:
+        lines[0] += f"  [by its {how}]"
     return Moment(
         at=entry.timestamp,
         source="server",

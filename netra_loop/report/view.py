@@ -18,7 +18,7 @@ class SessionView:
     """How a session stands. `state` is the contract's; `phase` None before the first; `exit_code` None while it may go
     on. `revisions` maps services to short names, `urls` to where they are tested. Counts that are left out are 0.
     `reason` says in a sentence why it stands so, empty where that goes without saying; `command` is how netra-loop has
-    to be called here to find the session again.
+    to be called here to find the session again. `errors` says how many kinds of errors the logs show, empty for none.
     """
 
     session: str
@@ -39,6 +39,7 @@ class SessionView:
     reason: str = ""
     urls: Mapping[str, str] = field(default_factory=dict)
     command: str = "netra-loop"
+    errors: str = ""
 
 
 def count_tests(selected: int, results: Iterable[Result]) -> dict[str, int]:

@@ -67,7 +67,7 @@ def test_status(view: SessionView) -> None:
 def test_log() -> None:
     at = datetime(2026, 11, 21, 6, 0, tzinfo=timezone(timedelta(hours=2)))
     row = rows.log_row(LogEntry(at, "ERROR", "stderr", "backend", "backend-1", "boom", "i1", tests=("t",)))
-    assert " ".join(row) == "timestamp severity log service revision message trace_id insert_id tests"
+    assert " ".join(row) == "timestamp severity log service revision message trace_id insert_id tests joined"
     assert row["timestamp"] == "2026-11-21T04:00:00.000000Z"
 
 
