@@ -6,8 +6,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from google.auth.exceptions import GoogleAuthError
-
 from netra_loop.clock import Clock
 from netra_loop.cloud.google_link import LOGIN, Link
 from netra_loop.cloud.google_refusals import API_ERRORS, Caller, asked_pause_s, refused
@@ -63,7 +61,7 @@ class Calls:
             return await make()
         except API_ERRORS as error:
             failed = self._refused(call, error)
-            if failed.code != "UNAUTHENTICATED" and not isinstance(error, GoogleAuthError):
+            if failed.code != "UNAUTHENTICATED":
                 raise failed from error
             hint = f"{LOGIN}, then: netra-loop resume" if self._link.endpoint is None else _TOKEN_HINT
             raise AccessRefused(call, failed.code, failed.detail, hint=hint) from error
