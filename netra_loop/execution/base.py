@@ -28,7 +28,7 @@ class Collection:
     sources: Sources = field(default_factory=Sources)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """One attempt to make. `trace_id` (32 hex digits) is unique to it; requests the test makes carry it.
 
@@ -45,7 +45,7 @@ class Planned:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Started:
     """A worker began the test."""
 
@@ -56,7 +56,7 @@ class Started:
     trace_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A test ended, however it did. Each `Planned` gets exactly one, whatever happens to processes, unless the run is
     cancelled. `traceback` is pytest's long report or the stacks of all threads; `message` one line. `sources` are

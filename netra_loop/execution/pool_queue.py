@@ -22,7 +22,7 @@ _PLENTY = 4  # tests left for each worker
 _AGAIN = "again: the worker that held it ended before it began"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """One attempt in its place. `key` is unique in a run. `why` says what took it out of the plan's order, "" where
     nothing did.
@@ -43,11 +43,17 @@ def slow(planned: Planned) -> bool:
 
 def units(plan: Sequence[Planned], groups: Mapping[str, str]) -> list[Unit]:
     """The plan's tests, those of one `xdist_group` joined at the place of their first."""
-    made: dict[str | int, list[Assignment]] = {}
+    made: list[Sequence[Assignment]] = []
+    grouped: dict[str, list[Assignment]] = {}
     for key, planned in enumerate(plan):
-        group = groups.get(planned.id)
-        made.setdefault(key if group is None else group, []).append(Assignment(key, planned))
-    return [tuple(unit) for unit in made.values()]
+        one, group = Assignment(key, planned), groups.get(planned.id)
+        if group is None:
+            made.append((one,))
+        elif group in grouped:
+            grouped[group].append(one)
+        else:
+            made.append(grouped.setdefault(group, [one]))
+    return [tuple(unit) for unit in made]
 
 
 class Queue:

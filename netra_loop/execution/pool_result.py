@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from netra_loop.agent import forks, record
@@ -17,9 +18,16 @@ _FORKED = 1 << 20  # bytes of what forks wrote that are read here, between one m
 
 
 def collected(row: Message) -> CollectedTest:
-    """One collected test. The words that thousands of tests have in common are kept once."""
-    markers, keywords, shares = (tuple(map(sys.intern, row[name])) for name in ("markers", "keywords", "shares"))
-    return CollectedTest(row["id"], sys.intern(row["path"]), row["line"], markers, keywords, row["source"], shares)
+    """One collected test. What thousands of tests have in common is kept once."""
+    markers, keywords, shares = (_once(tuple(row[name])) for name in ("markers", "keywords", "shares"))
+    return CollectedTest(
+        sys.intern(row["id"]), sys.intern(row["path"]), row["line"], markers, keywords, row["source"], shares
+    )
+
+
+@lru_cache(maxsize=1024)
+def _once(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(sys.intern, words))
 
 
 def instant(seconds: float) -> datetime:

@@ -145,7 +145,9 @@ def selected_to_row(session: str, iteration: int, item: Selected) -> Row:
 def selected_from_row(row: Mapping[str, Any]) -> Selected:
     """The reverse of `selected_to_row`."""
     path = _once(row["path"])
-    return Selected(sys.intern(row["id"]), _once(row["tier"]), row["position"], sys.intern(row["reason"]), path, row["line"])
+    return Selected(
+        sys.intern(row["id"]), _once(row["tier"]), row["position"], sys.intern(row["reason"]), path, row["line"]
+    )
 
 
 def attempt_to_row(session: str, item: AttemptStarted) -> Row:

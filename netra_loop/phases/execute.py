@@ -42,6 +42,7 @@ from netra_loop.phases.testbed import (
     proxy_hosts,
     runners,
 )
+from netra_loop.processes import give_back_memory
 
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 
@@ -116,6 +117,7 @@ class Execute:
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`."""
+        give_back_memory()  # so that what 10,000 tests on their way take does not come on top of it
         return await self._execute(context, since=None)
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:

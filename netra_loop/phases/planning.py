@@ -48,5 +48,9 @@ async def planner(context: PhaseContext, selection: Sequence[Selected], tests: M
     made = context.state().selection
     failing = made.failing if made is not None else 0
     ranks = {tier.name: rank for rank, tier in enumerate(context.spec.tiers)}
-    bands = {one.id: (int(one.position >= failing), ranks.get(one.tier or "", 0)) for one in selection}
+    bands: dict[str, Band] = {}
+    once: dict[Band, Band] = {}
+    for one in selection:
+        band = int(one.position >= failing), ranks.get(one.tier or "", 0)
+        bands[one.id] = once.setdefault(band, band)
     return Planner(bands, await context.journal.durations(context.spec.name), tests)
