@@ -89,11 +89,11 @@ class SessionTools:
         if self._environment.cloud == "google":
             endpoint = None if self._environment.endpoint is None else self._place("endpoint")
             token = self.environ.get(CLOUD_TOKEN) if endpoint is not None else None
-            return CloudRun(endpoint, project, region, self._clock, token=token or None, on_wait=self._waited)
+            return CloudRun(endpoint, project, region, self._clock, token=token or None, on_wait=self.waited)
         state = self.folder / "cloud"
         held = {name: self._scope.text(value) for name, value in self._environment.secrets.items()}
         self._embedded = await start_embedded(state, seed=self._seed(state), secrets=held)
-        return CloudRun(self._embedded.endpoint, project, region, self._clock, on_wait=self._waited)
+        return CloudRun(self._embedded.endpoint, project, region, self._clock, on_wait=self.waited)
 
     def _place(self, key: str) -> str:
         """The environment's `project`, `region` or `endpoint`, filled in. Raises UsageError where it comes to nothing:
@@ -109,7 +109,8 @@ class SessionTools:
             )
         return value
 
-    async def _waited(self, why: str, seconds: float) -> None:
+    async def waited(self, why: str, seconds: float) -> None:
+        """A wait that the cloud's API made us take; told on without secrets."""
         if self.on_wait is not None:
             await self.on_wait(self.redactor.text(why), seconds)
 

@@ -1,13 +1,14 @@
 """The shipped twins do what they say, so that a test which uses them proves something."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from netra_loop.cloud.base import Deployed, DeployRequest, Failed, LogQuery
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch, Outcome
-from netra_loop.errors import EnvironmentFailed, StaleEpoch
+from netra_loop.errors import EnvironmentFailed, ForeignChange, StaleEpoch
 from netra_loop.execution.base import Finished, Planned, Started
 from netra_loop.testing import Crash, CrashingJournal, Ends, FakeClock, FakeCloud, FakeRunner, MemoryJournal
 from netra_loop.testing.rows import T0, after, entry, head
@@ -145,6 +146,43 @@ class TestFakeCloud:
         assert isinstance(answer, Deployed)
         assert answer.adopted == adopted
         assert cloud.effects[S, 1, "backend"] == 1
+
+    async def test_a_tag_leaves_the_traffic_where_it_is_pinned_by_name(self):
+        cloud = FakeCloud()
+        await cloud.deploy(request(1), quiet)
+        made = await cloud.deploy(replace(request(2), tag="nl-x-2"), quiet)
+        assert isinstance(made, Deployed)
+        standing = await cloud.standing("backend")
+        assert standing is not None
+        assert standing.serving == "backend-00001-fak"
+        assert standing.targets[0].revision == "backend-00001-fak"
+        assert await cloud.serving("backend", "nl-x-2") == made.revision
+        assert await cloud.untag("backend", "nl-x-2")
+        assert not await cloud.untag("backend", "nl-x-2")
+
+    async def test_routing_pins_and_says_whether_it_changed_anything(self):
+        cloud = FakeCloud()
+        for iteration in (1, 2):
+            await cloud.deploy(request(iteration), quiet)
+        before = await cloud.standing("backend")
+        assert await cloud.route("backend", "backend-00001-fak")
+        assert not await cloud.route("backend", "backend-00001-fak")
+        after_ = await cloud.standing("backend")
+        assert before is not None
+        assert after_ is not None
+        assert (before.serving, after_.serving) == ("backend-00002-fak", "backend-00001-fak")
+        assert before.change != after_.change
+        with pytest.raises(ForeignChange):
+            await cloud.deploy(request(2), quiet)  # adopting what no longer serves
+
+    async def test_the_tail_gives_what_comes_after_it_was_opened(self):
+        cloud = FakeCloud(FakeClock(T0), logs=[entry("before")])
+        tail = cloud.tail(LogQuery(("backend-00001",), since=T0))
+        first = asyncio.ensure_future(anext(tail))
+        await asyncio.sleep(0)
+        cloud.logs.append(entry("after"))
+        assert [one.insert_id for one in await first] == ["after"]
+        await tail.aclose()
 
     async def test_entries_come_in_pages_oldest_first_and_only_what_was_asked(self):
         wanted = [entry(str(n), timestamp=after(n)) for n in (2, 0)]

@@ -23,6 +23,7 @@ from netra_loop.core.spec import (
     ServiceSpec,
     TestsSpec,
 )
+from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions
 from netra_loop.phases.scope import Scope
 from netra_loop.settings import Settings
@@ -127,6 +128,42 @@ async def test_an_environment_without_a_cloud_has_none(tmp_path):
     assert await tools_of(tmp_path, loop(tmp_path)).cloud() is None
 
 
+@pytest.mark.parametrize(
+    ("environment", "lacks"),
+    [
+        ({"region": "europe-west1"}, "project"),
+        ({"project": "${env.PROJECT:-}", "region": "europe-west1"}, "project"),
+        ({"project": "acme"}, "region"),
+    ],
+)
+async def test_google_without_a_place_to_deploy_to_names_what_is_missing(tmp_path, environment, lacks):
+    spec = loop(tmp_path, environments={"here": EnvironmentSpec(cloud="google", **environment)})
+    with pytest.raises(UsageError, match=f"names no {lacks}") as caught:
+        await tools_of(tmp_path, spec).cloud()
+    assert f"{lacks}: …" in str(caught.value.hint)
+
+
+async def test_an_endpoint_is_asked_without_a_server_of_our_own(tmp_path):
+    environment = EnvironmentSpec(cloud="google", endpoint="unix:${env.WHERE}/cloud.sock")
+    tools = tools_of(tmp_path, loop(tmp_path, environments={"here": environment}), WHERE=str(tmp_path))
+    assert await tools.cloud() is not None
+    assert not (tmp_path / "cloud").exists()
+    await tools.close()
+
+
+async def test_a_wait_of_the_cloud_is_told_on_without_its_secrets(tmp_path):
+    tools = tools_of(tmp_path, loop(tmp_path), API_KEY="open-sesame")
+    told = []
+
+    async def on_wait(why, seconds):
+        told.append((why, seconds))
+
+    await tools.waited("nobody is told yet", 1.0)
+    tools.on_wait = on_wait
+    await tools.waited("429 for open-sesame", 2.0)
+    assert told == [("429 for [redacted]", 2.0)]
+
+
 # ---------------------------------------------------------------------------------------------------- marked request
 
 
@@ -167,6 +204,15 @@ async def test_an_endless_answer_is_not_waited_for(tmp_path):
 
     async with server(endless) as (url, _):
         assert await tools_of(tmp_path, loop(tmp_path)).request(url, TRACE) == 200
+
+
+async def test_a_protected_service_is_asked_with_its_token(tmp_path):
+    async def answer(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    async with server(answer) as (url, heads):
+        assert await tools_of(tmp_path, loop(tmp_path)).request(url, TRACE, "ey.token") == 200
+    assert "authorization: bearer ey.token" in heads[0].lower()
 
 
 async def test_nobody_there_is_an_answer_too(tmp_path):

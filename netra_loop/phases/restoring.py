@@ -27,9 +27,7 @@ async def look_first(context: PhaseContext, cloud: Cloud, service: str, tag: str
     if seen is None or seen.iteration != context.iteration:
         fact = TrafficSeen(service=service, revision=None, tag=tag)
         if standing is not None:
-            fact = replace(
-                fact, revision=standing.serving, change=standing.change, created=standing.latest_created
-            )
+            fact = replace(fact, revision=standing.serving, change=standing.change, created=standing.latest_created)
         await context.event(fact)
         if tag is not None and fact.revision is None:
             context.observer.progress(

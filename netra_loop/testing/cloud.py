@@ -17,6 +17,7 @@ _LATEST = (Target(None, 100),)
 _TAIL_PAUSE_S = 1.0
 
 Intent = tuple[str, int, str]  # session, iteration, service
+_Answer = tuple[str, str] | tuple[BaseException, bool]  # a failed revision's reason and message, or what to raise
 
 
 @dataclass
@@ -55,7 +56,7 @@ class FakeCloud:
         self._clock = clock or FakeClock()
         self._made: dict[Intent, Deployed | Failed] = {}
         self._services: defaultdict[str, _Service] = defaultdict(_Service)
-        self._told: deque[tuple[str, str] | tuple[BaseException, bool]] = deque()
+        self._told: defaultdict[str | None, deque[_Answer]] = defaultdict(deque)
         self._refusals: defaultdict[str, deque[tuple[BaseException, bool]]] = defaultdict(deque)
         self.effects: Counter[Intent] = Counter()
         self.calls: Counter[Intent] = Counter()
@@ -65,16 +66,18 @@ class FakeCloud:
 
     # ---------------------------------------------------------------------------------- what it is told
 
-    def fail_next(self, reason: str, message: str) -> None:
-        """The next revision to be made never gets ready; the service goes on serving what it served."""
-        self._told.append((reason, message))
+    def fail_next(self, reason: str, message: str, *, service: str | None = None) -> None:
+        """The next revision to be made, of `service` or of any, never gets ready; what served goes on serving."""
+        self._told[service].append((reason, message))
 
-    def raise_next(self, error: BaseException, *, after_effect: bool = False, call: str = "deploy") -> None:
-        """The next deploy that would make a revision, or the next `call` (route, untag, standing), raises `error`:
-        before its effect or right after.
+    def raise_next(
+        self, error: BaseException, *, after_effect: bool = False, call: str = "deploy", service: str | None = None
+    ) -> None:
+        """The next deploy that would make a revision, of `service` or of any, or the next `call` (route, untag,
+        standing), raises `error`: before its effect or right after.
         """
         if call == "deploy":
-            self._told.append((error, after_effect))
+            self._told[service].append((error, after_effect))
         else:
             self._refusals[call].append((error, after_effect))
 
@@ -85,6 +88,10 @@ class FakeCloud:
         found.ready.append(name)
         found.move(_LATEST)
         return name
+
+    def somebody_routes(self, service: str, *targets: Target) -> None:
+        """Another one's change of traffic."""
+        self._services[service].move(targets)
 
     def gets_ready_late(self, revision: str) -> None:
         """A revision that had failed gets ready after all, as one does that starts too slowly."""
@@ -99,7 +106,8 @@ class FakeCloud:
         self.asked.append(request)
         if intent in self._made:
             return self._adopted(request, self._made[intent])
-        match self._told.popleft() if self._told else None:
+        told = self._told[request.service] or self._told[None]
+        match told.popleft() if told else None:
             case (BaseException() as error, True):
                 self._make(intent, request.tag)
                 raise error

@@ -6,6 +6,7 @@ for the world: what was deployed or run there outlives whoever did it, and is co
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,12 +36,21 @@ from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution.base import PoolOptions
 from netra_loop.journal.base import Journal
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.closing import close_session
 from netra_loop.phases.scope import Scope
 from netra_loop.report.observer import Silence
 from netra_loop.testing import Crash, CrashingJournal, Ends, FakeClock, FakeCloud, FakeRunner, MemoryJournal
 
 SESSION = "night-20260101-000000-abcd"
 TESTS = [f"tests/test_a.py::test_{number}" for number in range(4)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _long_lived():
+    """The phases collect garbage, hundreds of times here: what pytest itself holds need not be looked through."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def loop(**changes: Any) -> LoopSpec:
@@ -98,7 +108,7 @@ class Tools:
 
     async def pool(self, options: PoolOptions) -> FakeRunner:
         assert options.env["NETRA_LOOP_SESSION"] == SESSION
-        return self.world.runners[options.env["NETRA_LOOP_REVISION"]]
+        return self.world.runners[options.env["NETRA_LOOP_REVISION"]]  # the first service's
 
     async def renew_pool(self) -> None:
         pass
@@ -120,9 +130,10 @@ def make_world(tmp_path: Path) -> World:
 
     def passing() -> Ends:
         at = clock.now()
-        talk = Contact("backend-00001-fak.invalid", 80, 10, 10, at, at)
-        other = Contact("backend-00002-fak.invalid", 80, 10, 10, at, at)
-        return Ends(Outcome.PASSED, evidence=Evidence(contacts=(talk, other)))
+        revisions = ("backend-00001-fak", "backend-00002-fak")
+        hosts = [*revisions, *(f"nl-abcd-{number}---{name}" for number, name in enumerate(revisions, 1))]
+        talk = tuple(Contact(f"{host}.invalid", 80, 10, 10, at, at) for host in hosts)
+        return Ends(Outcome.PASSED, evidence=Evidence(contacts=talk))
 
     mended = {test: passing() for test in TESTS}
     broken = {**mended, TESTS[2]: Ends(Outcome.FAILED, message="AssertionError: no")}
@@ -155,7 +166,7 @@ def driver_of(world: World, journal: Journal, spec: LoopSpec, phases: Mapping[st
         )
 
     stop = Stop(world.seen.append)
-    return Driver(SESSION, spec, journal, phases or PHASES, make, world.clock, Silence(), stop)
+    return Driver(SESSION, spec, journal, phases or PHASES, make, world.clock, Silence(), stop, close_session)
 
 
 def first(spec: LoopSpec) -> ev.SessionStarted:
@@ -286,3 +297,76 @@ async def test_after_giving_up_a_person_may_resume_and_the_night_goes_on(tmp_pat
         await process(world, world.journal, loop(), phases)
     state = await process(world, world.journal, loop())
     assert (state.status, state.exit_code) == (Status.MET, 0)
+
+
+# -------------------------------------------------------------------------------------------- two services, at tags
+
+
+def tagged_loop() -> LoopSpec:
+    """The same night with two services, of which the first needs the second; none gets traffic before the goal."""
+    spec = ServiceSpec(command=("serve",), traffic="tagged")
+    return loop(services={"backend": spec.model_copy(update={"needs": ("store",)}), "store": spec})
+
+
+async def traffic(world: World) -> dict[str, Any]:
+    """Who serves in the end, and by which tags anything is reached."""
+    left = {}
+    for service in ("backend", "store"):
+        standing = await world.cloud.standing(service)
+        assert standing is not None
+        left[service] = standing.serving, [target.tag for target in standing.targets if target.tag]
+    return left
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_dying_anywhere_leaves_tagged_services_promoted_once_and_without_tags(tmp_path, when):
+    undisturbed = make_world(tmp_path)
+    journal = CrashingJournal(undisturbed.journal)
+    state = await process(undisturbed, journal, tagged_loop())
+    assert (state.status, state.iteration) == (Status.MET, 2)
+    expected = await what_is_left(undisturbed)
+    assert set(expected["deployed"].values()) == {1}
+    promoted = {"backend": ("backend-00002-fak", []), "store": ("store-00002-fak", [])}
+    assert await traffic(undisturbed) == promoted
+    for at in range(1, journal.appends + 1):
+        world = make_world(tmp_path)
+        state, processes = await until_it_ends(world, tagged_loop(), at, when)
+        where = f"died {when} append {at}"
+        assert processes == 2, f"the night never got to append {at}"
+        assert (state.status, state.exit_code, state.iteration) == (Status.MET, 0, 2), where
+        assert await what_is_left(world) == expected, where
+        assert await traffic(world) == promoted, where
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_dying_anywhere_leaves_what_a_failed_deploy_changed_where_it_was(tmp_path, when):
+    """In the second iteration the first service's revision gets ready and the second's never does."""
+    spec = ServiceSpec(command=("serve",))
+    night = loop(services={"backend": spec, "store": spec})
+
+    def make() -> World:
+        world = make_world(tmp_path)
+        deploy = world.cloud.deploy
+
+        async def failing(request, progress):
+            if (request.service, request.iteration) == ("store", 2) and not world.cloud.calls[SESSION, 2, "store"]:
+                world.cloud.fail_next("HEALTH_CHECK_CONTAINER_ERROR", "never listened", service="store")
+            return await deploy(request, progress)
+
+        world.cloud.deploy = failing  # type: ignore[method-assign]
+        return world
+
+    undisturbed = make()
+    journal = CrashingJournal(undisturbed.journal)
+    state = await process(undisturbed, journal, night)
+    assert (state.status, state.exit_code, state.iteration) == (Status.UNMET, 1, 2)
+    first = {"backend": ("backend-00001-fak", []), "store": ("store-00001-fak", [])}
+    for at in range(1, journal.appends + 1):
+        world = make()
+        state, _ = await until_it_ends(world, night, at, when)
+        where = f"died {when} append {at}"
+        assert (state.status, state.exit_code, state.iteration) == (Status.UNMET, 1, 2), where
+        assert await traffic(world) == first, where
+        world.cloud.gets_ready_late("store-00002-fak")
+        assert await traffic(world) == first, where
+        assert set(world.cloud.effects.values()) == {1}, where

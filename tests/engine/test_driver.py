@@ -69,7 +69,7 @@ class House:
         return self.spec
 
     @asynccontextmanager
-    async def driver(self, journal=None):
+    async def driver(self, journal=None, closing=None):
         """A process with the session in its hands, made or taken up."""
         journal = journal or self.journal
 
@@ -93,7 +93,9 @@ class House:
 
         async with journal.own(SESSION):
             stop = Stop(self.said.append)
-            driver = Driver(SESSION, self.spec, journal, ByName(self.phases), make, self.clock, Silence(), stop)
+            driver = Driver(
+                SESSION, self.spec, journal, ByName(self.phases), make, self.clock, Silence(), stop, closing
+            )
             driver.stop = stop
             if await journal.sessions():
                 await driver.load()
@@ -316,3 +318,83 @@ async def test_a_goal_to_hold_once_more_starts_the_next_iteration():
     house = House(one=Says("ok", "ok"), two=Says(again, "ok"))
     state = await house.drive()
     assert (state.iteration, house.phases["two"].calls) == (2, ["run", "run"])
+
+
+class Closing:
+    """What is done before a session ends: each answer in turn; an error is raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.met: list[bool] = []
+
+    async def __call__(self, context, *, met):
+        self.met.append(met)
+        answer = self.answers.pop(0)
+        if callable(answer):
+            await answer()
+        if isinstance(answer, Exception):
+            raise answer
+        return True
+
+
+async def tagging(context):
+    """A phase that is about to make a tag."""
+    await context.driver.append(Batch(events=(ev.TrafficSeen(service="s", revision="s-1", tag="nl-abcd-1"),)))
+    return PhaseResult("ok", "")
+
+
+async def test_tags_are_seen_to_before_the_session_ends():
+    house, closing = House(one=Says(tagging)), Closing(None)
+    async with house.driver(closing=closing) as driver:
+        await driver.drive()
+    assert closing.met == [False]
+    assert (await house.kinds())[-1] == "session_ended"
+
+
+async def test_without_tags_there_is_nothing_to_see_to():
+    house, closing = House(one=Says("ok")), Closing()
+    async with house.driver(closing=closing) as driver:
+        await driver.drive()
+    assert closing.met == []
+
+
+async def test_a_closing_that_fails_leaves_the_session_to_be_resumed():
+    house, closing = House(one=Says(tagging)), Closing(EnvironmentFailed("no promotion"), None)
+    async with house.driver(closing=closing) as driver:
+        with pytest.raises(EnvironmentFailed):
+            await driver.drive()
+    assert (await house.head()).exit_code == 3
+    async with house.driver(closing=closing) as driver:
+        assert (await driver.drive()).mode is Mode.ENDED
+    assert "phase_recovered" not in await house.kinds()
+
+
+async def test_a_closing_that_is_interrupted_pauses_and_goes_on_later():
+    house = House(one=Says(tagging))
+    began = asyncio.Event()
+
+    async def forever():
+        began.set()
+        await asyncio.Event().wait()
+
+    closing = Closing(forever, None)
+    async with house.driver(closing=closing) as driver:
+        driving = asyncio.create_task(driver.drive())
+        await began.wait()
+        driver.stop.request("asked to")
+        assert (await driving).status is Status.PAUSED
+    async with house.driver(closing=closing) as driver:
+        assert (await driver.drive()).mode is Mode.ENDED
+
+
+async def test_a_wait_is_a_fact_of_the_phase_that_waited():
+    async def waits(context):
+        await context.driver.waited("quota", 2.5)
+        return PhaseResult("ok", "")
+
+    house = House(one=Says(waits))
+    async with house.driver() as driver:
+        await driver.drive()
+        await driver.waited("too late", 9.0)
+    (event,) = [item.event for item in await house.journal.events(SESSION) if item.event.kind == "waited"]
+    assert (event.why, event.seconds, event.phase, event.iteration) == ("quota", 2.5, "one", 1)
