@@ -7,16 +7,12 @@ imported inside the functions that need them, so that commands which only look s
 from __future__ import annotations
 
 import asyncio
-import secrets
-import stat
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netra_loop import __version__
+from netra_loop.beginning import Beginning, Options, check_tier, prepare, text_of
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
@@ -25,9 +21,8 @@ from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, installed
-from netra_loop.errors import LoopFileError, Paused, Problem, UsageError
+from netra_loop.errors import Paused, UsageError
 from netra_loop.execution import pool_folder
-from netra_loop.execution.base import PoolOptions
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
@@ -39,7 +34,6 @@ from netra_loop.phases.record import Record
 from netra_loop.phases.run import Run
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.select import Select
-from netra_loop.phases.testbed import options_within
 from netra_loop.processes import set_subreaper
 from netra_loop.report.observer import Observer
 from netra_loop.settings import STORE_FILE, Settings
@@ -60,18 +54,6 @@ PHASES: Mapping[str, Phase] = {
 _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line says of a run or a resume. `budget_s` None: no limit of this process's own."""
-
-    environment: str | None = None
-    vars: Mapping[str, str] = field(default_factory=dict)
-    only: str | None = None
-    max_iterations: int | None = None
-    budget_s: float | None = None
-    session_name: str | None = None
-
-
 def open_journal(settings: Settings, near: Path | None = None) -> Journal:
     """The store of these settings; `near` is where to look for the folder `loops/` from."""
     from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
@@ -79,87 +61,9 @@ def open_journal(settings: Settings, near: Path | None = None) -> Journal:
     return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}")
 
 
-def read_loop(path: Path) -> tuple[LoopSpec, str]:
-    """A loop file's meaning and its text. Raises LoopFileError with all that is wrong in it."""
-    text = _text_of(path)
-    return loopfile.load(text, path), text
-
-
-def _text_of(path: Path) -> str:
-    """The file's text. What is no regular file is not opened, what is too large not read: a FIFO never ends."""
-    kind = path.stat()
-    if not stat.S_ISREG(kind.st_mode):
-        raise LoopFileError([Problem(str(path), 1, 1, "this is no regular file, expected a YAML file")])
-    if kind.st_size > 4 * loopfile.MAX_CHARACTERS:
-        found = f"the file has {kind.st_size:,} bytes, expected at most {4 * loopfile.MAX_CHARACTERS:,}"
-        raise LoopFileError([Problem(str(path), 1, 1, found)])
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        found = f"byte 0x{raw[error.start]:02x} is no UTF-8, expected a text file in UTF-8"
-        raise LoopFileError([Problem(str(path), line, column, found)]) from error
-
-
 def _text_if_there(path: Path) -> str | None:
     """A loop file's text; None where it is gone."""
-    return _text_of(path) if path.exists() else None
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """A session that is about to be: all that could be refused without a store was looked at."""
-
-    id: str
-    spec: LoopSpec  # with the command line's variables
-    started: ev.SessionStarted
-    options: Options
-
-
-def prepare(path: Path, options: Options, now: datetime) -> Beginning:
-    """A new session of the loop at `path`. Raises LoopFileError and UsageError; nothing is touched."""
-    spec, text = read_loop(path)
-    environment = _environment(spec, options.environment)
-    _check_tier(spec, options.only)
-    started = ev.SessionStarted(
-        iteration=1,
-        loop=spec.name,
-        loop_file=str(path),
-        loop_text=text,
-        environment=environment,
-        first_phase=spec.phases[0].name,
-        vars=dict(options.vars),
-        only=options.only,
-        max_iterations=options.max_iterations,
-        version=__version__,
-    )
-    id_ = session_id(spec.name, now, options.session_name)
-    return Beginning(id_, loopfile.apply_vars(spec, options.vars), started, options)
-
-
-def tests_of(beginning: Beginning, settings: Settings) -> PoolOptions | None:
-    """How the session's tests will first be collected, where that is known before it has begun: nothing comes before
-    the collection that they, their environment or its variables could depend on. None where it is not.
-    """
-    spec = beginning.spec
-    if spec.phases[0].uses != "select" or spec.tests is None or not spec.tests.paths or spec.auth:
-        return None
-    scope = _Foreseen(spec, beginning.started.environment, beginning.id, 1, settings.environ)
-    try:
-        return options_within(scope)
-    except UsageError:  # said when its time comes, or no error then
-        return None
-
-
-class _Foreseen(Scope):
-    """What is known before a session has begun."""
-
-    def lookup(self, name: str) -> str | None:
-        if name.partition(".")[0] in {"env", "vars", "environment", "session", "iteration"}:
-            return super().lookup(name)
-        raise UsageError(f"${{{name}}} is not known yet")
+    return text_of(path) if path.exists() else None
 
 
 class Session:
@@ -215,7 +119,7 @@ class Session:
             text = _text_if_there(path) or state.loop_text
             before = loopfile.apply_vars(loopfile.load(state.loop_text, path), state.vars)
             spec = loopfile.apply_vars(loopfile.load(text, path), {**state.vars, **options.vars})
-            _check_tier(spec, options.only)
+            check_tier(spec, options.only)
             _check_resumable(head, state, before, spec, options)
             changed = text if text != state.loop_text else None
             if changed is not None:
@@ -275,29 +179,6 @@ class Session:
         return folder
 
 
-def session_id(loop: str, now: datetime, name: str | None) -> str:
-    """A new session's id: `<loop>-<UTC yyyymmdd-hhmmss>-<4 chars>`, or the name asked for."""
-    if name is not None:
-        if not loopfile.NAME.fullmatch(name):
-            raise UsageError(
-                f"--session-name {name!r} is no session name, expected lower-case letters, digits and hyphens, "
-                "a letter or digit first, at most 63",
-                hint="a session's name becomes a label of its revisions, which may hold no more than that",
-            )
-        return name
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    return f"{loop}-{now:%Y%m%d-%H%M%S}-{''.join(secrets.choice(letters) for _ in range(4))}"
-
-
-def _environment(spec: LoopSpec, asked: str | None) -> str:
-    names = list(spec.environments)
-    if asked is None:
-        return names[0]
-    if asked not in names:
-        raise UsageError(f"--env {asked!r} is no environment of {spec.path.name}", hint=f"it has: {', '.join(names)}")
-    return asked
-
-
 def _check_resumable(head: SessionHead, state: State, before: LoopSpec, now: LoopSpec, options: Options) -> None:
     """Refuses a resume whose loop or options contradict what the session has already done."""
     anew = f"netra-loop run {now.path}"
@@ -336,15 +217,6 @@ def _served(spec: LoopSpec, environment: str) -> object:
     where = spec.environments[environment].model_dump(include={"cloud", "project", "region", "endpoint"})
     services = {name: service.model_dump(exclude=_NOT_DEPLOYED) for name, service in spec.services.items()}
     return template.render_any({"environment": where, "services": services}, lookup)
-
-
-def _check_tier(spec: LoopSpec, only: str | None) -> None:
-    names = [tier.name for tier in spec.tiers]
-    if only is not None and only not in names:
-        raise UsageError(
-            f"--only {only!r} is no tier of {spec.path.name}",
-            hint=f"it has: {', '.join(names) or 'no tiers'}",
-        )
 
 
 def _budget(stop: Stop, seconds: float) -> asyncio.TimerHandle:

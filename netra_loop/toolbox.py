@@ -263,21 +263,23 @@ def _is_set(name: str, scope: Scope) -> bool:
 
 async def git_facts(folder: Path) -> Mapping[str, str]:
     """`sha`, `short_sha` and `branch` of the repository `folder` lies in; empty where there is none."""
-    facts = {}
-    for name, arguments in {
-        "sha": ("rev-parse", "HEAD"),
-        "short_sha": ("rev-parse", "--short", "HEAD"),
-        "branch": ("rev-parse", "--abbrev-ref", "HEAD"),
-    }.items():
-        try:
-            process = await asyncio.create_subprocess_exec(
-                "git", "-C", str(folder), *arguments,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        except FileNotFoundError:
-            return {}
-        output, _ = await process.communicate()
-        if process.returncode != 0:
-            return {}
-        facts[name] = output.decode().strip()
-    return facts
+    sha = await _git(folder, "rev-parse", "HEAD")
+    if sha is None:
+        return {}
+    short, branch = await asyncio.gather(
+        _git(folder, "rev-parse", "--short", "HEAD"), _git(folder, "rev-parse", "--abbrev-ref", "HEAD")
+    )
+    return {} if short is None or branch is None else {"sha": sha, "short_sha": short, "branch": branch}
+
+
+async def _git(folder: Path, *words: str) -> str | None:
+    """What git says; None where it is not installed, or refuses."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git", "-C", str(folder), *words,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
+    output, _ = await process.communicate()
+    return output.decode().strip() if process.returncode == 0 else None

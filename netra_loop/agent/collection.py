@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import os
@@ -154,6 +155,7 @@ def _path_of(node: Any) -> str | None:
     return None if path is None else str(path)
 
 
+@functools.lru_cache(maxsize=256)  # tests of one file come one after the other
 def _shown(path: str, folder: str) -> str:
     relative = os.path.relpath(path, folder)
     return clean(path if relative.startswith("..") else relative.replace(os.sep, "/"))
@@ -169,8 +171,10 @@ def _written_in(item: Any, path: str, folder: str) -> str | None:
         file = inspect.unwrap(getattr(function, "__func__", function)).__code__.co_filename
     except Exception:  # no function of Python's, or one that guards its attributes
         return None
+    if file == path:
+        return None
     shown = _shown(file, folder)
-    if not _is_of_the_project(shown) or not os.path.isfile(file) or file == path:
+    if not _is_of_the_project(shown) or not os.path.isfile(file):
         return None
     return None if shown == _shown(path, folder) else shown
 

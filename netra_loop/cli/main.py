@@ -7,16 +7,20 @@ exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from io import TextIOWrapper
-from typing import Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from netra_loop import __version__
 from netra_loop.cli import inspect, run
 from netra_loop.errors import NetraLoopError
+
+if TYPE_CHECKING:
+    from netra_loop.cli.opening import Opening
 
 app = typer.Typer(
     name="netra-loop",
@@ -52,6 +56,7 @@ def _options(
     ] = False,
 ) -> None:
     del version  # answered by its callback
+    context.meta[run.OPENING] = context.obj
     context.obj = store
 
 
@@ -61,10 +66,12 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # else what it is was chosen by whoever put it there
             stream.reconfigure(errors="backslashreplace")  # no odd letter ends a command that is to tell of it
     sys.stdout, sys.stderr = cast("TextIO", _Unbroken(sys.stdout)), cast("TextIO", _Unbroken(sys.stderr))
-    code = _run(sys.argv[1:])
+    arguments = sys.argv[1:]
+    code = _begun(arguments) if "run" in arguments else _run(arguments)
+    atexit._run_exitfuncs()  # noqa: SLF001 - nothing is left to be done but to take the interpreter apart, object by object
     sys.stdout.flush()
     sys.stderr.flush()
-    sys.exit(code)
+    os._exit(code)
 
 
 class _Unbroken:
@@ -95,9 +102,22 @@ class _Unbroken:
         return getattr(self._stream, name)
 
 
-def _run(arguments: list[str]) -> int:
+def _begun(arguments: list[str]) -> int:
+    """`run`, whose tests' interpreter starts before Typer knows that it is one."""
+    from netra_loop.cli.opening import Opening  # asyncio, which the others may do without
+
+    opening = Opening()
     try:
-        app(_store_first(arguments))
+        return _run(arguments, opening)
+    finally:
+        opening.close()
+
+
+def _run(arguments: list[str], opening: Opening | None = None) -> int:
+    try:
+        if opening is not None:
+            opening.glance(arguments)
+        app(_store_first(arguments), obj=opening)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except NetraLoopError as error:

@@ -8,66 +8,97 @@ nothing is still to be learned, for collecting changes nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import importlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from netra_loop.loops import guess
-from netra_loop.settings import Settings
+from netra_loop.errors import UsageError
+from netra_loop.loops import find_loop, guess
+from netra_loop.settings import Settings, read
 
 if TYPE_CHECKING:
-    from netra_loop.app import Beginning, Options
+    from netra_loop.beginning import Beginning, Options
     from netra_loop.execution.pool_ahead import Ahead
+
+T = TypeVar("T")
 
 
 class Opening:
-    """Leaving it ends the interpreter that it began, used or not. Without `ahead` it begins none."""
+    """The event loop of one command, and the interpreters that it began: leaving it ends them, used or not."""
 
-    def __init__(self, settings: Settings, path: Path, *, ahead: bool) -> None:
-        self._settings = settings
-        self._path = path
-        self._may = ahead
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
         self._begun: list[Ahead] = []
         self.ahead: Ahead | None = None
+        self._first = False
 
-    async def __aenter__(self) -> Self:
-        found = guess(self._path) if self._may else None
-        if found is not None:
-            self.ahead = self._begin(found.python, found.root, self._settings.environ)
-        await self._imported("netra_loop.app")
-        return self
+    def glance(self, arguments: Sequence[str]) -> None:
+        """Starts the interpreter that `run` with these arguments most likely needs, before they are understood.
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for ahead in self._begun:
-            await ahead.end()
+        For a process that does nothing else: what it imports stays, so the garbage collector need not look through it.
+        """
+        self._first = True
+        gc.disable()
+        if "run" not in arguments or {"--continue", "-h", "--help"} & set(arguments):
+            return
+        settings = read()
+        for word in arguments[arguments.index("run") + 1 :]:
+            with contextlib.suppress(UsageError, OSError, ValueError):  # said once the word is known to be the loop
+                found = None if word.startswith("-") else guess(find_loop(settings, word))
+                if found is not None:
+                    self._runner.run(self._launch(found.python, found.root, settings.environ))
+                    return
 
-    async def prepare(self, options: Options) -> Beginning:
-        """The session that is to be; its tests are collected from here on, where that is all they need."""
-        from netra_loop.app import prepare, tests_of
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `asyncio.run` does."""
+        return self._runner.run(work)
+
+    async def prepare(self, path: Path, settings: Settings, options: Options, *, ahead: bool) -> Beginning:
+        """The session that is to be; with `ahead` its tests are collected from here on, where that is all they need."""
+        await _imported("netra_loop.beginning")
+        from netra_loop.beginning import prepare, tests_of
         from netra_loop.clock import SystemClock
 
-        beginning = prepare(self._path, options, SystemClock().now())
-        wanted = tests_of(beginning, self._settings) if self._may else None
+        beginning = prepare(path, options, SystemClock().now())
+        wanted = tests_of(beginning, settings) if ahead else None
         if wanted is not None:
             if self.ahead is None or not self.ahead.matches(wanted):
-                self.ahead = self._begin(wanted.python, wanted.root, wanted.env)
+                self._begin(wanted.python, wanted.root, wanted.env)
+            assert self.ahead is not None
             self.ahead.collect(wanted)
-        await self._imported("netra_loop.journal.store", "netra_loop.execution.pool", "netra_loop.report.console")
+        await _imported("netra_loop.app", "netra_loop.journal.store", "netra_loop.execution.pool")
+        if self._first:
+            gc.freeze()
+            gc.enable()
         return beginning
+
+    def close(self) -> None:
+        """Safe to repeat."""
+        gc.enable()
+        begun, self._begun = self._begun, []
+        if begun:
+            self._runner.run(_end(begun))
+        self._runner.close()
+
+    async def _launch(self, python: Path, root: Path, environ: Mapping[str, str]) -> None:
+        await self._begin(python, root, environ).launched()
 
     def _begin(self, python: Path, root: Path, environ: Mapping[str, str]) -> Ahead:
         from netra_loop.execution.pool_ahead import Ahead
 
-        self._begun.append(Ahead(python, root, environ))
-        return self._begun[-1]
+        self.ahead = Ahead(python, root, environ)
+        self._begun.append(self.ahead)
+        return self.ahead
 
-    async def _imported(self, *names: str) -> None:
-        for name in names:  # in a thread: what the interpreter says meanwhile is answered
-            await asyncio.to_thread(importlib.import_module, name)
+
+async def _end(begun: Sequence[Ahead]) -> None:
+    for ahead in begun:
+        await ahead.end()
+
+
+async def _imported(*names: str) -> None:
+    for name in names:  # in a thread: what the interpreter says meanwhile is answered
+        await asyncio.to_thread(importlib.import_module, name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,8 @@ from netra_loop.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from netra_loop.app import Options, Session
+    from netra_loop.app import Session
+    from netra_loop.beginning import Options
     from netra_loop.core.state import State
     from netra_loop.journal.base import Journal, SessionHead
     from netra_loop.report.observer import Observer
@@ -26,6 +27,9 @@ _Iterations = Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop 
 _Budget = Annotated[str | None, typer.Option(metavar="5h30m", help="Pause when this much time is used up.")]
 _Plain = Annotated[bool, typer.Option("--plain", help="No live screen. The default in CI and without a terminal.")]
 _Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more: every test as it ends.")]
+
+
+OPENING = "netra_loop.opening"  # in Typer's `meta`: what the front door has begun ahead of `run`
 
 
 def register(app: typer.Typer) -> None:
@@ -58,21 +62,26 @@ def run(
     settings = read(context.obj)
     path = find_loop(settings, loop)
 
+    opening = context.meta.get(OPENING) or Opening()
+
     async def main() -> State:
-        async with Opening(settings, path, ahead=not go_on) as opening:
-            # whatever is wrong with the file or with what was asked for is said before a store is made
-            options = _options(env, var, only, max_iterations, budget, session_name)
-            beginning = await opening.prepare(options)
+        # whatever is wrong with the file or with what was asked for is said before a store is made
+        options = _options(env, var, only, max_iterations, budget, session_name)
+        beginning = await opening.prepare(path, settings, options, ahead=not go_on)
 
-            async def work(journal: Journal, session: Session) -> State:
-                for head in await journal.sessions() if go_on else ():
-                    if await _is_unfinished(journal, head, path, env):
-                        return await session.take_up(head, options)
-                return await session.start(beginning, opening.ahead)
+        async def work(journal: Journal, session: Session) -> State:
+            for head in await journal.sessions() if go_on else ():
+                if await _is_unfinished(journal, head, path, env):
+                    return await session.take_up(head, options)
+            return await session.start(beginning, opening.ahead)
 
-            return await _driven(settings, path.parent, work, plain=plain, verbose=verbose)
+        return await _driven(settings, path.parent, work, plain=plain, verbose=verbose)
 
-    _ended(main())
+    try:
+        state = opening.run(main())
+    finally:
+        opening.close()
+    raise typer.Exit(state.exit_code or 0)
 
 
 def resume(
@@ -90,6 +99,8 @@ def resume(
     verbose: _Verbose = False,
 ) -> None:
     """Go on with a session where it stood."""
+    import asyncio
+
     from netra_loop.core.state import Status
     from netra_loop.settings import STORE_FILE, read
 
@@ -106,7 +117,8 @@ def resume(
                 return await running.take_up(head, options)
         raise UsageError("there is no unfinished session to resume", hint="netra-loop run LOOP")
 
-    _ended(_driven(settings, None, work, plain=plain, verbose=verbose))
+    state = asyncio.run(_driven(settings, None, work, plain=plain, verbose=verbose))
+    raise typer.Exit(state.exit_code or 0)
 
 
 def _options(
@@ -117,7 +129,7 @@ def _options(
     budget: str | None,
     session_name: str | None,
 ) -> Options:
-    from netra_loop.app import Options
+    from netra_loop.beginning import Options
     from netra_loop.core import durations
 
     given = {}
@@ -159,14 +171,6 @@ async def _driven(
         await journal.close()
 
 
-def _ended(work: Coroutine[Any, Any, State]) -> NoReturn:
-    """Runs it and ends with the session's exit code."""
-    import asyncio
-
-    state = asyncio.run(work)
-    raise typer.Exit(state.exit_code or 0)
-
-
 async def _is_unfinished(journal: Journal, head: SessionHead, path: Path, env: str | None) -> bool:
     """Whether `head` is a session of the loop file at `path`, in that environment, that can go on."""
     from netra_loop.core.events import SessionStarted
@@ -194,10 +198,13 @@ async def _sum_up(journal: Journal, session: str, observer: Observer, command: s
 
 def _observer(*, plain: bool, verbose: bool) -> Observer:
     from netra_loop.clock import SystemClock
-    from netra_loop.report.console import LiveConsole, PlainConsole
 
     if plain:
+        from netra_loop.report.plain import PlainConsole
+
         return PlainConsole(sys.stderr, SystemClock(), verbose=verbose)
-    from rich.console import Console
+    from rich.console import Console  # of use on a screen alone
+
+    from netra_loop.report.live import LiveConsole
 
     return LiveConsole(Console(stderr=True), SystemClock())

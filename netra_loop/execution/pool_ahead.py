@@ -36,7 +36,9 @@ class Ahead:
         self.zygote: Zygote | None = None
         self._options = PoolOptions(python=python, root=root, paths=(), env=environ)
         self._wanted: PoolOptions | None = None
+        self._launched = asyncio.Event()
         self._starting = asyncio.create_task(self._start())
+        self._starting.add_done_callback(lambda _: self._launched.set())
         self._collecting: asyncio.Task[Collection] | None = None
 
     async def _start(self) -> Zygote:
@@ -46,8 +48,12 @@ class Ahead:
         record.write(self.board.folder)
         options = replace(self._options, env={**_given(self._options.env), pool_folder.MARK: record.mark})
         zygote = self.zygote = Zygote(options, self.board, self.board.folder, self.group)
-        await zygote.start(early=True)
+        await zygote.start(early=self._launched.set)
         return zygote
+
+    async def launched(self) -> None:
+        """Returns once it comes up by itself, whether or not the event loop runs."""
+        await self._launched.wait()
 
     def collect(self, options: PoolOptions) -> None:
         """Begins to collect; does nothing where it was not started for such options."""

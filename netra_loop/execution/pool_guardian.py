@@ -12,7 +12,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import netra_loop.agent
@@ -66,25 +66,29 @@ class Guarded:
         group: Group | None = None,
         join: Group | None = None,
         heirs: bool = False,
+        launched: Callable[[], None] | None = None,
     ) -> Guarded:
         """Starts `argv` in a session of its own, its output going to the descriptor `output`, itself put in `join`.
 
-        `group` is ended and removed with it; with `heirs`, its own children live on when it dies. Raises OSError with
-        the reason where it cannot be started. Cancelled, nothing is left.
+        `group` is ended and removed with it; with `heirs`, its own children live on when it dies. `launched` is
+        called once it comes up without any more from us. Raises OSError with the reason where it cannot be started.
+        Cancelled, nothing is left.
         """
         told = {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "heirs": heirs}
         places = {"group": group and str(group.path), "join": join and str(join.path)}
         guarded = await cls._guard(output)
         try:
             async with asyncio.timeout(_START_LIMIT_S):
-                await guarded._begin(json.dumps(told | places).encode() + b"\n")  # noqa: SLF001 - its own
+                await guarded._begin(json.dumps(told | places).encode() + b"\n", launched)  # noqa: SLF001 - its own
         except BaseException:
             await guarded.end()
             raise
         return guarded
 
-    async def _begin(self, order: bytes) -> None:
+    async def _begin(self, order: bytes, launched: Callable[[], None] | None) -> None:
         self._writer.write(order)
+        if launched is not None:
+            launched()
         answer = (await self._reader.readline()).decode("utf-8", "replace").strip()
         word, _, rest = answer.partition(" ")
         if word != "started":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from netra_loop.cgroups import Group
@@ -29,18 +30,20 @@ async def start(
     group: Group | None = None,
     join: Group | None = None,
     heirs: bool = False,
+    launched: Callable[[], None] | None = None,
 ) -> Guarded:
     """The interpreter, in a session of its own, its output going to `log`; it ends with us. Raises OSError.
 
     `ahead` is for one that has to wait for its order, and is to get ready meanwhile (`agent.main`).
-    What tests print may hold anything: `log` is for our eyes alone. For `group`, `join`, `heirs` see `Guarded.start`.
+    What tests print may hold anything: `log` is for our eyes alone. For the rest see `Guarded.start`.
     """
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     argv = [str(options.python), "-c", _BEGIN, AGENT, socket, token, ahead]
     try:
         return await Guarded.start(
-            argv, env=options.env, cwd=options.root, output=output, group=group, join=join, heirs=heirs
-        )
+            argv, env=options.env, cwd=options.root, output=output, group=group, join=join, heirs=heirs,
+            launched=launched,
+        )  # fmt: skip
     finally:
         os.close(output)
 

@@ -7,6 +7,7 @@ import contextlib
 import re
 import signal
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,11 @@ class Zygote:
 
     # ------------------------------------------------------------------------------------------- what it is asked
 
-    async def start(self, *, early: bool = False) -> None:
-        """Starts the interpreter. With `early` it imports pytest, and waits for `settle`. Raises OSError."""
-        self._early, self._settled = early, not early
+    async def start(self, *, early: Callable[[], None] | None = None) -> None:
+        """Starts the interpreter. With `early` it imports pytest, and waits for `settle`; that is called once it needs
+        no more from us to get there. Raises OSError.
+        """
+        self._early, self._settled = early is not None, early is None
         self._board.expect(self._token, self)
         try:
             self._process = await pool_launch.start(
@@ -96,7 +99,8 @@ class Zygote:
                 self._board.path,
                 self._token,
                 Path(self._files + ".log"),
-                ahead=self._files if early else "",
+                ahead=self._files if self._early else "",
+                launched=early,
                 group=self.group,
                 join=self.group and self.group.child("zygote"),
                 heirs=True,
