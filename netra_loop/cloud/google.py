@@ -68,8 +68,6 @@ class CloudRun:
         begun = await self._changes.make(request)
         if begun.operation is None:
             progress(f"{request.service}: revision {begun.name} was made by an earlier attempt, adopting it")
-        elif begun.first and request.tag is not None:
-            progress(f"{request.service}: nothing is served yet, so this revision gets the traffic as well as its tag")
         progress(f"{request.service}: waiting until revision {begun.name} is up and serves")
         return await self._arrivals.wait(request, begun, progress)
 

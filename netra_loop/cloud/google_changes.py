@@ -34,14 +34,10 @@ _TRAFFIC_ALONE = ("traffic", "client", "client_version")
 
 @dataclass(frozen=True)
 class Begun:
-    """A deploy on its way: the revision's short name, and its operation; None: an earlier attempt had begun it.
-
-    `first`: nothing was served that could be pinned, so the revision gets the traffic, tagged or not.
-    """
+    """A deploy on its way: the revision's short name, and its operation; None: an earlier attempt had begun it."""
 
     name: str
     operation: Operation | None
-    first: bool = False
 
 
 class Changes:
@@ -63,8 +59,7 @@ class Changes:
         conflicts = 0
         while True:
             try:
-                operation = await self._upsert(self._asked(request, name, present))
-                return Begun(name, operation, first=present is None or not present.latest_ready_revision)
+                return Begun(name, await self._upsert(self._asked(request, name, present)))
             except CloudCallFailed as error:
                 conflicts += error.code in _CONFLICTS
                 if await self._is_made_after(error, request, name):

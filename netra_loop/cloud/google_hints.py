@@ -18,8 +18,8 @@ _IN_THE_ANSWER = (
     (
         r"failed the configured startup probe checks",
         (
-            "see the last lines: the service ran, but its `startup_probe.path` did not answer 2xx in "
-            "`startup_probe.timeout`; mend the path, or give it more time"
+            "see the last lines: `startup_probe.path` did not answer 2xx at 0.0.0.0:$PORT in `startup_probe.timeout`; "
+            "mend the path or the port that the service listens on, or give it more time"
         ),
     ),
     (

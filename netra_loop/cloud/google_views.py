@@ -13,6 +13,7 @@ from netra_loop.core.records import Revision
 
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 State = run_v2.Condition.State
+_UNDER_WAY = {State.CONDITION_PENDING, State.CONDITION_RECONCILING}
 _REASONS = ("revision_reason", "reason", "execution_reason")
 
 
@@ -122,13 +123,10 @@ def going_on(service: run_v2.Service | None, revision: run_v2.Revision | None) -
     """What is still being worked at, for a person; "" where nothing is known of it."""
     said = []
     for condition in (*(revision.conditions if revision else ()), *(service.conditions if service else ())):
-        if condition.state == State.CONDITION_SUCCEEDED or condition.type_ == "Ready":
+        if condition.type_ == "Ready" or condition.state not in _UNDER_WAY:
             continue
-        state = condition.state.name.removeprefix("CONDITION_").lower()
-        said.append(f"{condition.type_} {state}" + (f": {condition.message}" if condition.message else ""))
-    if not said and revision is not None and ready_at(revision) is None:
-        said = [f"Ready: {one.message}" for one in revision.conditions if one.type_ == "Ready" and one.message]
-    return "; ".join(said)
+        said.append(f"{condition.type_} ({condition.message})" if condition.message else condition.type_)
+    return f"waiting for {', '.join(said)}" if said else ""
 
 
 def _first_message(conditions: Iterable[run_v2.Condition]) -> str:

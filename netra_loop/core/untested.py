@@ -25,8 +25,9 @@ def deploy_failures(facts: Facts) -> list[Finding]:
     source = facts.sources.get(failure.service, Source())
     root = root_cause(parse("\n".join(failure.log_lines)), source)
     detail = f"{failure.reason}: {failure.message}"
-    told = f"{root.exception} in {root.file} {root.function}: {root.message}" if root is not None else detail
     made = failure.revision != ""
+    steady = detail.replace(failure.revision, "REVISION") if made else detail  # each deploy has a name of its own
+    told = f"{root.exception} in {root.file} {root.function}: {root.message}" if root is not None else steady
     whys = [f"{failure.revision} of {failure.service} never got ready: {detail}" if made else detail]
     if root is not None:
         whys.append(f"its {'container' if made else 'build'} logged {raised(root)}")
@@ -35,7 +36,7 @@ def deploy_failures(facts: Facts) -> list[Finding]:
     if failure.hint:
         whys.append(f"what to do: {failure.hint}")
     what = "deploy" if made else "build"
-    title = f"{what} of {failure.service} failed: {raised(root) if root is not None else normalise(detail)[:200]}"
+    title = f"{what} of {failure.service} failed: {raised(root) if root is not None else normalise(steady)[:200]}"
     first = facts.tiers[0] if facts.tiers else None
     impact = None if first is None else first.impact or first.name
     words = f"{failure.service} {told}"

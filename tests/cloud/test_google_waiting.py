@@ -131,7 +131,7 @@ async def test_a_revision_that_never_gets_ready_fails_at_our_own_deadline(api, s
     assert failed.reason == "PROGRESS_DEADLINE_EXCEEDED"
     assert "waiting for a revision" in failed.message
     assert 80 <= api.at < 90
-    assert said == ["web: RoutesReady reconciling: waiting for a revision"]
+    assert said == ["web: waiting for RoutesReady (waiting for a revision)"]
 
 
 async def test_a_revision_that_is_ready_while_another_serves_is_never_called_ready(api, wait):

@@ -194,6 +194,13 @@ def test_a_failed_deploy_says_what_its_container_said(make):
     assert "agent_service_core.py:544" in finding.title
 
 
+def test_a_deploy_that_fails_again_is_the_same_finding_whatever_its_revision_is_called(make):
+    story = Story()
+    for name, state in (("web-00001-3rvpmw", NEW), ("web-00002-a1b2c3", PERSISTING)):
+        failure = DeployFailure("web", name, "HEALTH_CHECK_CONTAINER_ERROR", f"Revision '{name}' is not ready.")
+        assert story.goes_on([], deploy_failure=failure) == [state]
+
+
 def test_a_file_that_cannot_be_collected_is_a_finding_about_the_tests():
     error = CollectionError(
         "tests/test_y.py", "ImportError while importing\nE   ModuleNotFoundError: No module named 'x'"
