@@ -40,7 +40,9 @@ name = "projects/PROJECT/locations/REGION/services/backend"
 revisions = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel))
 services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
 service = services.get_service(name=name)
-first = min(one.name.rpartition("/")[2] for one in revisions.list_revisions(parent=name))
+oldest = min(revisions.list_revisions(parent=name), key=lambda one: one.create_time)
+first = oldest.name.rpartition("/")[2]
+service.traffic = [target for target in service.traffic if target.tag != "old"]
 service.traffic.append(run_v2.TrafficTarget(type_=2, revision=first, percent=0, tag="old"))
 (url,) = [one.uri for one in services.update_service(service=service).result().traffic_statuses if one.tag == "old"]
 Path("old-url").write_text(url)

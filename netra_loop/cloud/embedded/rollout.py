@@ -56,6 +56,7 @@ class Rollouts:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: set[str] = set()  # revisions whose instances stay, though nothing points to them yet
+        self._lagging: set[str] = set()  # likewise: ready, and the service does not say so yet
         self._launches: dict[str, tuple[str, Launch]] = {}  # with the etag of the service they were made from
 
     # ---------------------------------------------------------------------------------- for the front
@@ -193,7 +194,7 @@ class Rollouts:
     def _became_ready(self, service: run_v2.Service, revision: run_v2.Revision) -> None:
         lag_s = self._knobs.last_good().lagging_latest_ready_ms / 1000
         if lag_s:
-            self._held.add(revision.name)
+            self._lagging.add(revision.name)
             self._spawn(self._lag(service.name, revision.name, lag_s))
         else:
             service.latest_ready_revision = revision.name
@@ -201,7 +202,7 @@ class Rollouts:
     async def _lag(self, service: str, revision: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
         async with self._locks[service]:
-            self._held.discard(revision)
+            self._lagging.discard(revision)
             found = self._resources.services.get(service)
             if found is not None and found.latest_created_revision == revision:
                 found.latest_ready_revision = revision
@@ -241,7 +242,7 @@ class Rollouts:
             for name in traffic.wanted(service)
         }
         pending = {name for name, revision in self._resources.revisions.items() if revision.reconciling}
-        self._instances.retire_all_but(wanted | pending | self._held)
+        self._instances.retire_all_but(wanted | pending | self._held | self._lagging)
         for name, revision in self._resources.revisions.items():
             if conditions.is_ready(revision):
                 conditions.revision_active(revision, active=name in wanted)

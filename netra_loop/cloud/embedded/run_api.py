@@ -117,6 +117,8 @@ class RunApi:
         conditions.service_pending(service, starts=revision is not None)
         if present is None:
             await self._rollouts.open_service(service)
+            if service.name in self._resources.services:  # made by another call meanwhile
+                raise Refused("ALREADY_EXISTS", f"Resource '{traffic.short(service.name)}' already exists.")
         self._resources.services[service.name] = service
         if revision is not None:
             conditions.revision_pending(revision)
