@@ -126,6 +126,17 @@ async def test_after_a_resume_those_tests_run_again_and_count(bench):
     assert "on retry" not in judged.reasons[0]  # what failed meanwhile makes nothing flaky
 
 
+async def test_a_resume_runs_nothing_while_it_still_is_another_s(bench):
+    await bench.deployed()
+    runner = Disturbing(bench, one=PASSED)
+    await bench.act("select")
+    context = await bench.open("execute")
+    for _ in range(2):
+        with pytest.raises(ForeignChange):
+            await bench.run(context)
+    assert sum(runner.begun.values()) == 1
+
+
 async def test_where_it_is_handled_the_iteration_is_inconclusive_and_makes_no_findings(bench):
     handled(bench)
     await bench.deployed()
