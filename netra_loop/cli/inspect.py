@@ -118,6 +118,7 @@ def findings(context: typer.Context, session: _Session, iteration: _Iteration = 
             _lines(rows.finding_row(finding) for finding in found)
         else:
             render.show(render.findings(found), sys.stdout)
+            render.show(render.failed_deploys(found), sys.stdout)
 
     _look(context, work)
 

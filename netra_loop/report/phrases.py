@@ -163,7 +163,8 @@ def _traffic(item: e.ImageBuilt | e.TrafficSeen | e.TrafficMoved | e.ForeignSeen
         case e.TrafficMoved():
             return f"{item.service} serves {item.revision or 'what is ready last'} from now on: {item.why}"
         case _:
-            return f"{item.service} serves {item.found}, expected {item.expected}: results since the last look do not count"
+            since = "results since the last look do not count"
+            return f"{item.service} serves {item.found}, expected {item.expected}: {since}"
 
 
 def _work(item: e.TestsSelected | e.LogsRead | e.GoalJudged) -> str:

@@ -340,3 +340,17 @@ def test_making_an_iterations_findings_again_gives_the_same(make):
     first = found([failing(make, "one")])
     again = found([failing(make, "one")], previous=first)
     assert again == first
+
+
+def test_a_failed_deploy_says_what_to_do_beside_its_container_s_lines(make):
+    failure = DeployFailure("backend", "backend-2", "R", "never listened", ("one", "two"), "listen on $PORT")
+    (finding,) = make_findings(Facts(iteration=1, deploy_failure=failure))
+    assert "its container's last lines:\none\ntwo" in finding.whys
+    assert finding.whys[-1] == "what to do: listen on $PORT"
+
+
+def test_a_failed_build_has_no_revision_to_speak_of(make):
+    failure = DeployFailure("backend", "", "BuildFailed", "the build ended with exit code 1")
+    (finding,) = make_findings(Facts(iteration=1, deploy_failure=failure))
+    assert finding.title.startswith("build of backend failed")
+    assert "never got ready" not in "".join(finding.whys)
