@@ -1,11 +1,15 @@
 """Every call is counted; those that a knob names are refused or spoiled, before or after their work."""
 
+import contextlib
+
+import grpc
+import grpc.aio
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from netra_loop.cloud.embedded.calls import read_calls
-from netra_loop.cloud.embedded.knobs import FILE, Failure
+from netra_loop.cloud.embedded.calls import Gate, read_calls
+from netra_loop.cloud.embedded.knobs import FILE, Failure, KnobFile, set_knobs
 
 
 async def get(api):
@@ -59,3 +63,54 @@ async def test_a_file_of_knobs_that_is_none_is_said_with_each_call(odd, turnable
     (turnable.folder / FILE).write_text('{"nonsense": 1}')
     with pytest.raises(exceptions.InternalServerError, match="unknown knob 'nonsense'"):
         await get(odd)
+
+
+async def test_a_call_may_only_be_slow(odd, turnable):
+    await odd.update()
+    turnable.turn(fail=[Failure("GetService", "OK", hold_s=60)])
+    with pytest.raises(exceptions.DeadlineExceeded):
+        await odd.services.get_service(name=odd.name, retry=None, timeout=0.2)
+    assert (await get(odd)).name == odd.name
+
+
+@pytest.fixture
+async def echo(tmp_path):
+    """A stream that answers what it is told, behind the gate."""
+
+    async def answer(requests, _context):
+        async for request in requests:
+            yield request
+
+    server = grpc.aio.server(interceptors=[Gate(tmp_path, KnobFile(tmp_path))])
+    handlers = {"TailLogEntries": grpc.stream_stream_rpc_method_handler(answer)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("echo", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel.stream_stream("/echo/TailLogEntries")
+    await server.stop(grace=None)
+
+
+async def told(echo, said):
+    """What came back, and the status at the end."""
+    call = echo(iter(said))
+    back = []
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        while (one := await call.read()) is not grpc.aio.EOF:
+            back.append(one)
+    return back, (await call.code()).name
+
+
+@pytest.mark.parametrize(
+    ("knobs", "outcome"),
+    [
+        ({}, ([b"1", b"2"], "OK")),
+        ({"deny": ["logging.logEntries.list"]}, ([], "PERMISSION_DENIED")),
+        ({"fail": [Failure("TailLogEntries")]}, ([], "UNAVAILABLE")),
+        ({"fail": [Failure("TailLogEntries", after_effect=True)]}, ([b"1"], "UNAVAILABLE")),
+    ],
+)
+async def test_a_stream_is_counted_and_spoiled_too(echo, tmp_path, knobs, outcome):
+    set_knobs(tmp_path, **knobs)
+    assert await told(echo, [b"1", b"2"]) == outcome
+    assert read_calls(tmp_path) == {"TailLogEntries": 1}
