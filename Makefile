@@ -13,7 +13,7 @@ golden-path: $(RUNS)  ## the main job, on the embedded cloud
 	$(BIN)/netra-loop run golden-path
 
 test: $(TESTS)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(TESTS)  ## lint, types, import layers
 	$(BIN)/ruff check .

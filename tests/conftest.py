@@ -7,8 +7,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from netra_loop import cgroups
+
+# how long an example takes says more of the machine than of what is tested
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 # suites that are started here are no workers of the pytest-xdist that started us
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ import pytest
 
 collect_ignore = ["corpus"]  # tests of known truth, run by the command line: data, not tests of ours
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @dataclass
@@ -124,20 +125,37 @@ class Project:
                 process.stderr.close()
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    """An empty project."""
+@contextlib.contextmanager
+def _project(folder: Path) -> Iterator[Project]:
     with tempfile.TemporaryDirectory(prefix="nl-", ignore_cleanup_errors=True) as temporary:
-        made = Project(tmp_path / "project", Path(temporary))
+        made = Project(folder, Path(temporary))
         made.folder.mkdir()
         yield made
         made.close()
 
 
-@pytest.fixture
-def demo(project: Project) -> Project:
-    """A project with the shipped demo in it."""
+def _with_demo(project: Project) -> Project:
     shutil.copytree(
         REPOSITORY / "loops", project.folder / "loops", ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache")
     )
     return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """An empty project."""
+    with _project(tmp_path / "project") as made:
+        yield made
+
+
+@pytest.fixture
+def demo(project: Project) -> Project:
+    """A project with the shipped demo in it."""
+    return _with_demo(project)
+
+
+@pytest.fixture(scope="module")
+def shared_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The same for a module whose tests read what one session of it left, and change nothing."""
+    with _project(tmp_path_factory.mktemp("shared") / "project") as made:
+        yield _with_demo(made)

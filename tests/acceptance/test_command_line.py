@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -50,8 +51,15 @@ def test_the_schema_is_json_and_the_shipped_loop_is_valid(demo):
     assert demo.call("validate", "golden-path").returncode == 0
 
 
-def test_list_and_status_read_the_same_session(demo):
-    assert demo.call("run", "golden-path", "--plain", "--only", "P1").returncode == 1
+@pytest.fixture(scope="module")
+def one_tier(shared_demo):
+    """A project with a session of one tier in it."""
+    assert shared_demo.call("run", "golden-path", "--plain", "--only", "P1").returncode == 1
+    return shared_demo
+
+
+def test_list_and_status_read_the_same_session(one_tier):
+    demo = one_tier
     (row,) = demo.json("list")
     status = demo.status()
     assert row["session"] == status["session"]
@@ -64,10 +72,8 @@ def test_list_and_status_read_the_same_session(demo):
     assert status["session"] in demo.call("list").stdout
 
 
-def test_the_reader_of_a_listing_may_go_away(demo):
-    assert demo.call("run", "golden-path", "--plain", "--only", "P1").returncode == 1
-    import subprocess
-
+def test_the_reader_of_a_listing_may_go_away(one_tier):
+    demo = one_tier
     listing = subprocess.Popen(
         demo.command("journal", "latest", "--json"), cwd=demo.folder, env=demo.environ(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 
 
-def test_the_golden_path_is_met_by_real_tests(demo):
-    done = demo.call("run", "golden-path", "--plain")
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="module")
+def ran(shared_demo):
+    """The run as such; it is looked at from more than one side."""
+    return shared_demo.call("run", "golden-path", "--plain")
+
+
+def test_the_golden_path_is_met_by_real_tests(ran, shared_demo):
+    demo = shared_demo
+    assert ran.returncode == 0, ran.stderr
     status = demo.status()
     assert (status["state"], status["exit_code"], status["phase"]) == ("met", 0, "record")
     assert all(tier["met"] for tier in status["tiers"])
@@ -23,8 +29,9 @@ def test_the_golden_path_is_met_by_real_tests(demo):
     assert demo.wait_for_nobody() == []
 
 
-def test_every_request_of_a_test_is_in_the_log_under_its_trace(demo):
-    assert demo.call("run", "golden-path", "--plain").returncode == 0
+def test_every_request_of_a_test_is_in_the_log_under_its_trace(ran, shared_demo):
+    demo = shared_demo
+    assert ran.returncode == 0
     traces = {result["trace_id"]: result["id"] for result in demo.json("results", "latest")}
     requests = [entry for entry in demo.json("logs", "latest") if entry["log"] == "requests"]
     seen = {entry["trace_id"] for entry in requests}
@@ -34,9 +41,15 @@ def test_every_request_of_a_test_is_in_the_log_under_its_trace(demo):
             assert entry["tests"] == [traces[entry["trace_id"]]]
 
 
-@pytest.mark.parametrize("plain", ["--plain", "-v"])
-def test_what_a_ci_log_shows_is_plain_text(demo, plain):
-    done = demo.call("run", "golden-path", plain)
+def test_what_a_ci_log_shows_is_plain_text(ran):
+    assert_plain(ran)
+
+
+def test_what_a_ci_log_shows_is_plain_text_where_nothing_asks_for_that(demo):
+    assert_plain(demo.call("run", "golden-path", "-v"))
+
+
+def assert_plain(done):
     assert "\x1b" not in done.stderr
     assert "met" in done.stderr.splitlines()[-1]
     assert done.stdout == ""
