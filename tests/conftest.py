@@ -28,7 +28,7 @@ def _own_cgroup() -> Iterator[None]:
         yield
         return
     own = base.path / f"tests-{os.getpid()}"
-    own.mkdir()
+    own.mkdir(exist_ok=True)  # one who was killed may have had our pid
     (own / "cgroup.procs").write_text("0")
     cgroups._base.cache_clear()
     yield
