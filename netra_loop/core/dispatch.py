@@ -4,7 +4,8 @@ Bands come one after the other. Within one, work is a tree: what shares a fixtur
 package, class within module. A worker goes down it:
 
 - it stays in the branch whose fixtures it holds up, while there is anything left in it;
-- else it takes what nobody is at, first what was never timed, then the longest, a branch counting as a whole;
+- else it takes what nobody is at, first what was never timed (in pieces of up to 16, in the order given), then the
+  longest, a branch counting as a whole;
 - it joins a branch where others are, paying for the fixtures once more, only where that branch would otherwise end
   later than all of the work spread evenly over all workers, or, when nothing else is left, than its own set-up.
 
@@ -26,6 +27,8 @@ from dataclasses import dataclass, field
 from netra_loop.core.affinity import Element, Path
 
 _GUESS_S = 1.0  # of a test that was never timed, where none was
+_PIECE = 16  # tests never timed that one worker takes one after the other
+_PIECES = 4  # for each worker, so that all have something to do until the end
 _MATTERS = 1.05  # an end that is later by less than this is not worth leaving the order for
 
 _SPOKEN_FOR = "ahead of its tier: what is left before it waits for fixtures that other workers hold up"
@@ -52,14 +55,17 @@ class Pick:
 
 @dataclass(eq=False, slots=True)
 class _Leaf:
+    """`place` is where in its piece it stands, if it was never timed."""
+
     number: int
     seconds: float
     timed: bool
     parent: _Branch
+    place: int = 0
     taken: bool = False
 
     def priority(self) -> Priority:
-        return (1, -self.seconds, self.number) if self.timed else (0, 0.0, self.number)
+        return (1, -self.seconds, self.number) if self.timed else (0, self.place, self.number)
 
 
 @dataclass(slots=True)
@@ -94,7 +100,7 @@ class _Branch:
     begun: list[tuple[float, int, int, _Branch]] = field(default_factory=list)
     left: int = 0
     left_s: float = 0.0
-    untimed: int = 0
+    untimed: int = 0  # of those left
     workers: int = 0
     stamp: int = 0
 
@@ -170,6 +176,7 @@ class _Standing:
 
     line: list[_Branch] = field(default_factory=list)
     ahead: bool = False
+    last: _Leaf | None = None
 
 
 class Dispatch:
@@ -180,6 +187,7 @@ class Dispatch:
         self._guess_s = sum(timed) / len(timed) if timed else _GUESS_S
         self._pace = _Pace(self._guess_s)
         self._workers = max(1, workers)
+        self._piece = max(1, min(_PIECE, (len(work) - len(timed)) // (_PIECES * self._workers)))
         self._standings: dict[Hashable, _Standing] = {}
         self._left, self._left_s = 0, 0.0
         self._ahead = 0
@@ -210,7 +218,7 @@ class Dispatch:
             return None
         if found.ahead:
             standing.ahead, self._ahead = True, self._ahead + 1
-        leaf = found.leaf
+        leaf = standing.last = self._neighbour(standing, found.leaf)
         leaf.taken = True
         self._count(leaf, -1)
         self._move(standing, leaf.parent)
@@ -260,7 +268,7 @@ class Dispatch:
             branch = child
         timed = one.seconds is not None
         seconds = one.seconds if one.seconds is not None else self._guess_s
-        leaf = _Leaf(number, seconds, timed, branch)
+        leaf = _Leaf(number, seconds, timed, branch, 0 if timed else branch.untimed % self._piece)
         heapq.heappush(branch.fresh, (leaf.priority(), 0, leaf))
         if timed:
             band.longest.append((-seconds, number, leaf))
@@ -355,6 +363,17 @@ class Dispatch:
                 why = f"ahead of its tier: with its {told_seconds(leaf.seconds)} it would end last"
                 return _Found(leaf, why, ahead=True)
         return None
+
+    def _neighbour(self, standing: _Standing, leaf: _Leaf) -> _Leaf:
+        """What stands after the worker's last test, if that is as good as `leaf`: neighbours were collected at one
+        time, and lie in memory that the worker's process has made its own.
+        """
+        last = standing.last
+        if last is None or leaf.timed or last.number + 1 >= len(self._leaves):
+            return leaf
+        after = self._leaves[last.number + 1]
+        as_good = not (after.taken or after.timed) and after.parent is leaf.parent
+        return after if as_good and after.place == last.place + 1 else leaf
 
     @staticmethod
     def _longest(band: _Band) -> _Leaf | None:

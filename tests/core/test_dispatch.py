@@ -243,3 +243,22 @@ def test_a_new_worker_is_offered_what_it_would_be_given():
     assert (dispatch.offers(), dispatch.take("b")) == (False, None)
     dispatch.leave("a")
     assert dispatch.offers()
+
+
+def test_a_worker_takes_neighbours_that_were_never_timed():
+    dispatch = Dispatch(many(160, None), 2)
+    first, second = ([dispatch.take(worker) for _ in range(4)] for worker in "ab")
+    assert [pick.number for pick in first if pick] == [0, 1, 2, 3]
+    assert [pick.number for pick in second if pick] == [16, 17, 18, 19]
+
+
+@FEW
+@given(count=st.integers(1, 200), workers=st.integers(1, 9))
+def test_pieces_leave_nothing_undone_and_nobody_idle(count, workers):
+    ran = simulate(many(count, None), workers, truth=[1.0] * count)
+    assert sorted(ran.order) == list(range(count))
+    assert ran.end_s == math.ceil(count / workers)
+
+
+def test_a_single_worker_takes_what_was_never_timed_in_file_order():
+    assert simulate(many(100, None), 1, truth=[1.0] * 100).order == list(range(100))
