@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -185,7 +186,7 @@ class Execute:
                 return ran
 
 
-async def _check_what_served(context: PhaseContext, ran: Set[tuple[str, int]]) -> None:
+async def _check_what_served(context: PhaseContext, ran: AbstractSet[tuple[str, int]]) -> None:
     """Looks once more, after the tests: where another revision serves by now, none of what `ran` counts.
 
     The results say so in their reasons, in one commit with the fact. A loop that says where `inconclusive` leads goes
