@@ -80,18 +80,20 @@ def entry_from(message: Any) -> LogEntry:
     request = _request(message.http_request) if message.HasField("http_request") else None
     service, revision = _whose(message.resource.SerializeToString())
     timestamp, trace = message.timestamp, message.trace
-    return LogEntry(
-        timestamp=_EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000),
-        severity=_SEVERITIES.get(message.severity, "DEFAULT"),
-        log=_log(message.log_name),
-        service=service,
-        revision=revision,
-        message=_message(message, payload, request),
-        insert_id=message.insert_id or _own_id(message),
-        trace_id=(trace.rpartition("/")[2] or None) if trace else None,
-        payload=payload,
-        request=request,
-        instance=_instance(message.labels.get("instanceId", "")),
+    return LogEntry(  # by place, which is quicker
+        _EPOCH + timedelta(0, timestamp.seconds, timestamp.nanos // 1000),
+        _SEVERITIES.get(message.severity, "DEFAULT"),
+        _log(message.log_name),
+        service,
+        revision,
+        _message(message, payload, request),
+        message.insert_id or _own_id(message),
+        (trace.rpartition("/")[2] or None) if trace else None,
+        payload,
+        request,
+        (),
+        0,
+        _instance(message.labels.get("instanceId", "")),
     )
 
 
@@ -106,9 +108,14 @@ def struct_of(struct: Any) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
+    text = value.string_value
+    if text:  # most are texts
+        return text
     kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        return value.number_value
     if kind == "string_value":
-        return value.string_value
+        return text
     if kind == "struct_value":
         return struct_of(value.struct_value)
     if kind == "list_value":

@@ -152,15 +152,20 @@ class Joiner:
 
     def joined(self, entry: LogEntry) -> tuple[LogEntry, Sequence[Footprint]]:
         """`entry` with its tests; and, where no trace says so, the attempts that it may be of."""
+        tests, by, owners = self.tests_of(entry)
+        same = entry.tests == tests and entry.joined == by
+        return (entry if same else replace(entry, tests=tests, joined=by)), owners
+
+    def tests_of(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None, Sequence[Footprint]]:
+        """What `tests` and `joined` of `entry` are; and, where no trace says so, the attempts that it may be of."""
         if entry.trace_id:
-            tests = self._owners.get(entry.trace_id, ())
-            return (entry if entry.tests == tests else replace(entry, tests=tests, joined=None)), ()
+            return self._owners.get(entry.trace_id, ()), None, ()
         self._go_to(entry.timestamp)
         if not self._now:
-            return (replace(entry, tests=(), joined=None) if entry.tests else entry), ()
+            return (), None, ()
         owners, by = self._of(entry)
         ids = self._ids if owners is self._now else _ids(owners)
-        return replace(entry, tests=ids, joined=None if by == BY_TIME else by), owners
+        return ids, None if by == BY_TIME else by, owners
 
     def running(self, instant: datetime) -> Sequence[Footprint]:
         """The attempts that run at `instant`, a little slack given."""

@@ -1,63 +1,51 @@
-"""Redacting many values of which few hold a secret: what each of them says is looked at together, and only where
+"""Redacting many values of which few hold a secret: what several of them say is looked at together, and only where
 something is found among them each by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
-from netra_loop.core.redact import MAX_DEPTH, Redactor, speaks_of_secrets
+from netra_loop.core.redact import Redactor
+
+T = TypeVar("T")
 
 _TOGETHER = 32  # values that are looked at together
-_LONG = 4_000  # characters; a text that is longer is looked at by itself
+_LONG = 8_000  # characters; what says more is looked at by itself
+_WHOLE = ("uthorization", "ookie", "AUTHORIZATION", "COOKIE")  # keys whose value may begin with anything
 
 
-def redact_many(redactor: Redactor, values: Sequence[Any]) -> list[Any]:
-    """`redactor.deep` of each value; the very same object where there is nothing to hide."""
-    done: list[Any] = []
-    for begin in range(0, len(values), _TOGETHER):
-        some = values[begin : begin + _TOGETHER]
-        said: list[str] = []
-        if all(_said(value, said, 0) for value in some) and _is_clean(redactor, said):
-            done += some
-        else:
-            done += map(redactor.deep, some)
+def redact_many(redactor: Redactor, values: Sequence[T]) -> list[T]:
+    """`redactor.deep` of each of these plain values; the very same object where there is nothing to hide."""
+    said = list(map(repr, values))
+    done = list(values)
+    _look(redactor, said, done, [place for place, one in enumerate(said) if _is_plain(one)])
+    for place, one in enumerate(said):
+        if not _is_plain(one):
+            done[place] = redactor.deep(done[place])
     return done
 
 
-def _is_clean(redactor: Redactor, said: Sequence[str]) -> bool:
-    """A secret goes over the end of a line only where a line of its own begins it, so texts can stand below each
-    other; what is hidden among them may not be one in the end, which is seen when each is looked at by itself.
+def _look(redactor: Redactor, said: Sequence[str], done: list[T], places: Sequence[int]) -> None:
+    """Redacts what stands at `places`: by halves, where there is anything to hide."""
+    for begin in range(0, len(places), _TOGETHER):
+        some = places[begin : begin + _TOGETHER]
+        together = "\n".join([said[place] for place in some])
+        if redactor.text(together) == together:
+            continue
+        if len(some) == 1:
+            done[some[0]] = redactor.deep(done[some[0]])
+            continue
+        half = len(some) // 2
+        _look(redactor, said, done, some[:half])
+        _look(redactor, said, done, some[half:])
+
+
+def _is_plain(said: str) -> bool:
+    """Whether all texts of a value stand in its `repr` as they are, so that a secret in them is one there as well.
+
+    A secret goes over the end of a line only where a line that begins it says so, and the quotes around a text end
+    what its end would. What is found over the borders of texts is looked at again, text by text.
     """
-    together = "\n".join(said)
-    return redactor.text(together) == together
-
-
-def _said(value: Any, said: list[str], depth: int) -> bool:
-    """Adds the texts of a plain value; False where it has to be looked at by itself."""
-    if value is None or value is True or value is False:
-        return True
-    kind = type(value)
-    if kind is str:
-        if len(value) > _LONG:
-            return False
-        said.append(value)
-        return True
-    if kind is int or kind is float:
-        return True
-    if depth >= MAX_DEPTH:
-        return False
-    if isinstance(value, Mapping):
-        if not all(map(_is_plain, value)):
-            return False
-        said += value  # the keys
-        return all(_said(item, said, depth + 1) for item in value.values())
-    return kind in {list, tuple} and all(_said(item, said, depth + 1) for item in value)
-
-
-@lru_cache(maxsize=4096)
-def _is_plain(key: Any) -> bool:
-    """Whether a key is a text that does not make a secret of what stands under it."""
-    return type(key) is str and not speaks_of_secrets(key)
+    return "\\" not in said and len(said) < _LONG and not any(word in said for word in _WHOLE)

@@ -137,10 +137,11 @@ class Journal(Protocol):
         ...
 
     def entry_pages(
-        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None
+        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None, lean: bool = False
     ) -> AsyncIterator[list[LogEntry]]:
         """The iteration's log entries as `entries` has them, `size` at a time: so they need not all be held at once.
-        With `since` those of that instant and later.
+        With `since` those of that instant and later. `lean`: payloads without a text of several lines may come empty,
+        which is quicker.
         Each page is a read of its own: what is appended meanwhile is seen where its time is still to come.
         """
         ...

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -45,6 +45,13 @@ Row = dict[str, Any]
 
 COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+# What the encoder makes anew for each value; None where the interpreter has no such thing.
+_make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)
+_encode = _make_encoder and _make_encoder(
+    None, _ENCODER.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
+)
+_scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what decode calls, without its search for spaces
+_WITH_MICROSECONDS = len("2026-01-01T00:00:00.000000+00:00")
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
 _INSTANCE = ""  # the key, no field of a request, under which its column holds the instance; first in order
@@ -64,7 +71,8 @@ def write_at(instant: datetime) -> str:
     if instant.tzinfo is None:
         raise Defect(f"instant {instant!r} for the journal has no time zone, expected UTC")
     utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
-    return utc.isoformat(timespec="microseconds")[:-6] + "Z"
+    text = utc.isoformat()  # without the microseconds where there are none; asking for them takes longer
+    return text[:-6] + "Z" if len(text) == _WITH_MICROSECONDS else text[:-6] + ".000000Z"
 
 
 def read_at(text: str) -> datetime:
@@ -81,8 +89,8 @@ def canonical(value: Any) -> str:
     NaN and the infinities pass, in Python's spelling: a service may log them.
     """
     try:
-        return _ENCODER.encode(value)
-    except (TypeError, ValueError) as error:
+        return _ENCODER.encode(value) if _encode is None else "".join(_encode(value, 0))
+    except (TypeError, ValueError, RecursionError) as error:
         raise Defect(f"a value for the journal is no plain JSON: {error}") from error
 
 
@@ -299,47 +307,75 @@ def _timed(row: Row) -> Row:
 # ---------------------------------------------------------------------------------------------------- logs
 
 
+ENTRY_COLUMNS = (
+    *("session", "timestamp", "log", "insert_id", "iteration", "severity", "service", "revision", "trace_id", "tests"),
+    *("request", "message", "payload"),
+)  # in the order of `entry_values`
+ENTRY_READ = ENTRY_COLUMNS[1:]  # in the order that `entry_from_values` takes them
+
+
 def entry_to_row(session: str, item: LogEntry) -> Row:
     """One log entry. The column `request` holds the instance as well, and `tests` by what they were joined where that
     does not go without saying.
     """
-    return {
-        "session": session,
-        "log": clean(item.log),
-        "timestamp": write_at(item.timestamp),
-        "insert_id": clean(item.insert_id),
-        "iteration": item.iteration,
-        "severity": clean(item.severity),
-        "service": clean(item.service),
-        "revision": clean(item.revision),
-        "message": clean(item.message),
-        "trace_id": optional(item.trace_id),
-        "payload": canonical(item.payload) if item.payload is not None else None,
-        "request": _request_to_column(item),
-        "tests": _tests_to_column(item),
-    }
+    return dict(zip(ENTRY_COLUMNS, entry_values(session, item), strict=True))
+
+
+def entry_values(session: str, item: LogEntry) -> tuple[Any, ...]:
+    """The same without names: entries are by far the most rows there are."""
+    return (
+        session,
+        write_at(item.timestamp),
+        _word(item.log),
+        clean(item.insert_id),
+        item.iteration,
+        _word(item.severity),
+        _word(item.service),
+        _word(item.revision),
+        optional(item.trace_id),
+        _tests_to_column(item),
+        _request_to_column(item),
+        clean(item.message),
+        None if item.payload is None else canonical(item.payload),
+    )
 
 
 def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
     """The reverse of `entry_to_row`."""
-    request, instance = _request_from_column(row["request"])
-    tests, joined = _tests_from_column(row["tests"])
+    return entry_from_values(tuple(row[name] for name in ENTRY_READ))
+
+
+def entry_from_values(values: Sequence[Any], *, lean: bool = False) -> LogEntry:
+    """The reverse of `entry_values`, without the session. `lean`: a payload without a text of several lines stays
+    empty, for whoever looks for stack traces alone.
+    """
+    at, log, insert_id, iteration, severity, service, revision, trace_id, tests, request, message, payload = values
+    ids, by = _tests_from_column(tests)
+    asked, instance = _request_from_column(request)
+    if payload is not None:
+        payload = {} if lean and "\\n" not in payload else _loaded(payload)
+    intern = sys.intern
     return LogEntry(
-        timestamp=read_at(row["timestamp"]),
-        severity=sys.intern(row["severity"]),
-        log=sys.intern(row["log"]),
-        service=sys.intern(row["service"]),
-        revision=sys.intern(row["revision"]),
-        message=row["message"],
-        insert_id=row["insert_id"],
-        trace_id=_once(row["trace_id"]),
-        payload=json.loads(row["payload"]) if row["payload"] is not None else None,
-        request=request,
-        tests=tests,
-        iteration=row["iteration"],
-        instance=instance,
-        joined=joined,
-    )
+        read_at(at), intern(severity), intern(log), intern(service), intern(revision), message, insert_id,
+        _once(trace_id), payload, asked, ids, iteration, instance, by,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _word(text: str) -> str:
+    """`clean`, of what many rows hold."""
+    return clean(text)
+
+
+def _loaded(text: str) -> Any:
+    """`json.loads` of what `canonical` wrote, which has no spaces round it."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration as error:
+        raise ValueError(f"no JSON at {error.value}") from error
+    if end != len(text):
+        raise ValueError(f"more than one JSON value, at {end}")
+    return value
 
 
 def _request_to_column(item: LogEntry) -> str | None:
@@ -360,7 +396,7 @@ def _request_from_column(text: str | None) -> tuple[Row | None, str | None]:
         return None, None
     if text.startswith(_INSTANCE_FIRST) and '","' not in text:
         return None, _the_instance(text)
-    request = json.loads(text)
+    request = _loaded(text)
     return request, request.pop(_INSTANCE, None)
 
 
@@ -372,14 +408,20 @@ def _the_instance(text: str) -> str | None:
 
 
 def _tests_to_column(item: LogEntry) -> str:
-    if not item.tests:
-        return "[]"
-    return canonical(item.tests if item.joined is None else {"joined": item.joined, "tests": item.tests})
+    return "[]" if not item.tests else _tests_column(item.tests, item.joined)
+
+
+@lru_cache(maxsize=4096)
+def _tests_column(tests: tuple[str, ...], by: str | None) -> str:
+    return canonical(tests if by is None else {"joined": by, "tests": tests})
 
 
 def _tests_from_column(text: str) -> tuple[tuple[str, ...], str | None]:
-    if text == "[]":
-        return (), None
+    return ((), None) if text == "[]" else _tests_known(text)
+
+
+@lru_cache(maxsize=4096)
+def _tests_known(text: str) -> tuple[tuple[str, ...], str | None]:
     known = json.loads(text)
     tests, joined_by = (known["tests"], known["joined"]) if isinstance(known, dict) else (known, None)
     return tuple(map(sys.intern, tests)), joined_by

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -132,18 +133,20 @@ def entry_page(
     after: LogEntry | None,
     size: int,
     since: datetime | None = None,
+    *,
+    lean: bool = False,
 ) -> list[LogEntry]:
     """The iteration's entries by time, the `size` that follow `after`, from `since` on."""
     c = t.entries.c
-    asked = sa.select(t.entries).where(c.session == session, c.iteration == iteration)
+    asked = sa.select(*(c[name] for name in codec.ENTRY_READ)).where(c.session == session, c.iteration == iteration)
     if since is not None:
         asked = asked.where(c.timestamp >= codec.write_at(since))
     if after is not None:
         key = codec.joined_to_row(after)
         place = sa.tuple_(c.timestamp, c.log, c.insert_id)
         asked = asked.where(place > sa.tuple_(key["timestamp"], key["log"], key["insert_id"]))
-    rows = t.rows(connection, asked.order_by(c.timestamp, c.log, c.insert_id).limit(size))
-    return _decoded(session, "entries", rows, codec.entry_from_row)
+    rows = connection.execute(asked.order_by(c.timestamp, c.log, c.insert_id).limit(size)).fetchall()
+    return _decoded(session, "entries", rows, partial(codec.entry_from_values, lean=lean))
 
 
 def findings(connection: sa.Connection, session: str, iteration: int | None) -> list[Finding]:
@@ -165,9 +168,7 @@ def durations(connection: sa.Connection, loop: str) -> dict[str, float]:
     }
 
 
-def _decoded(
-    session: str, table: str, rows: Iterable[Mapping[str, Any]], decode: Callable[[Mapping[str, Any]], T]
-) -> list[T]:
+def _decoded(session: str, table: str, rows: Iterable[Any], decode: Callable[[Any], T]) -> list[T]:
     try:
         return [decode(row) for row in rows]
     except (ValueError, KeyError, TypeError) as error:

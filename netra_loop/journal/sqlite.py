@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from operator import methodcaller
 from pathlib import Path
 from typing import ClassVar
 
@@ -92,7 +93,7 @@ class SqliteFile:
             f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self._busy_timeout_s, isolation_level=None
         )
         # a flipped byte must reach the check of hashes, which can say where it is
-        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
         try:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")

@@ -244,12 +244,14 @@ class StoredJournal:
         return await self._read(partial(reading.entries, session=session, iteration=iteration, limit=limit))
 
     async def entry_pages(
-        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None
+        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None, lean: bool = False
     ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
         after: LogEntry | None = None
         while page := await self._read(
-            partial(reading.entry_page, session=session, iteration=iteration, after=after, size=size, since=since)
+            partial(
+                reading.entry_page, session=session, iteration=iteration, after=after, size=size, since=since, lean=lean
+            )
         ):
             after = page[-1]
             yield page

@@ -101,7 +101,7 @@ def _write_rows(connection: sa.Connection, session: str, loop: str, batch: Batch
     _upsert(connection, t.attempts, [codec.attempt_to_row(session, item) for item in batch.started])
     _upsert(connection, t.results, (codec.result_to_row(session, item) for item in batch.results))
     _upsert(connection, t.durations, [{"loop": loop, **row} for row in codec.duration_rows(batch)])
-    _upsert(connection, t.entries, _joined(connection, session, batch.entries))
+    _store_entries(connection, session, batch.entries)
     _judge(connection, session, batch.judged)
     _join(connection, session, batch.joined)
 
@@ -110,22 +110,45 @@ def _forget(connection: sa.Connection, table: sa.Table, session: str, iteration:
     connection.execute(sa.delete(table).where(table.c.session == session, table.c.iteration == iteration))
 
 
-def _joined(connection: sa.Connection, session: str, entries: Sequence[LogEntry]) -> list[Row]:
-    """The rows of `entries`, one for each, having taken over what earlier copies of them know."""
+def _store_entries(connection: sa.Connection, session: str, entries: Sequence[LogEntry]) -> None:
+    """One row for each entry, having taken over what earlier copies of it know."""
     if not entries:
-        return []
-    rows = [codec.entry_to_row(session, entry) for entry in entries]
-    known = _known(connection, session, rows)
-    merged: dict[EntryKey, Row] = {}
-    for row in rows:
-        key = codec.entry_key(row)
-        merged[key] = known[key] = codec.joined(known[key], row) if key in known else row
-    return list(merged.values())
+        return
+    written = [codec.entry_values(session, entry) for entry in entries]
+    _, times, logs, ids, *_ = zip(*written, strict=True)
+    keys: list[EntryKey] = list(zip(logs, times, ids, strict=True))
+    known = _known(connection, session, min(times), max(times))
+    rows: dict[EntryKey, tuple[Any, ...]] = {}
+    for key, values in zip(keys, written, strict=True):
+        before = known.get(key) or (_named(rows[key]) if key in rows else None)
+        rows[key] = values
+        if before is not None:
+            known[key] = codec.joined(before, _named(values))
+            rows[key] = tuple(known[key][name] for name in codec.ENTRY_COLUMNS)
+    text = _entries_text(connection.dialect)
+    if text is None:
+        _upsert(connection, t.entries, map(_named, rows.values()))
+        return
+    for some in _batched(list(rows.values())):
+        connection.exec_driver_sql(text, list(some))
 
 
-def _known(connection: sa.Connection, session: str, rows: Sequence[Row]) -> dict[EntryKey, Row]:
-    """What is stored of the entries of the time that `rows`, not empty, are of."""
-    first, last = min(row["timestamp"] for row in rows), max(row["timestamp"] for row in rows)
+def _named(values: tuple[Any, ...]) -> Row:
+    return dict(zip(codec.ENTRY_COLUMNS, values, strict=True))
+
+
+@lru_cache(maxsize=4)
+def _entries_text(dialect: sa.Dialect) -> str | None:
+    """The statement for entries as the driver takes it, with values by place; None where it takes them by name.
+
+    What SQLAlchemy does for each row takes as long as SQLite does to store it.
+    """
+    compiled: Any = _statement(dialect.name, t.entries).compile(dialect=dialect)  # type: ignore[attr-defined]
+    return str(compiled) if tuple(compiled.positiontup or ()) == codec.ENTRY_COLUMNS else None
+
+
+def _known(connection: sa.Connection, session: str, first: str, last: str) -> dict[EntryKey, Row]:
+    """What is stored of the entries of a time."""
     c = t.entries.c
     asked = sa.select(c.log, c.timestamp, c.insert_id, c.tests, c.iteration).where(
         c.session == session, c.timestamp.between(first, last)
@@ -141,7 +164,8 @@ def _judge(connection: sa.Connection, session: str, results: Sequence[Result]) -
 def _join(connection: sa.Connection, session: str, entries: Sequence[LogEntry]) -> None:
     for some in _batched(entries):
         rows = [codec.joined_to_row(entry) for entry in some]
-        known = _known(connection, session, rows)
+        times = [row["timestamp"] for row in rows]
+        known = _known(connection, session, min(times), max(times))
         changed = [
             {"in_session": session, "of": row["log"], "at": row["timestamp"], "known": row["insert_id"], "both": both}
             for row in rows

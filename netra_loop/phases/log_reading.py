@@ -120,12 +120,27 @@ class Reading:
         whole, told = list(map(_key, new)), set(map(_key, parts))
         count = sum(key not in self._unfinished for key in (*whole, *told))
         slowest_s = max(self._context.state().slowest_request_s, *map(_latency_s, page.entries), 0.0)
-        stored = await self._owners.joined(_redacted(self._context, [*new, *parts]))
+        await self._owners.look_at([*new, *parts])
+        stored = self._as_stored([*new, *parts])
         fact = LogsRead(entries=count, cursor=self.cursor() or page.cursor, slowest_s=slowest_s)
         await self._context.record(Batch(events=(self._context.stamp(fact),), entries=tuple(stored)))
         self._unfinished = (self._unfinished - set(whole)) | told
         self._know(whole)
         return count
+
+    def _as_stored(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
+        """`entries` without secrets, with their tests and their iteration."""
+        said = [(entry.message, entry.payload, entry.request) for entry in entries]
+        clean = redact_many(self._context.redactor, said)
+        iteration, tests_of = self._context.iteration, self._owners.tests_of
+        return [
+            LogEntry(  # by place: a copy by name takes twice the time
+                old.timestamp, old.severity, old.log, old.service, old.revision, message, old.insert_id, old.trace_id,
+                payload, request, tests, iteration, old.instance, by,
+            )
+            for old, (message, payload, request) in zip(entries, clean, strict=True)
+            for tests, by in (tests_of(old),)
+        ]  # fmt: skip
 
     def _know(self, keys: list[_Key]) -> None:
         """Keeps the keys of what may come once more: of the time that is read again, and of the last two pages."""
@@ -167,14 +182,18 @@ class Owners:
         """Whether that is the trace of a test."""
         return trace_id in self._traces
 
-    async def joined(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
-        """`entries` with the tests that they belong to."""
-        if not self._ended:
-            return [self._joiner.joined(entry)[0] if entry.trace_id else entry for entry in entries]
-        untraced = {entry.timestamp for entry in entries if not entry.trace_id}
-        running = {one.id for instant in sorted(untraced) for one in self._joiner.running(instant)}
-        await self._read(sorted(running - self._whole))
-        return [self._joiner.joined(entry)[0] for entry in entries]
+    async def look_at(self, entries: Sequence[LogEntry]) -> None:
+        """Makes ready for `tests_of` these."""
+        if self._ended:
+            untraced = {entry.timestamp for entry in entries if not entry.trace_id}
+            running = {one.id for instant in sorted(untraced) for one in self._joiner.running(instant)}
+            await self._read(sorted(running - self._whole))
+
+    def tests_of(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None]:
+        """The tests that `entry` belongs to, and by what."""
+        if not self._ended and not entry.trace_id:
+            return (), None
+        return self._joiner.tests_of(entry)[:2]
 
     async def _read(self, tests: Sequence[str]) -> None:
         context = self._context
@@ -206,11 +225,3 @@ def _instant(text: str) -> datetime | None:
         return from_rfc3339(text)
     except ValueError:
         return None
-
-
-def _redacted(context: PhaseContext, entries: Sequence[LogEntry]) -> list[LogEntry]:
-    said = [(entry.message, entry.payload, entry.request) for entry in entries]
-    return [
-        replace(entry, message=message, payload=payload, request=request, iteration=context.iteration)
-        for entry, (message, payload, request) in zip(entries, redact_many(context.redactor, said), strict=True)
-    ]

@@ -70,7 +70,7 @@ async def reviewed(context: PhaseContext, stored: Sequence[Result]) -> Review:
     to is stored page by page: it only adds, so doing it again after a crash changes nothing.
     """
     review = Review([footprint(result) for result in stored], sources(context))
-    async for page in context.journal.entry_pages(context.session, context.iteration):
+    async for page in context.journal.entry_pages(context.session, context.iteration, lean=True):
         joined = [new for old in page if (new := review.take(old)).tests != old.tests]
         if joined:
             await context.record(Batch(joined=tuple(joined)))

@@ -203,7 +203,13 @@ class MemoryJournal:
         ]
 
     async def entry_pages(
-        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None
+        self,
+        session: str,
+        iteration: int,
+        size: int = 500,
+        *,
+        since: datetime | None = None,
+        lean: bool = False,  # noqa: ARG002  # here all is at hand
     ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
         found = [one for one in await self.entries(session, iteration) if since is None or one.timestamp >= since]
