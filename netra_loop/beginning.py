@@ -90,7 +90,7 @@ def prepare(path: Path, options: Options, now: datetime) -> Beginning:
     return Beginning(id_, loopfile.apply_vars(spec, options.vars), started, options)
 
 
-def tests_of(beginning: Beginning, settings: Settings) -> PoolOptions | None:
+def first_collection(beginning: Beginning, settings: Settings) -> PoolOptions | None:
     """How the session's tests will first be collected, where that is known before it has begun: nothing comes before
     the collection that they, their environment or its variables could depend on. None where it is not.
     """

@@ -59,11 +59,11 @@ class Opening:
     async def prepare(self, path: Path, settings: Settings, options: Options, *, ahead: bool) -> Beginning:
         """The session that is to be; with `ahead` its tests are collected from here on, where that is all they need."""
         await _imported("netra_loop.beginning")
-        from netra_loop.beginning import prepare, tests_of
+        from netra_loop.beginning import first_collection, prepare
         from netra_loop.clock import SystemClock
 
         beginning = prepare(path, options, SystemClock().now())
-        wanted = tests_of(beginning, settings) if ahead else None
+        wanted = first_collection(beginning, settings) if ahead else None
         if wanted is not None:
             if self.ahead is None or not self.ahead.matches(wanted):
                 self._begin(wanted.python, wanted.root, wanted.env)

@@ -14,6 +14,7 @@ import pytest
 from netra_loop.clock import SystemClock
 from netra_loop.execution.base import Collection, Finished, Notice, Planned, PoolOptions, Started
 from netra_loop.execution.pool import PytestPool
+from netra_loop.execution.pool_ahead import Ahead
 
 
 @dataclass
@@ -45,14 +46,16 @@ class Suite:
         for name, text in files.items():
             (self.root / f"{name}.py").write_text(textwrap.dedent(text))
 
-    def pool(self, *, cgroups: bool = True, **changes: object) -> PytestPool:
+    def options(self, **changes: object) -> PoolOptions:
         # plugins of this project's own environment would only cost time
         env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         for name in [name for name in env if name.startswith("PYTEST_XDIST")]:
             del env[name]
         given: dict[str, object] = {"python": Path(sys.executable), "workers": 2, "timeout_s": 20.0, "env": env}
-        options = PoolOptions(root=self.root, paths=(".",), **(given | changes))  # type: ignore[arg-type]
-        pool = PytestPool(options, SystemClock(), self.scratch, cgroups=cgroups)
+        return PoolOptions(root=self.root, paths=(".",), **(given | changes))  # type: ignore[arg-type]
+
+    def pool(self, *, cgroups: bool = True, ahead: Ahead | None = None, **changes: object) -> PytestPool:
+        pool = PytestPool(self.options(**changes), SystemClock(), self.scratch, cgroups=cgroups, ahead=ahead)
         self.pools.append(pool)
         return pool
 
