@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
 
 from netra_loop.cloud.embedded.matching import (
     And,
@@ -24,7 +24,6 @@ from netra_loop.cloud.embedded.matching import (
     Not,
     Or,
     Search,
-    time_bounds,
 )
 
 LONGEST = 20_000
@@ -38,9 +37,10 @@ _LONE = re.compile(r"[^\s()\",=<>!:~]+")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _UNAVAILABLE = ("sample", "ip_in_net", "source", "cast", "regexp_extract")
 
-__all__ = ["FilterError", "Node", "parse", "time_bounds"]
+__all__ = ["FilterError", "Node", "parse"]
 
 
+@lru_cache(maxsize=64)
 def parse(text: str) -> Node:
     """What `text` asks for. Raises FilterError, which names the place, for anything that is no query."""
     if len(text) > LONGEST:
@@ -110,11 +110,22 @@ class _Parser:
 
     def _values(self, path: tuple[str, ...], operator: str) -> Node:
         def compare() -> Node:
-            return Compare(path, operator, self._value(_BARE))
+            literal = self._peek() == '"'
+            place = self._at
+            value = self._value(_BARE)
+            if not literal and self._text.startswith("(", place + len(value)):
+                self._at = place
+                raise self._unavailable(value, "as a value")
+            try:
+                return Compare(path, operator, value, literal)
+            except ValueError as error:
+                raise FilterError(str(error)) from error
 
         return self._bracketed(compare) if self._peek() == "(" else compare()
 
     def _function(self, name: str) -> Node:
+        if name.lower() in _UNAVAILABLE:
+            raise self._unavailable(name, "")
         self._take("(")
         arguments: list[str] = []
         while not self._take(")"):
@@ -125,11 +136,16 @@ class _Parser:
         if lower == "log_id" and len(arguments) == 1:
             return LogId(arguments[0])
         if lower == "search" and len(arguments) in {1, 2}:
-            path = tuple(arguments[0].split(".")) if len(arguments) == 2 else ()
-            return Search(path, arguments[-1])
-        if lower in _UNAVAILABLE:
-            raise self._error(f"the function {name!r} is not available in the embedded cloud")
-        raise self._error(f"{name}() with {len(arguments)} arguments is not known, expected log_id(…) or SEARCH(…)")
+            try:
+                return Search(tuple(arguments[0].split(".")) if len(arguments) == 2 else (), arguments[-1])
+            except ValueError as error:
+                raise FilterError(str(error)) from error
+        raise self._unavailable(name, f"with {len(arguments)} arguments")
+
+    def _unavailable(self, name: str, how: str) -> FilterError:
+        if name.lower() in _UNAVAILABLE:
+            return self._error(f"the function {name!r} is not available in the embedded cloud")
+        return self._error(f"the function {name!r} {how} is not known, expected log_id(…) or SEARCH(…)")
 
     def _path(self) -> tuple[str, ...] | None:
         segments = []
@@ -171,7 +187,7 @@ class _Parser:
     def _keyword(self, word: str) -> bool:
         end = self._at + len(word)
         following = self._text[end : end + 1]
-        if not self._text.startswith(word, self._at) or (following and following not in ' \t\r\n("'):
+        if not self._text.startswith(word, self._at) or (following and following not in ' \t\r\n("-'):
             return False
         self._at = end
         self._skip()
@@ -201,8 +217,3 @@ class _Parser:
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text, flags=re.DOTALL)
-
-
-def matcher(text: str) -> Callable[[dict[str, Any]], bool]:
-    """`parse`, as a plain function over entries."""
-    return parse(text).matches

@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from netra_loop.cloud.embedded.matching import SEVERITIES
+from netra_loop.cloud.embedded.fields import SEVERITIES
+from netra_loop.cloud.embedded.log_limits import MOST_PIECES, PIECE
 from netra_loop.cloud.embedded.times import instant_ns, rfc3339_ns
 
-LONGEST = 256 * 1024  # bytes of one entry's payload
+LONGEST = MOST_PIECES * PIECE  # bytes of one line
 _DEEPEST = 30  # a protobuf Struct of more levels is refused by its own parser
 _SPECIAL = "logging.googleapis.com/"
 _LATEST_NS = 253_402_300_799 * 10**9  # the end of the year 9999

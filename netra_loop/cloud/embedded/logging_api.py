@@ -1,53 +1,42 @@
-"""`google.logging.v2.LoggingServiceV2`: list and write, over the log store."""
+"""`google.logging.v2.LoggingServiceV2`: entries listed, written and tailed, logs named and deleted, over the store."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import json
-import re
-from dataclasses import dataclass
+import time
 from typing import Any
 
 import grpc
 from google.cloud.logging_v2.types import (
+    DeleteLogRequest,
     ListLogEntriesRequest,
     ListLogEntriesResponse,
+    ListLogsRequest,
+    ListLogsResponse,
     WriteLogEntriesRequest,
     WriteLogEntriesResponse,
 )
-from google.cloud.logging_v2.types.log_entry import LogEntry
-from google.protobuf import json_format
+from google.protobuf import empty_pb2
 
-from netra_loop.cloud.embedded.filter import FilterError, Node, parse
-from netra_loop.cloud.embedded.log_store import LogStore, Place
-from netra_loop.cloud.embedded.matching import And
+from netra_loop.cloud.embedded.entry_form import fill
+from netra_loop.cloud.embedded.knobs import KnobFile
+from netra_loop.cloud.embedded.log_pages import ReadQuota, Token, page_size_of, question_of, token_of, written
+from netra_loop.cloud.embedded.log_store import LogStore
+from netra_loop.cloud.embedded.log_tail import Tails
+from netra_loop.cloud.embedded.log_writes import log_name_of, taken_of
 from netra_loop.cloud.embedded.refusals import Refused, answering
 
 SERVICE = "google.logging.v2.LoggingServiceV2"
-LARGEST_PAGE = 1000
-_DEFAULT_PAGE = 50
-_ORDERS = {"": False, "timestamp asc": False, "timestamp desc": True}
-_LOG_NAME = re.compile(r"projects/[^/]+/logs/[^/]+")
-
-
-@dataclass(frozen=True)
-class InProjects:
-    """Entries of these projects (`projects/P`)."""
-
-    names: tuple[str, ...]
-
-    def matches(self, entry: dict[str, Any]) -> bool:
-        """See `matching.Node.matches`."""
-        return entry["logName"].partition("/logs/")[0] in self.names
 
 
 class LoggingApi:
-    """The handlers; one for each server."""
+    """The handlers; one for each server. `close` comes before the server's own stop."""
 
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: LogStore, knobs: KnobFile) -> None:
         self._store = store
+        self._knobs = knobs
+        self._quota = ReadQuota()
+        self.tails = Tails(store, knobs, self._quota)
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         """What the server is given."""
@@ -58,77 +47,69 @@ class LoggingApi:
                 "WriteLogEntries": answering(
                     self.write_entries, WriteLogEntriesRequest, WriteLogEntriesResponse.serialize
                 ),
+                "TailLogEntries": self.tails.handler(),
+                "ListLogs": answering(self.list_logs, ListLogsRequest, ListLogsResponse.serialize),
+                "DeleteLog": answering(self.delete_log, DeleteLogRequest, empty_pb2.Empty.SerializeToString),
             },
         )
 
+    def close(self) -> None:
+        """Ends every tail."""
+        self.tails.close()
+
     async def list_entries(self, request: ListLogEntriesRequest) -> ListLogEntriesResponse:
         """One page. A token goes with the very same question."""
-        wanted, newest_first, size = _question(request)
-        wanted = And(
-            (InProjects(tuple(request.resource_names)), *(wanted.parts if isinstance(wanted, And) else (wanted,)))
-        )
-        after = _place_of(request)
-        self._store.flush()
-        page = await asyncio.to_thread(self._store.query, wanted, limit=size, newest_first=newest_first, after=after)
+        question, knobs = question_of(request), self._knobs.now()
+        now_s = time.time()
+        token = token_of(request, knobs, now_s)
+        self._quota.take(knobs)
+        after = token.after if token else None
+        empty = token.empty if token else knobs.empty_pages
         response = ListLogEntriesResponse()
+        if empty:
+            response.next_page_token = written(request, Token(now_s, empty - 1, after))
+            return response
+        self._store.flush()
+        page = await asyncio.to_thread(
+            self._store.query,
+            question.wanted,
+            limit=question.size,
+            newest_first=question.newest_first,
+            after=after,
+            again=knobs.duplicate_entries and after is not None and question.size > 1,
+        )
+        message = ListLogEntriesResponse.pb(response)
         for entry in page.entries:
-            json_format.ParseDict(entry, ListLogEntriesResponse.pb(response).entries.add(), ignore_unknown_fields=True)
-        response.next_page_token = "" if page.after is None else _token(request, page.after)
+            fill(message.entries.add(), entry)
+        if page.after is not None:
+            response.next_page_token = written(request, Token(now_s, knobs.empty_pages, page.after))
         return response
 
     async def write_entries(self, request: WriteLogEntriesRequest) -> WriteLogEntriesResponse:
-        """All of them or, where one is refused, none."""
-        defaults = json_format.MessageToDict(WriteLogEntriesRequest.pb(request))
-        entries = [_written(LogEntry.pb(entry), defaults) for entry in request.entries]
+        """All of them or, where one is refused, none; with `partial_success` those that are not."""
+        entries, refused = taken_of(request, time.time_ns())
         if not request.dry_run:
             for entry in entries:
                 self._store.append(entry)
             self._store.flush()
+        if refused is not None:
+            raise refused
         return WriteLogEntriesResponse()
 
+    async def list_logs(self, request: ListLogsRequest) -> ListLogsResponse:
+        """Names of logs that have entries; a page token is the last name of the page before."""
+        size = page_size_of(request.page_size)
+        projects = [name for name in (*request.resource_names, request.parent) if name]
+        if not projects:
+            raise Refused("INVALID_ARGUMENT", "parent is empty, expected projects/PROJECT")
+        names = sorted({name for project in projects for name in self._store.logs(project)})
+        left = [name for name in names if name > request.page_token]
+        more = left[size - 1] if len(left) > size else ""
+        return ListLogsResponse(log_names=left[:size], next_page_token=more)
 
-def _question(request: ListLogEntriesRequest) -> tuple[Node, bool, int]:
-    if not request.resource_names:
-        raise Refused("INVALID_ARGUMENT", "resource_names is empty, expected projects/PROJECT")
-    if not 0 <= request.page_size <= LARGEST_PAGE:
-        raise Refused("INVALID_ARGUMENT", f"page_size is {request.page_size}, expected 0 to {LARGEST_PAGE}")
-    if request.order_by not in _ORDERS:
-        raise Refused(
-            "INVALID_ARGUMENT", f"order_by is {request.order_by!r}, expected 'timestamp asc' or 'timestamp desc'"
-        )
-    try:
-        wanted = parse(request.filter)
-    except FilterError as error:
-        raise Refused("INVALID_ARGUMENT", str(error)) from error
-    return wanted, _ORDERS[request.order_by], request.page_size or _DEFAULT_PAGE
-
-
-def _written(message: Any, defaults: dict[str, Any]) -> dict[str, Any]:
-    entry: dict[str, Any] = json_format.MessageToDict(message)
-    entry.setdefault("logName", defaults.get("logName", ""))
-    if not _LOG_NAME.fullmatch(entry["logName"]):
-        raise Refused("INVALID_ARGUMENT", f"log_name is {entry['logName']!r}, expected projects/PROJECT/logs/LOG_ID")
-    entry.setdefault("resource", defaults.get("resource", {"type": "global"}))
-    labels = defaults.get("labels", {}) | entry.get("labels", {})
-    return entry | {"labels": labels} if labels else entry
-
-
-def _digest(request: ListLogEntriesRequest) -> str:
-    question = json.dumps([list(request.resource_names), request.filter, request.order_by])
-    return hashlib.sha256(question.encode()).hexdigest()[:16]
-
-
-def _token(request: ListLogEntriesRequest, place: Place) -> str:
-    return base64.urlsafe_b64encode(json.dumps([_digest(request), *place]).encode()).decode()
-
-
-def _place_of(request: ListLogEntriesRequest) -> Place | None:
-    if not request.page_token:
-        return None
-    try:
-        digest, at_ns, insert_id, log = json.loads(base64.urlsafe_b64decode(request.page_token))
-    except ValueError as error:
-        raise Refused("INVALID_ARGUMENT", f"page_token {request.page_token!r} was not made here") from error
-    if digest != _digest(request):
-        raise Refused("INVALID_ARGUMENT", "page_token belongs to another filter, order or project")
-    return int(at_ns), str(insert_id), str(log)
+    async def delete_log(self, request: DeleteLogRequest) -> empty_pb2.Empty:
+        """Its entries are gone; it comes back with the next one."""
+        name = log_name_of(request.log_name)
+        if not self._store.delete(name):
+            raise Refused("NOT_FOUND", f"Log {name} does not exist")
+        return empty_pb2.Empty()

@@ -1,62 +1,22 @@
 """The parts a parsed Logging query is made of, and how each is held against an entry (LogEntry in its JSON form).
 
-A comparison with a field that is absent is false, `!=` included; its negation is true. Absent fields of LogEntry itself
-compare as their defaults. Strings compare without regard to case, regular expressions with.
+`matches` answers for a whole entry. `known_of` answers for what many entries share, their origin (log name, resource
+and severity): yes, no, or what is still to be asked of each.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from netra_loop.cloud.embedded.times import duration_ns, instant_ns
+from netra_loop.cloud.embedded.comparing import Test, is_present, test_of
+from netra_loop.cloud.embedded.fields import Field, field_of, fold, leaves, text_of
+from netra_loop.cloud.embedded.times import instant_ns
 
-SEVERITIES = {
-    "DEFAULT": 0,
-    "DEBUG": 100,
-    "INFO": 200,
-    "NOTICE": 300,
-    "WARNING": 400,
-    "ERROR": 500,
-    "CRITICAL": 600,
-    "ALERT": 700,
-    "EMERGENCY": 800,
-}
-_FIELDS = (
-    "logName",
-    "resource",
-    "timestamp",
-    "receiveTimestamp",
-    "severity",
-    "protoPayload",
-    "textPayload",
-    "jsonPayload",
-    "insertId",
-    "httpRequest",
-    "labels",
-    "metadata",
-    "operation",
-    "trace",
-    "spanId",
-    "traceSampled",
-    "sourceLocation",
-    "split",
-    "errorGroups",
-)
-_NESTED = ("resource", "httpRequest", "operation", "sourceLocation", "split")
-_DEFAULTS: dict[tuple[str, ...], Any] = {
-    ("logName",): "",
-    ("severity",): "DEFAULT",
-    ("insertId",): "",
-    ("trace",): "",
-    ("spanId",): "",
-    ("traceSampled",): False,
-}
-_TIMES = {("timestamp",), ("receiveTimestamp",)}
+_OF_ORIGIN = ("logName", "resource", "severity")
+_TIMESTAMP = ("timestamp",)
 
 
 class FilterError(ValueError):
@@ -70,6 +30,10 @@ class Node(Protocol):
         """Whether `entry` is wanted."""
         ...
 
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """What it comes to for an entry of which only `origin` is known."""
+        ...
+
 
 @dataclass(frozen=True)
 class And:
@@ -80,6 +44,14 @@ class And:
     def matches(self, entry: dict[str, Any]) -> bool:
         """See `Node.matches`."""
         return all(part.matches(entry) for part in self.parts)
+
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        known = [part.known_of(origin) for part in self.parts]
+        if any(one is False for one in known):
+            return False
+        left = tuple(one for one in known if not isinstance(one, bool))
+        return And(left) if left else True
 
 
 @dataclass(frozen=True)
@@ -92,6 +64,14 @@ class Or:
         """See `Node.matches`."""
         return any(part.matches(entry) for part in self.parts)
 
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        known = [part.known_of(origin) for part in self.parts]
+        if any(one is True for one in known):
+            return True
+        left = tuple(one for one in known if not isinstance(one, bool))
+        return Or(left) if left else False
+
 
 @dataclass(frozen=True)
 class Not:
@@ -103,6 +83,11 @@ class Not:
         """See `Node.matches`."""
         return not self.part.matches(entry)
 
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        known = self.part.known_of(origin)
+        return not known if isinstance(known, bool) else Not(known)
+
 
 @dataclass(frozen=True)
 class Has:
@@ -112,22 +97,39 @@ class Has:
 
     def matches(self, entry: dict[str, Any]) -> bool:
         """See `Node.matches`."""
-        wanted = _fold(self.text)
-        return any(wanted in _fold(_text(leaf)) for leaf in _leaves(entry))
+        wanted = fold(self.text)
+        return any(wanted in fold(text_of(leaf)) for leaf in leaves(entry))
+
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        return self.matches(origin) or self
 
 
 @dataclass(frozen=True)
 class Search:
-    """All words of `text` in the field (in the whole entry where `path` is empty), as words."""
+    """All words of `text` in the field (in the whole entry where `path` is empty); those in backticks side by side."""
 
     path: tuple[str, ...]
     text: str
+    _field: Field | None = field(init=False, compare=False, repr=False)
+    _phrases: tuple[tuple[str, ...], ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_field", field_of(self.path) if self.path else None)
+        phrases = [tuple(_words(part)) for part in re.findall(r"`([^`]*)`", self.text)]
+        loose = [(word,) for word in _words(re.sub(r"`[^`]*`", " ", self.text))]
+        object.__setattr__(self, "_phrases", tuple(phrase for phrase in (*phrases, *loose) if phrase))
 
     def matches(self, entry: dict[str, Any]) -> bool:
         """See `Node.matches`."""
-        found = list(_lookup(entry, _canonical(self.path))) if self.path else [entry]
-        words = {word for value in found for leaf in _leaves(value) for word in _words(_text(leaf))}
-        return _words(self.text) <= words
+        values = [entry] if self._field is None else self._field.values(entry)
+        texts = [_words(text_of(leaf)) for value in values for leaf in leaves(value)]
+        return all(any(_holds_phrase(words, phrase) for words in texts) for phrase in self._phrases)
+
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        del origin
+        return self
 
 
 @dataclass(frozen=True)
@@ -140,191 +142,94 @@ class LogId:
         """See `Node.matches`."""
         return unquote(entry.get("logName", "")).partition("/logs/")[2] == self.name
 
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        return self.matches(origin)
+
+
+@dataclass(frozen=True)
+class InProjects:
+    """Entries of these projects (`projects/P`)."""
+
+    names: tuple[str, ...]
+
+    def matches(self, entry: dict[str, Any]) -> bool:
+        """See `Node.matches`."""
+        return entry["logName"].partition("/logs/")[0] in self.names
+
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        return self.matches(origin)
+
 
 @dataclass(frozen=True)
 class Compare:
-    """`path op value`. Raises FilterError when made, for a field or a value that cannot be."""
+    """`path op value`. Raises ValueError when made, for a field or a value that cannot be. `literal`: the value was
+    quoted, so a star is a star.
+    """
 
     path: tuple[str, ...]
     op: str
     value: str
-    _test: Callable[[Any], bool] = field(init=False, compare=False, repr=False)
+    literal: bool = False
+    place: Field = field(init=False, compare=False, repr=False)
+    _test: Test = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        path = _canonical(self.path)
-        object.__setattr__(self, "path", path)
-        object.__setattr__(self, "_test", _test(path, self.op, self.value))
+        found = field_of(self.path)
+        present = self.op == ":" and self.value == "*" and not self.literal
+        object.__setattr__(self, "place", found)
+        object.__setattr__(self, "path", found.path)
+        test = (lambda value: is_present(found, value)) if present else test_of(found, self.op, self.value)
+        object.__setattr__(self, "_test", test)
 
     def matches(self, entry: dict[str, Any]) -> bool:
         """See `Node.matches`."""
-        return any(self._test(value) for value in _lookup(entry, self.path))
+        values = self.place.values(entry)
+        if not values:
+            default = self.place.default
+            return default is not None and self._test(default)
+        return any(self._test(value) for value in values)
+
+    def known_of(self, origin: dict[str, Any]) -> bool | Node:
+        """See `Node.known_of`."""
+        return self.matches(origin) if self.path[0] in _OF_ORIGIN else self
 
 
-def time_bounds(node: Node) -> tuple[int | None, int | None]:
-    """Nanoseconds since 1970 that every match lies between (inclusive), as far as the query says so at its top."""
+def time_bounds(node: Node) -> tuple[int | None, int | None, Node]:
+    """Nanoseconds since 1970 that every match lies between (inclusive), as far as the query says so at its top, and
+    what of the query is left to ask.
+    """
     low: int | None = None
     high: int | None = None
+    left = []
     for part in node.parts if isinstance(node, And) else (node,):
-        if isinstance(part, Compare) and part.path == ("timestamp",):
-            instant = instant_ns(part.value)
-            if part.op in {">", ">=", "="}:
-                low = instant if low is None else max(low, instant)
-            if part.op in {"<", "<=", "="}:
-                high = instant if high is None else min(high, instant)
-    return low, high
+        if not isinstance(part, Compare) or part.path != _TIMESTAMP or part.op not in {"<", "<=", "=", ">=", ">"}:
+            left.append(part)
+            continue
+        instant = instant_ns(part.value)
+        if part.op in {">", ">=", "="}:
+            first = instant + (part.op == ">")
+            low = first if low is None else max(low, first)
+        if part.op in {"<", "<=", "="}:
+            last = instant - (part.op == "<")
+            high = last if high is None else min(high, last)
+    return low, high, left[0] if len(left) == 1 else And(tuple(left))
 
 
-# ------------------------------------------------------------------------------------------- one comparison
+def traces_of(node: Node) -> tuple[str, ...] | None:
+    """The traces that every match has one of, folded, as far as the query says so at its top; None: any."""
+    for part in node.parts if isinstance(node, And) else (node,):
+        choices = part.parts if isinstance(part, Or) else (part,)
+        if all(isinstance(one, Compare) and one.path == ("trace",) and one.op == "=" for one in choices):
+            return tuple(fold(one.value) for one in choices if isinstance(one, Compare))
+    return None
 
 
-def _test(path: tuple[str, ...], op: str, wanted: str) -> Callable[[Any], bool]:
-    if op in {"=~", "!~"}:
-        return _regex(op, wanted)
-    if path in _TIMES and op != ":":
-        return _ordered(op, wanted, instant_ns)
-    if path == ("severity",) and op != ":":
-        return _ordered(op, wanted, _severity)
-    if path == ("httpRequest", "latency") and op != ":":
-        return _ordered(op, wanted, duration_ns)
-    if op == ":":
-        return _contains(wanted)
-    return _plain(op, wanted)
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", fold(text))
 
 
-def _regex(op: str, wanted: str) -> Callable[[Any], bool]:
-    try:
-        pattern = re.compile(wanted)
-    except re.error as error:
-        raise FilterError(f"{wanted!r} is no regular expression: {error}") from error
-    return lambda value: (pattern.search(_text(value)) is not None) == (op == "=~")
-
-
-def _ordered(op: str, wanted: str, key: Callable[[str], int]) -> Callable[[Any], bool]:
-    try:
-        right = key(wanted)
-    except ValueError as error:
-        raise FilterError(str(error)) from error
-    return lambda value: _holds(op, key(_text(value)), right)
-
-
-def _contains(wanted: str) -> Callable[[Any], bool]:
-    folded = _fold(wanted)
-
-    def test(value: Any) -> bool:
-        if wanted == "*":
-            return value not in ("", None, {}, [])
-        if isinstance(value, dict) and wanted in value:
-            return True
-        return any(folded in _fold(_text(leaf)) for leaf in _leaves(value))
-
-    return test
-
-
-def _plain(op: str, wanted: str) -> Callable[[Any], bool]:
-    number = _number(wanted)
-    folded = _fold(wanted)
-
-    def test(value: Any) -> bool:
-        if wanted == "NULL_VALUE" or value is None:
-            return _holds(op, value is None, wanted == "NULL_VALUE") if op in {"=", "!="} else False
-        if isinstance(value, dict):
-            return False
-        left = None if isinstance(value, bool) else _number(value)
-        if left is not None and number is not None:
-            return _holds(op, left, number)
-        return _holds(op, _fold(_text(value)), folded)
-
-    return test
-
-
-def _holds(op: str, left: Any, right: Any) -> bool:
-    match op:
-        case "=":
-            return bool(left == right)
-        case "!=":
-            return bool(left != right)
-        case "<":
-            return bool(left < right)
-        case "<=":
-            return bool(left <= right)
-        case ">":
-            return bool(left > right)
-        case _:
-            return bool(left >= right)
-
-
-def _severity(text: str) -> int:
-    level = SEVERITIES.get(text.upper())
-    if level is None:
-        if text.isdigit():
-            return int(text)
-        raise ValueError(f"{text!r} is no severity, expected one of {', '.join(SEVERITIES)}")
-    return level
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-# ------------------------------------------------------------------------------------------- what an entry holds
-
-
-def _canonical(path: tuple[str, ...]) -> tuple[str, ...]:
-    head = _camel(path[0])
-    if head not in _FIELDS:
-        raise FilterError(f"{path[0]!r} is no field of a log entry, expected one of {', '.join(_FIELDS)}")
-    if head in _NESTED and len(path) > 1:
-        return (head, _camel(path[1]), *path[2:])
-    return (head, *path[1:])
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-def _lookup(entry: dict[str, Any], path: tuple[str, ...]) -> Iterator[Any]:
-    found = list(_walk(entry, path))
-    if not found and path in _DEFAULTS:
-        found = [_DEFAULTS[path]]
-    yield from found
-
-
-def _walk(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    if isinstance(value, list):
-        for member in value:
-            yield from _walk(member, path)
-    elif not path:
-        yield value
-    elif isinstance(value, dict) and path[0] in value:
-        yield from _walk(value[path[0]], path[1:])
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for member in value.values():
-            yield from _leaves(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _leaves(member)
-    else:
-        yield value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value)
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", _fold(text)))
+def _holds_phrase(words: list[str], phrase: tuple[str, ...]) -> bool:
+    size = len(phrase)
+    return any(tuple(words[at : at + size]) == phrase for at in range(len(words) - size + 1))

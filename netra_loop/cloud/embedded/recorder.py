@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from netra_loop.cloud.embedded.log_limits import MOST_LABELS, PIECE, pieces, trimmed
 from netra_loop.cloud.embedded.log_lines import entry_of
 from netra_loop.cloud.embedded.log_store import LogStore
+from netra_loop.cloud.embedded.log_writes import is_ahead
 from netra_loop.cloud.embedded.times import rfc3339_ns
 
 
@@ -31,11 +35,13 @@ class Recorder:
         self._store = store
 
     def line(self, origin: Origin, stream: str, line: bytes) -> None:
-        """One line of `stream` (stdout, stderr); an empty one gives no entry."""
+        """One line of `stream` (stdout, stderr); an empty one gives no entry, one that is too long several.
+
+        A time of its own that lies more than a day ahead does not count: the time it came is taken.
+        """
         if line.strip():
-            entry = entry_of(line)
-            entry["labels"] = {**entry.get("labels", {}), **_labels(origin)}
-            self._store.append(_entry(origin, stream) | entry)
+            for part in pieces(line.decode("utf-8", "replace")) if len(line) > PIECE else (entry_of(line),):
+                self._append(_entry(origin, stream) | part, part.get("labels", {}))
 
     def system(self, origin: Origin, severity: str, text: str) -> None:
         """A sentence of the platform about an instance."""
@@ -55,6 +61,13 @@ class Recorder:
             "httpRequest": dict(request),
         }
         self._store.append(entry if note is None else entry | {"textPayload": note})
+
+    def _append(self, entry: dict[str, Any], labels: Mapping[str, str]) -> None:
+        if "timestamp" in entry and is_ahead(entry, time.time_ns()):
+            del entry["timestamp"]
+        own = entry["labels"]
+        kept = dict(itertools.islice(trimmed(labels).items(), max(0, MOST_LABELS - len(own))))
+        self._store.append(entry | {"labels": kept | own})
 
 
 def _entry(origin: Origin, log: str) -> dict[str, Any]:

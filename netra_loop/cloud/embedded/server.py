@@ -90,8 +90,9 @@ async def serve(
 async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Ending, vault: Vault) -> AsyncIterator[str]:
     """Yields the address of the metadata server."""
     resources, inherited = Resources.load(folder / "resources.json", seed)
-    store = LogStore(folder / "entries.db")
     knobs = KnobFile(folder)
+    store = LogStore(folder / "entries.db", knobs)
+    logging_api = LoggingApi(store, knobs)
     operations = Operations(knobs)
     access = Access(knobs)
     rollouts = Rollouts(resources, operations, Recorder(store), folder, knobs, access, vault)
@@ -100,7 +101,7 @@ async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Endin
         (
             *RunApi(resources, operations, rollouts, access).handlers(),
             operations.handlers(),
-            LoggingApi(store).handlers(),
+            logging_api.handlers(),
         )
     )
     server.add_insecure_port(endpoint)
@@ -112,6 +113,7 @@ async def _running(folder: Path, seed: Path | None, endpoint: str, ending: Endin
         await server.start()
         yield metadata.address
     finally:
+        logging_api.close()
         await rollouts.close(ending.grace_s)
         await server.stop(grace=None)
         await metadata.close()
