@@ -6,6 +6,7 @@
     ├── EnvironmentFailed               3   cloud, credentials or network, after its retries
     │   ├── CloudCallFailed             3   an API call was refused; carries the canonical code's name
     │   │   └── AccessRefused          75   the credentials were refused, also after they were renewed
+    │   ├── AuthFailed                  3   no way of the loop's `auth` to a token worked
     │   └── ForeignChange               3   somebody else changed the service meanwhile
     ├── StoreError                      5   the store cannot be used
     │   ├── StoreDamaged                5   what is stored is not what was written
@@ -92,6 +93,19 @@ class AccessRefused(CloudCallFailed):
     """
 
     exit_code = 75
+
+
+class AuthFailed(EnvironmentFailed):
+    """No way of the loop's `auth` to a token worked; `answers` has one line for each, such as `bypass: 401 Invalid
+    key`, without the secret.
+    """
+
+    def __init__(self, answers: Sequence[str]) -> None:
+        super().__init__(
+            "no way to a token worked: " + "; ".join(answers),
+            hint="set the keys and secrets that the loop's auth names, then resume the session",
+        )
+        self.answers = tuple(answers)
 
 
 class ForeignChange(EnvironmentFailed):

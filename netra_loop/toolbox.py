@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from netra_loop.clock import Clock
 from netra_loop.cloud import plain_http
 from netra_loop.cloud.base import Cloud
+from netra_loop.cloud.token_life import TokenLife
 from netra_loop.core import template
 from netra_loop.core.events import AuthTried, Event
 from netra_loop.core.redact import Redactor
-from netra_loop.core.spec import JourneySpec, LoopSpec
+from netra_loop.core.spec import Command, JourneySpec, LoopSpec
 from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.phases.scope import Scope
@@ -24,6 +25,7 @@ from netra_loop.settings import Settings
 
 if TYPE_CHECKING:
     from netra_loop.cloud.auth import TokenSource
+    from netra_loop.cloud.auth_ways import Token
     from netra_loop.cloud.embedded.launch import EmbeddedCloud
     from netra_loop.execution.pool_ahead import Ahead
 
@@ -68,6 +70,8 @@ class SessionTools:
         self._cloud: Cloud | None = None
         self._pool: tuple[PoolOptions, Runner] | None = None
         self._tokens: TokenSource | None = None
+        self._token: str | None = None
+        self._asking = self._scope  # of whoever asked for a token last: what is known grows with each deploy
 
     async def cloud(self) -> Cloud | None:
         """See `Toolbox.cloud`."""
@@ -149,7 +153,8 @@ class SessionTools:
         tests = self._spec.tests
 
         def render(value: Any, saved: Mapping[str, str]) -> Any:
-            return scope.with_saved(saved).any(value)
+            # each step takes the newest token: a journey may be longer than a token's life
+            return scope.with_token(self._token or scope.token).with_saved(saved).any(value)
 
         return JourneyRunner(
             journeys,
@@ -160,31 +165,72 @@ class SessionTools:
             source=self._spec.path.name,
         )
 
-    async def token(self, scope: Scope, on_try: Callable[[Event], Awaitable[None]]) -> str | None:
+    async def token(
+        self, scope: Scope, on_try: Callable[[Event], Awaitable[None]], good_for_s: float = 0.0
+    ) -> str | None:
         """See `Toolbox.token`. The token is a secret from here on."""
         if not self._spec.auth:
             return None
         from netra_loop.cloud.auth import TokenSource  # PyJWT and httpx, only where a loop authenticates
 
+        self._asking = scope
         if self._tokens is None:
             self._tokens = TokenSource(
                 self._spec.auth,
-                scope.any,
-                scope.command,
+                self._filled,
+                self._argv,
                 self._clock,
                 cwd=self._spec.base_dir,
                 env=self.environ,
+                identity=self._identity,
             )
         tried: list[AuthTried] = []
         try:
-            token = await self._tokens.token(tried.append)
+            token = await self._tokens.token(tried.append, good_for_s)
         finally:
             for attempt in tried:
                 await on_try(attempt)
+        self._token = token
         if token not in self._secrets:
             self._secrets.append(token)
             self.redactor = Redactor(self._secrets)
         return token
+
+    def token_life(self) -> TokenLife | None:
+        """See `Toolbox.token_life`."""
+        return None if self._tokens is None else self._tokens.life()
+
+    def _filled(self, value: Any) -> Any:
+        return self._asking.any(value)
+
+    def _argv(self, command: Command) -> tuple[str, ...]:
+        return self._asking.command(command)
+
+    async def _identity(self, audience: str | None) -> Token:
+        """An identity token, for the first service's main URL where `audience` is None: to Cloud Run a tag's own URL
+        names nobody. The embedded cloud's metadata server makes its tokens. Raises Refused.
+        """
+        from netra_loop.cloud.auth_identity import METADATA_HOST, ask_identity
+
+        cloud = await self.cloud()
+        if audience is None:
+            audience = await self._audience(cloud)
+        env = {**self.environ}
+        if self._embedded is not None:
+            env[METADATA_HOST] = self._embedded.metadata
+        return await ask_identity(audience, self._clock, env)
+
+    async def _audience(self, cloud: Cloud | None) -> str:
+        from netra_loop.cloud.auth_ways import Refused
+
+        first = next(iter(self._spec.services), None)
+        if first is None:
+            raise Refused(None, "it needs an audience, expected one in the loop file, since that has no services")
+        standing = await cloud.standing(first) if cloud is not None else None
+        url = self._asking.service_url(first) if cloud is None else standing and standing.url
+        if not url:
+            raise Refused(None, f"it needs an audience, and service {first!r} has no URL yet")
+        return url
 
     async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:
         """See `Toolbox.request`. Redirects are not followed, so the token goes nowhere else."""

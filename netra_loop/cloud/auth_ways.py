@@ -24,11 +24,14 @@ _LOOPBACK = re.compile(r"localhost|.*\.localhost|127\..*|::1")
 
 @dataclass(frozen=True)
 class Token:
-    """A token, and for how many seconds from now it is good where that was told. `status` as of the answer."""
+    """A token, and for how many seconds from now it is good where that was told. `status` as of the answer; `by` is who
+    gave it, where there were several to ask.
+    """
 
     text: str
     ttl_s: float | None = None
     status: int | None = None
+    by: str = ""
 
 
 class Refused(Exception):
@@ -100,12 +103,12 @@ def _token_in(response: httpx.Response) -> Token:
             raise Refused(status, f"no token in the answer, only {', '.join(map(str, value)) or 'an empty object'}")
         ttl = value.get("expires_in")
         known = float(ttl) if isinstance(ttl, int | float) and not isinstance(ttl, bool) else None
-        return Token(_checked(text, status), known, status)
-    return Token(_checked(value if isinstance(value, str) else response.text, status), status=status)
+        return Token(checked(text, status), known, status)
+    return Token(checked(value if isinstance(value, str) else response.text, status), status=status)
 
 
-def _checked(text: str, status: int | None = None) -> str:
-    """`text` as a token; Refused where it cannot be one: it is empty, too long, or a page."""
+def checked(text: str, status: int | None = None) -> str:
+    """`text` as a token. Raises Refused where it cannot be one: it is empty, too long, or a page."""
     token = text.strip()
     if not token:
         raise Refused(status, "an empty answer, expected a token")
@@ -143,7 +146,7 @@ async def run_command(
         await process.wait()
     if process.returncode:
         raise Refused(None, f"exit code {process.returncode}: {_last_line(err) or _last_line(out) or 'no output'}")
-    return Token(_checked(out))
+    return Token(checked(out))
 
 
 async def _outputs(process: asyncio.subprocess.Process) -> tuple[str, str]:

@@ -44,6 +44,7 @@ class DeployFailure:
 class Facts:
     """What an iteration left behind. `results` are all attempts, their authenticity assessed; `sources` says by service
     where its source lies; `previous` are findings of earlier iterations, the newest row of an id counting most.
+    `auth_failure` is the answer of each way to a token, where none worked.
     `exceptions` are those that the logs show; None: they are to be read out of the entries. `new_errors` are the
     signatures of what the revision before did not log, with that revision's name.
     """
@@ -55,6 +56,7 @@ class Facts:
     sources: Mapping[str, Source] = field(default_factory=dict)
     tiers: Sequence[TierSpec] = ()
     deploy_failure: DeployFailure | None = None
+    auth_failure: Sequence[str] = ()
     collection_errors: Sequence[CollectionError] = ()
     previous: Sequence[Finding] = ()
     authenticity: str = "required"

@@ -21,7 +21,7 @@ from netra_loop.core.signature import signature
 from netra_loop.core.spec import TierSpec
 from netra_loop.core.symptoms import Look, last_close, look_at, symptom_of
 from netra_loop.core.trace_lines import Thrown, thrown
-from netra_loop.core.untested import collection_failures, deploy_failures, missing_results, only_in_logs
+from netra_loop.core.untested import auth_failures, collection_failures, deploy_failures, missing_results, only_in_logs
 
 __all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "symptom_of"]
 
@@ -65,6 +65,7 @@ def make_findings(facts: Facts) -> list[Finding]:
     ranks: dict[str | None, int] = {tier.name: rank for rank, tier in enumerate(facts.tiers)}
     found = [
         *deploy_failures(facts),
+        *auth_failures(facts),
         *collection_failures(facts),
         *missing_results(facts),
         *sorted((_finding(group, facts) for group in groups.values()), key=lambda one: _rank(one, final, ranks)),

@@ -1,5 +1,6 @@
-"""Findings that no test's own failure tells of: a failed deploy, files that cannot be collected, tests without a
-result, and errors that only the server's log shows."""
+"""Findings that no test's own failure tells of: a failed deploy, a token that cannot be had, files that cannot be
+collected, tests without a result, and errors that only the server's log shows.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +42,19 @@ def deploy_failures(facts: Facts) -> list[Finding]:
     impact = None if first is None else first.impact or first.name
     words = f"{failure.service} {told}"
     return [plain(facts, Symptom.DEPLOY, Cause.DEPLOY, words, title, root_cause=root, whys=tuple(whys), impact=impact)]
+
+
+def auth_failures(facts: Facts) -> list[Finding]:
+    """The finding of a session that gets no token, with the answer of each way to one; empty where it did."""
+    if not facts.auth_failure:
+        return []
+    told = "; ".join(facts.auth_failure)
+    whys = [f"the loop's auth got no token by {answer}" for answer in facts.auth_failure]
+    whys.append("what to do: set the keys and secrets that the loop's auth names; netra-loop doctor LOOP tries them")
+    first = facts.tiers[0] if facts.tiers else None
+    impact = None if first is None else first.impact or first.name
+    title = f"no way to a token worked: {told[:200]}"
+    return [plain(facts, Symptom.AUTH, Cause.ENVIRONMENT, f"auth {told}", title, whys=tuple(whys), impact=impact)]
 
 
 def collection_failures(facts: Facts) -> list[Finding]:

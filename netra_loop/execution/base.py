@@ -130,6 +130,14 @@ class Runner(Protocol):
         """
         ...
 
+    async def renew(self, env: Mapping[str, str]) -> None:
+        """The tests' whole environment is `env` from here on: a token in it was renewed. May be called while a plan
+        runs: who runs a test keeps what it has, and what comes after the test is given the new one, down to what the
+        tests' modules read when they are imported. Raises EnvironmentFailed where that cannot be had; all then goes on
+        as it was.
+        """
+        ...
+
     async def close(self) -> None:
         """Ends every process. Safe to repeat."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import traceback
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 
@@ -78,6 +78,9 @@ class JourneyRunner:
         finally:
             await _end(tasks)
             self._tasks -= tasks
+
+    async def renew(self, env: Mapping[str, str]) -> None:
+        """See `Runner.renew`; `render` knows the newest values by itself."""
 
     async def close(self) -> None:
         """See `Runner.close`."""

@@ -9,13 +9,13 @@ import asyncio
 import dataclasses
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from netra_loop.cgroups import Group
 from netra_loop.cgroups import make as make_group
 from netra_loop.clock import Clock
-from netra_loop.errors import Defect
+from netra_loop.errors import Defect, EnvironmentFailed
 from netra_loop.execution import pool_folder
 from netra_loop.execution.base import Collection, Finished, Planned, PoolOptions, RunEvent
 from netra_loop.execution.pool_ahead import Ahead
@@ -59,6 +59,7 @@ class PytestPool:
         self._barren = 0  # zygotes that died since the last result
         self._renewing = asyncio.Lock()
         self._numbers: Counter[str] = Counter()
+        self._run: Run | None = None
 
     async def collect(self) -> Collection:
         """See `Runner.collect`."""
@@ -117,7 +118,7 @@ class PytestPool:
         if not plan:
             return
         gathered = self._collected.gathered
-        run = Run(plan, gathered, self._options, self._clock, self._living, self._group, self._numbers)
+        run = self._run = Run(plan, gathered, self._options, self._clock, self._living, self._group, self._numbers)
         run.start(self._board, self._scratch)
         try:
             while (event := await run.events.get()) is not None:
@@ -127,7 +128,49 @@ class PytestPool:
                     self._barren = 0
                 yield event
         finally:
+            self._run = None
             await run.stop()
+
+    async def renew(self, env: Mapping[str, str]) -> None:
+        """See `Runner.renew`. Another interpreter collects, beside those that run tests, and takes the place of the one
+        that workers are forked of.
+        """
+        options = dataclasses.replace(self._options, env={**env, **_mark_of(self._options.env)})
+        forks = self._collected is not None and self._collected.gathered.spawn is None
+        zygote = await self._another(options) if forks else None
+        async with self._renewing:
+            if zygote is not None:
+                if self._zygote is not None:
+                    self._dead.append(self._zygote)
+                self._zygote = zygote
+            self._options = options
+            if self._run is not None:
+                self._run.renewed(options)
+            await self._let_go()
+
+    async def _another(self, options: PoolOptions) -> Zygote:
+        assert self._collection is not None
+        zygote = Zygote(options, self._board, self._scratch, self._group)
+        try:
+            collection = await zygote.collect()
+        except BaseException:
+            await zygote.end(quit_s=0)
+            raise
+        lost = {test.id for test in self._collection.tests} - {test.id for test in collection.tests}
+        why = collection.fatal or zygote.gathered.spawn or (f"{min(lost)} was not found, of {len(lost)}" if lost else "")
+        if why:
+            await zygote.end(quit_s=0)
+            raise EnvironmentFailed(f"the tests could not be collected anew: {why.splitlines()[0]}")
+        return zygote
+
+    async def _let_go(self) -> None:
+        """Ends the zygotes that nobody is a fork of any more. The first one stays until the pool is closed: with it
+        ends what its conftest files made for the whole run.
+        """
+        for zygote in [one for one in self._dead if one is not self._collected]:
+            if self._run is None or not self._run.uses(zygote):
+                self._dead.remove(zygote)
+                await zygote.end(quit_s=0)
 
     async def close(self) -> None:
         """See `Runner.close`."""
@@ -170,3 +213,8 @@ class PytestPool:
             if collection.fatal is not None:
                 raise UnusableError(f"the process that collected died, and collecting again failed: {collection.fatal}")
             return zygote
+
+
+def _mark_of(env: Mapping[str, str]) -> dict[str, str]:
+    """By what processes of this pool are told from all others, once it has begun."""
+    return {name: value for name, value in env.items() if name == pool_folder.MARK}

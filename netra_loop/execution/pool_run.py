@@ -95,6 +95,16 @@ class Run:
             self._say(f"workers are spawned, not forked: {self._gathered.spawn}")
         self._do(self._all())
 
+    def renewed(self, options: PoolOptions) -> None:
+        """Workers that are up by now take no more tests; those that follow are made with `options`."""
+        self._options = options
+        for worker in self._workers:
+            worker.stale = True
+
+    def uses(self, zygote: Zygote) -> bool:
+        """Whether a worker is, or is about to be, a fork of it."""
+        return any(worker.zygote is zygote for worker in self._workers)
+
     async def stop(self) -> None:
         """Interrupts whatever runs, kills what has not ended 3.5 s later, and waits until nothing is left."""
         tasks = list(self._tasks)

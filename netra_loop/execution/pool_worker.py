@@ -75,6 +75,7 @@ class Worker:
     seen: Seen = field(default_factory=Seen)
     held: deque[Assignment] = field(default_factory=deque)
     rested: bool = False
+    stale: bool = False  # what it was given is renewed by now: it ends what it has
     condemned: bool = False
     mean_s: float | None = None
     over: Message | None = None
@@ -224,8 +225,10 @@ class Worker:
 
     @property
     def orphaned(self) -> bool:
-        """Whether its zygote is dead: it ends what it has, and the next one is forked of a zygote that lives."""
-        return self.zygote is not None and self.zygote.lost.is_set()
+        """Whether it is given nothing more: its zygote is dead, or another has taken its place. It ends what it has,
+        and the next one is forked of a zygote that lives.
+        """
+        return self.stale or (self.zygote is not None and self.zygote.lost.is_set())
 
     @property
     def stacks_file(self) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from netra_loop.clock import Clock
 from netra_loop.cloud.base import Cloud
+from netra_loop.cloud.token_life import TokenLife
 from netra_loop.core.events import Event
 from netra_loop.core.records import Batch
 from netra_loop.core.redact import Redactor
@@ -64,8 +65,16 @@ class Toolbox(Protocol):
         """Runs YAML journeys."""
         ...
 
-    async def token(self, scope: Scope, on_try: Callable[[Event], Awaitable[None]]) -> str | None:
-        """A fresh token of the `auth` chain; None where the loop has none."""
+    async def token(
+        self, scope: Scope, on_try: Callable[[Event], Awaitable[None]], good_for_s: float = 0.0
+    ) -> str | None:
+        """A token of the `auth` chain, good for `good_for_s` more seconds where its life allows; None where the loop
+        has none. While one lives that cannot be renewed it is given still. Raises AuthFailed where there is none.
+        """
+        ...
+
+    def token_life(self) -> TokenLife | None:
+        """Of the token given last; None where none was."""
         ...
 
     async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:

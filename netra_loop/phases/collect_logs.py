@@ -13,6 +13,7 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.errors_before import read_errors_before
 from netra_loop.phases.log_reading import Reading
 from netra_loop.phases.serving import ensure_serving
+from netra_loop.phases.tokens import token
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 2.0
@@ -117,7 +118,7 @@ async def _marked(context: PhaseContext, revision: Revision) -> str:
     trace_id = secrets.token_hex(16)
     status = await context.tools.request(url, trace_id)
     if status in _REFUSED and context.spec.auth:
-        token = await context.tools.token(context.scope(), context.event)
+        bearer = await token(context, context.scope())
         trace_id = secrets.token_hex(16)
-        await context.tools.request(url, trace_id, token)
+        await context.tools.request(url, trace_id, bearer)
     return trace_id

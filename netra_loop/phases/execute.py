@@ -33,6 +33,7 @@ from netra_loop.phases.backlog import Backlog
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.planning import Planner, planner
 from netra_loop.phases.portions import Portions, apart, weight, whole
+from netra_loop.phases.scope import Scope
 from netra_loop.phases.serving import foreign_now
 from netra_loop.phases.testbed import (
     Host,
@@ -43,6 +44,7 @@ from netra_loop.phases.testbed import (
     proxy_hosts,
     runners,
 )
+from netra_loop.phases.tokens import with_fresh_token
 from netra_loop.processes import give_back_memory
 
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
@@ -151,7 +153,13 @@ class Execute:
             failed = Counter(result.id for result in stored if result.outcome.is_failure)
             ended = Counter(result.id for result in stored)
             plans = await planner(context, selection, bench.tests)
-            ran = await self._rounds(bench, found, plans, [item.id for item in todo], outcomes, failed, ended)
+            rounds = self._rounds(bench, found, plans, [item.id for item in todo], outcomes, failed, ended)
+
+            async def renewed(fresh: Scope) -> None:
+                if found.pool is not None:
+                    await found.pool.renew(environment(context, fresh))
+
+            ran = await with_fresh_token(context, scope, renewed, rounds)
             await _check_what_served(context, ran)
         return _summary(selection, outcomes)
 

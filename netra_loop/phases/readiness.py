@@ -12,6 +12,7 @@ from netra_loop.core.records import Revision
 from netra_loop.core.spec import ServiceSpec
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.tokens import token
 
 ANOTHER = "AnotherRevisionServes"
 SILENT = "ProbePathNotAnswered"
@@ -92,7 +93,7 @@ class _Asking:
             scope = self._context.scope()
             known = {**scope.revisions, self._revision.service: self._revision}
             scope = replace(scope, revisions=known)
-            self._token = await self._context.tools.token(scope, self._context.event)
+            self._token = await token(self._context, scope)
             trace_id, status = await self._ask()
         return trace_id, status
 

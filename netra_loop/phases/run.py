@@ -15,6 +15,7 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.commands import run_command
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.testbed import session_environment
+from netra_loop.phases.tokens import token
 
 _DEFAULT_TIMEOUT_S = 1800.0
 _AT_ONCE = 50  # tests whose results are read with their bodies
@@ -62,7 +63,7 @@ class Run:
         command, scope = context.phase.with_["command"], context.scope()
         words = (command,) if isinstance(command, str) else command
         if any(_TOKEN in template.parse(word).names for word in words):
-            scope = scope.with_token(await context.tools.token(scope, context.event))
+            scope = scope.with_token(await token(context, scope))
         return scope.command(command)
 
     async def _environment(self, context: PhaseContext) -> Mapping[str, str]:

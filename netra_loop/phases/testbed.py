@@ -17,6 +17,7 @@ from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.scope import Scope, websocket_url
 from netra_loop.phases.serving import ensure_serving
+from netra_loop.phases.tokens import good_for_tests, token
 
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
@@ -56,9 +57,8 @@ async def runners(context: PhaseContext) -> tuple[Runners, Scope]:
     """The runners, with the revisions seen to serve and a fresh token, and the scope they were made with."""
     await ensure_serving(context)
     scope = context.scope()
-    token = await context.tools.token(scope, context.event)
-    scope = scope.with_token(token)
     spec = context.spec
+    scope = scope.with_token(await token(context, scope, good_for_tests(spec)))
     pool = await context.tools.pool(pool_options(context, scope)) if spec.tests and spec.tests.paths else None
     journeys = context.tools.journeys(tuple(spec.journeys.values()), scope) if spec.journeys else None
     return Runners(pool, journeys), scope

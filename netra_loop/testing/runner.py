@@ -51,6 +51,7 @@ class FakeRunner:
         self.finished: Counter[str] = Counter()
         self.collected = 0
         self.closed = False
+        self.renewed: list[dict[str, str]] = []
 
     async def collect(self) -> Collection:
         """See `Runner.collect`."""
@@ -84,6 +85,10 @@ class FakeRunner:
                 evidence=ends.evidence,
                 sources=self._collection.sources,
             )
+
+    async def renew(self, env: Mapping[str, str]) -> None:
+        """See `Runner.renew`; kept in `renewed`."""
+        self.renewed.append(dict(env))
 
     async def close(self) -> None:
         """See `Runner.close`."""

@@ -116,7 +116,12 @@ class Tools:
     def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> FakeRunner:
         raise AssertionError("the loop has no journeys")
 
-    async def token(self, scope: Scope, on_try: Callable[[ev.Event], Awaitable[None]]) -> str | None:
+    async def token(
+        self, scope: Scope, on_try: Callable[[ev.Event], Awaitable[None]], good_for_s: float = 0.0
+    ) -> str | None:
+        return None
+
+    def token_life(self) -> None:
         return None
 
     async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from netra_loop.app import PHASES
+from netra_loop.cloud.token_life import TokenLife
 from netra_loop.core import events as ev
 from netra_loop.core.records import Batch, Contact, Evidence, LogEntry, Outcome, Result
 from netra_loop.core.redact import Redactor
@@ -76,9 +77,14 @@ class Tools:
         assert self.journey_runner is not None
         return self.journey_runner
 
-    async def token(self, scope: Scope, on_try: Callable[[ev.Event], Awaitable[None]]) -> str | None:
+    async def token(
+        self, scope: Scope, on_try: Callable[[ev.Event], Awaitable[None]], good_for_s: float = 0.0
+    ) -> str | None:
         self.tokens_asked += 1
         return self.access
+
+    def token_life(self) -> TokenLife | None:
+        return None
 
     async def request(self, url: str, trace_id: str, token: str | None = None) -> int | None:
         if not self.answering or self.fake_cloud is None:
