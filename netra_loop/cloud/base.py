@@ -172,10 +172,11 @@ class Cloud(Protocol):
         """The entries, page by page, oldest first. Safe to abandon and to start again."""
         ...
 
-    def tail(self, query: LogQuery) -> AsyncIterator[tuple[LogEntry, ...]]:
+    def tail(self, query: LogQuery, missed: Callable[[int], None] | None = None) -> AsyncIterator[tuple[LogEntry, ...]]:
         """Entries as they come, a few at a time, in the order of their arrival; some may never come and some twice: for
         looking on, never for judging. Opened again where the stream ends; goes on until it is closed (`aclose`) or
-        raises EnvironmentFailed where it cannot be had at all.
+        raises EnvironmentFailed where it cannot be had at all. `missed` is told how many entries the cloud says it has
+        left out.
         """
         ...
 

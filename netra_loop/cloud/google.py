@@ -3,12 +3,12 @@
 What it does in which place: `google_link` the connection, `google_calls` how a call is made and tried again,
 `google_specs` what a deploy asks for, `google_targets` who is asked to get the traffic, `google_changes` how a service
 is changed, `google_waiting` how long a revision is waited for, `google_hints` what to do about one that failed,
-`google_reads` how log entries are read.
+`google_reads` how log entries are read, `google_tail` how they are followed.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from netra_loop.clock import Clock
 from netra_loop.cloud import google_specs as specs
@@ -21,9 +21,10 @@ from netra_loop.cloud.google_link import Link
 from netra_loop.cloud.google_logs import entry_from, filter_of_output, line_of
 from netra_loop.cloud.google_reads import LogReader, asking
 from netra_loop.cloud.google_resources import POLL_S, Resources
+from netra_loop.cloud.google_tail import LogTail
 from netra_loop.cloud.google_waiting import Arrivals
 from netra_loop.cloud.log_reads import ReadBudget
-from netra_loop.core.records import Revision
+from netra_loop.core.records import LogEntry, Revision
 from netra_loop.errors import CloudCallFailed
 
 _LAST_LINES = 50
@@ -57,6 +58,7 @@ class CloudRun:
         self._resources = Resources(self._link, self._calls, clock, f"projects/{project}/locations/{region}")
         self._changes = Changes(self._link, self._calls, self._resources, clock)
         self._reader = LogReader(self._calls, asking(self._link), project, on_wait=on_wait, budget=reads)
+        self._tail = LogTail(self._link, self._reader, clock, project, on_wait=on_wait, budget=reads)
         self._arrivals = Arrivals(self._resources, self._changes, clock, self._why_failed)
 
     async def deploy(self, request: DeployRequest, progress: Progress) -> Deployed | Failed:
@@ -102,6 +104,10 @@ class CloudRun:
     def entries(self, query: LogQuery) -> AsyncIterator[LogPage]:
         """See `Cloud.entries`."""
         return self._reader.entries(query)
+
+    def tail(self, query: LogQuery, missed: Callable[[int], None] | None = None) -> AsyncIterator[tuple[LogEntry, ...]]:
+        """See `Cloud.tail`."""
+        return self._tail.entries(query, missed)
 
     async def close(self) -> None:
         """See `Cloud.close`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from netra_loop.clock import Clock
@@ -207,8 +207,11 @@ class FakeCloud:
             end = start + query.page_size
             yield LogPage(tuple(kept[start:end]), cursor=str(min(end, len(kept))), last=end >= len(kept))
 
-    async def tail(self, query: LogQuery) -> AsyncIterator[tuple[LogEntry, ...]]:
+    async def tail(
+        self, query: LogQuery, missed: Callable[[int], None] | None = None
+    ) -> AsyncIterator[tuple[LogEntry, ...]]:
         """See `Cloud.tail`; what was logged before it was opened is left out."""
+        del missed  # nothing is ever left out here
         told = len(self.logs)
         while True:
             fresh = tuple(entry for entry in self.logs[told:] if _answers(entry, query))
