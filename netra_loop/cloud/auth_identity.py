@@ -22,7 +22,6 @@ from netra_loop.cloud.auth_ways import LIMIT_S, Refused, Token, checked, run_com
 METADATA_HOST = "GCE_METADATA_HOST"
 _IDENTITY = "/computeMetadata/v1/instance/service-accounts/default/identity"
 _CALL_S = 10.0  # of one request that google-auth makes; it makes several
-_NEITHER = "no service account, and no metadata server"
 
 T = TypeVar("T")
 
@@ -36,9 +35,13 @@ async def ask_identity(audience: str, clock: Clock, env: Mapping[str, str]) -> T
         text = await within(clock, LIMIT_S, in_thread(partial(_of_google_auth, audience)))
     except Elapsed:
         raise Refused(None, f"google-auth gave no answer within {LIMIT_S:g} s") from None
-    if text is not None:
-        return Token(checked(text), by="google-auth")
-    return await _of_gcloud(clock, env)
+    except _NobodyError as nobody:
+        return await _of_gcloud(clock, env, str(nobody))
+    return Token(checked(text), by="google-auth")
+
+
+class _NobodyError(Exception):
+    """google-auth finds nobody who could have an identity token; the text says where it looked."""
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -88,8 +91,8 @@ async def _get(host: str, audience: str) -> httpx.Response:
         return await client.get(f"http://{host}{_IDENTITY}", params=words, headers={"Metadata-Flavor": "Google"})
 
 
-def _of_google_auth(audience: str) -> str | None:
-    """None where it finds nobody who could have an identity token. Blocks. Raises Refused."""
+def _of_google_auth(audience: str) -> str:
+    """Blocks. Raises Refused, or _NobodyError."""
     # google-auth and requests cost 100 ms: only loops with an identity token pay for them.
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.auth.transport.requests import Request
@@ -97,8 +100,8 @@ def _of_google_auth(audience: str) -> str | None:
 
     try:
         return str(fetch_id_token(_Impatient(Request()), audience))  # type: ignore[no-untyped-call]
-    except DefaultCredentialsError:
-        return None
+    except DefaultCredentialsError as error:
+        raise _NobodyError(str(error.args[0])) from error
     except GoogleAuthError as error:
         raise Refused(None, str(error.args[0] if error.args else error)) from error
 
@@ -113,16 +116,16 @@ class _Impatient:
         return self._request(*args, timeout=min(timeout or _CALL_S, _CALL_S), **more)
 
 
-async def _of_gcloud(clock: Clock, env: Mapping[str, str]) -> Token:
+async def _of_gcloud(clock: Clock, env: Mapping[str, str], before: str) -> Token:
     """What a person's own login gives. gcloud takes an audience from service accounts only; Cloud Run lets in people
     by the one that gcloud itself puts into theirs.
     """
     program = shutil.which("gcloud", path=env.get("PATH"))
     if program is None:
-        raise Refused(None, f"{_NEITHER}, and gcloud is not installed")
+        raise Refused(None, f"{before} (google-auth); and gcloud is not installed")
     argv = [program, "auth", "print-identity-token", "--quiet"]
     try:
         found = await run_command(argv, clock, env={**env, "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"})
     except Refused as refused:
-        raise Refused(None, f"{_NEITHER}; gcloud auth print-identity-token: {refused.answer}") from refused
+        raise Refused(None, f"gcloud auth print-identity-token: {refused.answer}; google-auth: {before}") from refused
     return Token(found.text, by="gcloud")

@@ -157,7 +157,7 @@ class PytestPool:
             await zygote.end(quit_s=0)
             raise
         lost = {test.id for test in self._collection.tests} - {test.id for test in collection.tests}
-        why = collection.fatal or zygote.gathered.spawn or (f"{min(lost)} was not found, of {len(lost)}" if lost else "")
+        why = collection.fatal or zygote.gathered.spawn or (f"{min(lost)!r} was not found" if lost else "")
         if why:
             await zygote.end(quit_s=0)
             raise EnvironmentFailed(f"the tests could not be collected anew: {why.splitlines()[0]}")

@@ -13,10 +13,11 @@ import pytest
 
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.auth import TokenSource
+from netra_loop.cloud.auth_ways import Token
 from netra_loop.core import template
 from netra_loop.core.events import AuthTried
-from netra_loop.core.spec import AuthSpec, BypassAuth, Command, JwtAuth
-from netra_loop.errors import EnvironmentFailed, UsageError
+from netra_loop.core.spec import AuthSpec, BypassAuth, Command, IdentityTokenAuth, JwtAuth
+from netra_loop.errors import AuthFailed, EnvironmentFailed, UsageError
 
 VALUES = {"env.KEY": "k-123", "env.SECRET": "hush", "vars.user": "o'neil; $(exit 9)"}
 
@@ -231,3 +232,65 @@ async def test_many_callers_ask_once(door: Door) -> None:
     tokens.forget()
     await tokens.token()
     assert len(door.seen) == 2
+
+
+# ------------------------------------------------------------------------------------------------ near its end
+
+
+async def test_who_needs_it_longer_gets_another_sooner() -> None:
+    clock = SteppedClock()
+    tokens = source(signed(3600), clock=clock)
+    first = await tokens.token()
+    clock.ahead_s = 3200
+    assert await tokens.token(good_for_s=300) == first
+    assert await tokens.token(good_for_s=420) != first
+
+
+async def test_a_token_that_cannot_be_renewed_is_given_while_it_lives(door: Door) -> None:
+    door.answer = (200, '{"token": "t-1", "expires_in": 100}', {})
+    clock, tried = SteppedClock(), []
+    tokens = source(bypass(door), clock=clock)
+    await tokens.token()
+    door.answer = (503, "down", {})
+    clock.ahead_s = 60
+    assert await tokens.token(tried.append) == "t-1"
+    life = tokens.life()
+    assert life is not None
+    assert life.trouble is not None
+    assert life.trouble.answers == ("bypass: 503 down",)
+    assert 0 < life.left_s <= 40
+    assert [attempt.status for attempt in tried] == [503]
+    clock.ahead_s = 101
+    with pytest.raises(AuthFailed, match="503 down"):
+        await tokens.token()
+
+
+async def test_trouble_is_over_with_the_next_token(door: Door) -> None:
+    door.answer = (200, '{"token": "t-1", "expires_in": 100}', {})
+    clock = SteppedClock()
+    tokens = source(bypass(door), clock=clock)
+    await tokens.token()
+    clock.ahead_s, door.answer = 60, (503, "down", {})
+    await tokens.token()
+    door.answer = (200, '{"token": "t-2", "expires_in": 100}', {})
+    assert await tokens.token() == "t-2"
+    life = tokens.life()
+    assert life is not None
+    assert life.trouble is None
+
+
+async def test_an_identity_token_is_asked_for_an_audience() -> None:
+    asked, tried = [], []
+
+    async def identity(audience: str | None) -> Token:
+        asked.append(audience)
+        return Token("t-3", ttl_s=3600, status=200, by="somebody")
+
+    for audience in (None, "https://${env.KEY}"):
+        spec = AuthSpec(identity_token=IdentityTokenAuth(audience=audience))
+        tokens = TokenSource([spec], render, argv, SteppedClock(), identity=identity)
+        assert await tokens.token(tried.append) == "t-3"
+    assert asked == [None, "https://k-123"]
+    assert {(one.method, one.status, one.answer) for one in tried} == {
+        ("identity_token", 200, "good for 3600 s, by somebody")
+    }
