@@ -12,7 +12,7 @@ import logging
 import sys
 from pathlib import Path
 
-from netra_loop.cloud.embedded.server import FolderHeld, serve
+from netra_loop.cloud.embedded.server import FolderHeld, Whereabouts, serve
 from netra_loop.cloud.embedded.vault import Vault
 
 
@@ -35,9 +35,13 @@ def main() -> int:
 
 
 async def _serve(folder: Path, seed: Path | None, lifeline: int | None, vault: Vault) -> None:
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    ready.add_done_callback(lambda done: print(json.dumps({"endpoint": done.result()}), flush=True))  # noqa: T201
+    ready: asyncio.Future[Whereabouts] = asyncio.get_running_loop().create_future()
+    ready.add_done_callback(lambda done: _say(done.result()))
     await serve(folder, seed=seed, lifeline=lifeline, ready=ready, vault=vault)
+
+
+def _say(where: Whereabouts) -> None:
+    print(json.dumps({"endpoint": where.endpoint}), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

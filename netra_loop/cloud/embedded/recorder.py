@@ -41,7 +41,7 @@ class Recorder:
         """
         if line.strip():
             for part in pieces(line.decode("utf-8", "replace")) if len(line) > PIECE else (entry_of(line),):
-                self._append(_entry(origin, stream) | part, part.get("labels", {}))
+                self._append(origin, _entry(origin, stream) | part, part.get("labels", {}))
 
     def system(self, origin: Origin, severity: str, text: str) -> None:
         """A sentence of the platform about an instance."""
@@ -62,10 +62,10 @@ class Recorder:
         }
         self._store.append(entry if note is None else entry | {"textPayload": note})
 
-    def _append(self, entry: dict[str, Any], labels: Mapping[str, str]) -> None:
+    def _append(self, origin: Origin, entry: dict[str, Any], labels: Mapping[str, str]) -> None:
         if "timestamp" in entry and is_ahead(entry, time.time_ns()):
             del entry["timestamp"]
-        own = entry["labels"]
+        own = _labels(origin)
         kept = dict(itertools.islice(trimmed(labels).items(), max(0, MOST_LABELS - len(own))))
         self._store.append(entry | {"labels": kept | own})
 
