@@ -226,6 +226,7 @@ async def test_a_cancelled_run_interrupts_tests_and_leaves_no_process(suite):
             yield
             open("tidied", "w").close()
         def test_polite(tidy):
+            open("polite", "w").close()
             time.sleep(600)
         def test_deaf():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -238,7 +239,7 @@ async def test_a_cancelled_run_interrupts_tests_and_leaves_no_process(suite):
     run = pool.run([Planned(test.id, 1, "0" * 32) for test in collection.tests])
     started = [await anext(run), await anext(run)]
     assert all(isinstance(event, Started) for event in started)
-    while not (suite.root / "deaf").exists():  # noqa: ASYNC110 - another process's doing
+    while not ((suite.root / "deaf").exists() and (suite.root / "polite").exists()):  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(0.01)
     begun = time.monotonic()
     await run.aclose()
