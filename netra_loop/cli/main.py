@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 import typer
 
 from netra_loop import __version__
-from netra_loop.cli import inspect, run
+from netra_loop.cli import cloud, inspect, run
 from netra_loop.errors import NetraLoopError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 run.register(app)
 inspect.register(app)
+cloud.register(app)
 
 
 def _version(asked: bool) -> None:

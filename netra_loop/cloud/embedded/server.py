@@ -238,7 +238,7 @@ def _address(folder: Path, listening: Listening) -> Iterator[str]:
 
 
 def _try_port(port: int) -> None:
-    """gRPC would tell of a port that is taken too, but on stderr, in words of its own."""
+    """Told before gRPC tells it, on stderr and in words of its own."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
