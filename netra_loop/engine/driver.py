@@ -168,7 +168,7 @@ class Driver:
         phase = self.spec.phase(command.phase)
         where = {"iteration": command.iteration, "phase": phase.name, "attempt": command.attempt}
         if isinstance(command, Recover):
-            progress = await self._journal.count(self.session, command.iteration)
+            progress = await self._progress(phase, command.iteration)
             await self.append(Batch(events=(ev.PhaseRecovered(progress=progress, **where),)))  # type: ignore[arg-type]
             if isinstance(decide(self.spec, self.state), GiveUp):
                 return True
@@ -190,6 +190,12 @@ class Driver:
         )
         await self.append(replace(result.batch, events=(*result.batch.events, finished)))
         return True
+
+    async def _progress(self, phase: PhaseSpec, iteration: int) -> int:
+        """How much the iteration has stored so far. While tests run, what services log is no progress of theirs."""
+        if phase.uses == "execute":
+            return len(await self._journal.results(self.session, iteration, bodies=False))
+        return await self._journal.count(self.session, iteration)
 
     async def _closed(self, *, met: bool) -> bool:
         """Promotes and takes tags off, where the session may have made any; False where that was interrupted. A crash

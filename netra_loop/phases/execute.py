@@ -31,6 +31,7 @@ from netra_loop.errors import Defect
 from netra_loop.execution.base import Collection, Finished, Notice, Planned, RunEvent, Runner, Started
 from netra_loop.phases.backlog import Backlog
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.following import Follower, following
 from netra_loop.phases.planning import Planner, planner
 from netra_loop.phases.portions import Portions, apart, weight, whole
 from netra_loop.phases.scope import Scope
@@ -61,6 +62,7 @@ class _Bench:
     revision: str | None
     tests: Mapping[str, CollectedTest]
     journeys: Sources
+    follower: Follower
 
     def started(self, event: Started) -> AttemptStarted:
         iteration = self.context.iteration
@@ -149,6 +151,7 @@ class Execute:
                 first_revision(context),
                 {test.id: test for test in collected.tests},
                 with_journeys(Sources(), context.spec.journeys.values()),
+                Follower(context),
             )
             failed = Counter(result.id for result in stored if result.outcome.is_failure)
             ended = Counter(result.id for result in stored)
@@ -159,7 +162,8 @@ class Execute:
                 if found.pool is not None:
                     await found.pool.renew(environment(context, fresh))
 
-            ran = await with_fresh_token(context, scope, renewed, rounds)
+            async with following(bench.follower):
+                ran = await with_fresh_token(context, scope, renewed, rounds)
             await _check_what_served(context, ran)
         return _summary(selection, outcomes)
 
@@ -287,6 +291,7 @@ async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str,
     whole_ones = [event for event in finished if event.outcome is not Outcome.ERROR]  # else a set-up was cut short
     fixtures = {name: took for event in whole_ones for name, took in event.fixtures.items()}
     await context.record(Batch(events=notes, started=started, results=tuple(results), fixtures=fixtures))
+    bench.follower.began(started)
     for item in started:
         context.observer.started(item)
     for result in results:

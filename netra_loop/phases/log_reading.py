@@ -64,11 +64,18 @@ class Reading:
         self._owners = Owners(context, ended=ended)
 
     async def begin(self) -> None:
-        """Finds out what is stored already."""
+        """Finds out what earlier readings stored. What lies beyond their cursor was merely seen to come by while tests
+        ran (`following`): it is read like everything else, and counted and joined then.
+        """
         context = self._context
-        self._newest = _instant(context.state().logs_cursor)
+        cursor = context.state().logs_cursor
+        if not cursor:
+            return
+        self._newest = newest = _instant(cursor)
         pages = context.journal.entry_pages(context.session, context.iteration, since=self._since())
-        self._seen = {_key(entry) async for page in pages for entry in page}
+        self._seen = {
+            _key(entry) async for page in pages for entry in page if newest is None or entry.timestamp <= newest
+        }
 
     async def sweep(self, waiting: set[str]) -> Sweep:
         """Reads all that can be read, from a little before the newest entry known on; takes off `waiting` the traces
@@ -130,17 +137,20 @@ class Reading:
 
     def _as_stored(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
         """`entries` without secrets, with their tests and their iteration."""
-        said = [(entry.message, entry.payload, entry.request) for entry in entries]
+        said = [(_own_message(entry), entry.payload, entry.request) for entry in entries]
         clean = redact_many(self._context.redactor, said)
         iteration, tests_of = self._context.iteration, self._owners.tests_of
-        return [
-            LogEntry(  # by place: a copy by name takes twice the time
-                old.timestamp, old.severity, old.log, old.service, old.revision, message, old.insert_id, old.trace_id,
-                payload, request, tests, iteration, old.instance, by,
-            )
-            for old, (message, payload, request) in zip(entries, clean, strict=True)
-            for tests, by in (tests_of(old),)
-        ]  # fmt: skip
+        stored = []
+        for old, (said_now, payload, request) in zip(entries, clean, strict=True):
+            message = said_now if said_now is not None else str((payload or {})["message"])
+            tests, by = tests_of(old)
+            stored.append(
+                LogEntry(  # by place: a copy by name takes twice the time
+                    old.timestamp, old.severity, old.log, old.service, old.revision, message, old.insert_id,
+                    old.trace_id, payload, request, tests, iteration, old.instance, by,
+                )
+            )  # fmt: skip
+        return stored
 
     def _know(self, keys: list[_Key]) -> None:
         """Keeps the keys of what may come once more: of the time that is read again, and of the last two pages."""
@@ -185,9 +195,13 @@ class Owners:
     async def look_at(self, entries: Sequence[LogEntry]) -> None:
         """Makes ready for `tests_of` these."""
         if self._ended:
-            untraced = {entry.timestamp for entry in entries if not entry.trace_id}
-            running = {one.id for instant in sorted(untraced) for one in self._joiner.running(instant)}
-            await self._read(sorted(running - self._whole))
+            tests: set[str] = set()
+            before: Sequence[Footprint] = ()
+            for entry in entries:
+                if not entry.trace_id and (now := self._joiner.running(entry.timestamp)) is not before:
+                    tests.update(one.id for one in now)
+                    before = now
+            await self._read(sorted(tests - self._whole))
 
     def tests_of(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None]:
         """The tests that `entry` belongs to, and by what."""
@@ -208,6 +222,12 @@ class Owners:
 
 def _key(entry: LogEntry) -> _Key:
     return entry.log, entry.timestamp, entry.insert_id
+
+
+def _own_message(entry: LogEntry) -> str | None:
+    """The message; None where it is the payload's own, so that it need not be looked at twice."""
+    said = entry.payload.get("message") if entry.payload is not None else None
+    return None if said is entry.message else entry.message
 
 
 def _see(entries: Iterable[LogEntry], waiting: set[str]) -> None:

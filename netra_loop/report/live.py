@@ -21,8 +21,9 @@ from netra_loop.core.events import (
     RevisionReady,
     SessionStarted,
 )
-from netra_loop.core.records import AttemptStarted, Finding, Result
+from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result
 from netra_loop.report import phrases, render
+from netra_loop.report.log_tally import LogTally
 from netra_loop.report.safe import safe_line
 from netra_loop.report.tally import Tally
 from netra_loop.report.view import SessionView
@@ -61,6 +62,7 @@ class LiveConsole:
         self._sentence = ""
         self._tail: list[str] = []
         self._tally = Tally(clock)
+        self._logs = LogTally()
 
     # ------------------------------------------------------------------------------------------------ Observer
 
@@ -86,6 +88,7 @@ class LiveConsole:
         """See `Observer.plan`."""
         with self._changing():
             self._tally.plan(total)
+            self._logs = LogTally()
 
     def started(self, attempt: AttemptStarted) -> None:
         """See `Observer.started`."""
@@ -96,6 +99,11 @@ class LiveConsole:
         """See `Observer.finished`."""
         with self._changing():
             self._tally.finished(result)
+
+    def logged(self, entries: Sequence[LogEntry], others: int = 0) -> None:
+        """See `Observer.logged`."""
+        with self._changing():
+            self._logs.take(entries, others)
 
     def progress(self, text: str) -> None:
         """See `Observer.progress`."""
@@ -180,6 +188,7 @@ class LiveConsole:
             "phases": [self._phase(phase, ascii_only=ascii_only) for phase in self._phases[-_PHASES:]],
             "sentence": [Text(f"  {safe_line(self._sentence)}", "dim")] if self._sentence else [],
             "bar": self._bar(options.max_width, ascii_only=ascii_only),
+            "logs": self._logged(),
             "running": [
                 Text(f"  {phrases.duration(age):>10}  {safe_line(id_)}", "dim")
                 for id_, age in self._tally.slowest(_RUNNING)
@@ -188,7 +197,7 @@ class LiveConsole:
                 Text(f"  {phrases.result(result)}", "red") for result in list(self._tally.failures)[-_FAILURES:]
             ],
         }
-        for name in ("running", "failures", "phases", "revisions", "sentence", "bar"):
+        for name in ("running", "failures", "phases", "logs", "revisions", "sentence", "bar"):
             while sum(map(len, sections.values())) > height and len(sections[name]) > (name in {"failures", "phases"}):
                 del sections[name][0]
         return [line for lines in sections.values() for line in lines][:height]
@@ -198,6 +207,10 @@ class LiveConsole:
         parts = ["netra-loop", safe_line(self._title), f"iteration {self._iteration}" if self._iteration else ""]
         spent = phrases.duration(self._clock.monotonic() - self._began)
         return Text(dot.join([*(part for part in parts if part), spent]), "bold")
+
+    def _logged(self) -> list[Text]:
+        line = self._logs.line()
+        return [Text(f"  {line}", "yellow" if self._logs.errors else "dim")] if line else []
 
     def _phase(self, phase: _Phase, *, ascii_only: bool) -> Text:
         good, bad, now = ("+", "x", ">") if ascii_only else ("✓", "✗", "●")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import AttemptStarted, Finding, Result
+from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result
 from netra_loop.report.view import SessionView
 
 
@@ -27,6 +27,10 @@ class Observer(Protocol):
 
     def finished(self, result: Result) -> None:
         """A test ended, or had ended before a resume; a test may end again (retries)."""
+        ...
+
+    def logged(self, entries: Sequence[LogEntry], others: int = 0) -> None:
+        """The revisions under test logged `entries` while tests run, and `others` that were not looked at."""
         ...
 
     def progress(self, text: str) -> None:
@@ -56,6 +60,9 @@ class Silence:
 
     def finished(self, result: Result) -> None:
         """See `Observer.finished`."""
+
+    def logged(self, entries: Sequence[LogEntry], others: int = 0) -> None:
+        """See `Observer.logged`."""
 
     def progress(self, text: str) -> None:
         """See `Observer.progress`."""

@@ -16,8 +16,9 @@ from netra_loop.core.events import (
     Recorded,
     Waited,
 )
-from netra_loop.core.records import AttemptStarted, Authenticity, Finding, Result, TierVerdict
+from netra_loop.core.records import AttemptStarted, Authenticity, Finding, LogEntry, Result, TierVerdict
 from netra_loop.report import phrases, render
+from netra_loop.report.log_tally import LogTally
 from netra_loop.report.safe import safe_line
 from netra_loop.report.tally import Tally
 from netra_loop.report.view import SessionView
@@ -38,6 +39,7 @@ class PlainConsole:
         self._clock = clock
         self._verbose = verbose
         self._tally = Tally(clock)
+        self._logs = LogTally()
         self._told_at = clock.monotonic()
         self._said = ""
         self._said_at = 0.0
@@ -61,6 +63,7 @@ class PlainConsole:
     def plan(self, total: int) -> None:
         """See `Observer.plan`."""
         self._tally.plan(total)
+        self._logs = LogTally()
 
     def started(self, attempt: AttemptStarted) -> None:
         """See `Observer.started`."""
@@ -74,6 +77,11 @@ class PlainConsole:
             first = self._tally.first_failures.get(result.id) if result.flaky else None
             behind = phrases.failed_first(first) if first else ""
             self._line(f"[{result.iteration}] {phrases.result(result)}{behind}")
+        self._progress()
+
+    def logged(self, entries: Sequence[LogEntry], others: int = 0) -> None:
+        """See `Observer.logged`."""
+        self._logs.take(entries, others)
         self._progress()
 
     def progress(self, text: str) -> None:
@@ -107,7 +115,8 @@ class PlainConsole:
         guess = f", about {phrases.duration(left)} left" if left is not None else ""
         retried = f", {tally.flaky} only on retry" if tally.flaky else ""
         counts = f"{tally.failed} failed{retried}, {tally.running} running"
-        self._line(f"{tally.done} of {tally.total} done, {counts}{guess}")
+        logs = self._logs.line()
+        self._line(f"{tally.done} of {tally.total} done, {counts}{guess}" + (f"; {logs}" if logs else ""))
 
     def _line(self, text: str) -> None:
         self._write(f"{self._clock.now():%H:%M:%S} {text}")

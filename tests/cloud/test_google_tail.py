@@ -40,6 +40,7 @@ class Server:
         self.tokens = []
         self.lists = 0
         self.ended = asyncio.Event()
+        self.waiting = asyncio.Event()
 
     async def tail(self, requests, context):
         self.asked.append(await anext(aiter(requests)))
@@ -49,6 +50,7 @@ class Server:
             for response in responses:
                 yield response
             if end is OPEN:
+                self.waiting.set()
                 await asyncio.Event().wait()
             if end is not None:
                 await context.abort(end, "so it goes")
@@ -124,7 +126,8 @@ async def taken(client, count, missed=None, since=AT):
         async for some in tail:
             texts += [one.message for one in some]
             if len(texts) >= count:
-                return texts
+                break
+    return texts
 
 
 async def test_entries_come_as_they_are_told(follow):
@@ -221,9 +224,9 @@ async def test_long_waits_for_a_stream_are_told(follow):
 async def test_ending_leaves_nothing_behind(follow, token, caplog, capfd):
     server, client = await follow([said("one"), OPEN], [said("two"), OPEN], token=token)
     assert await taken(client, 1) == ["one"]
+    server.waiting.clear()
     cancelled = asyncio.create_task(taken(client, 2))
-    while len(server.asked) < 2:
-        await asyncio.sleep(0)
+    await server.waiting.wait()
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
