@@ -18,6 +18,7 @@ from netra_loop.core.spec import ResourcesSpec, ScalingSpec, VpcSpec
 
 LABEL_SESSION = "netra-loop-session"
 LABEL_ITERATION = "netra-loop-iteration"
+IN_PIECES = "split-"  # how the insert id of an entry begins that was put together of several
 
 
 @dataclass(frozen=True)

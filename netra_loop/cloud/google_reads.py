@@ -4,8 +4,10 @@ empty pages, entries in pieces.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
@@ -73,13 +75,11 @@ class LogReader:
                 beginnings += 1
                 continue
             entries = _fresh(pieces.put_together(page.entries, entry_from), newest)
-            for entry in entries:
+            if entries:
                 beginnings = 0
-                if entry.timestamp > since:
-                    since = entry.timestamp
-                    newest = set()
-                if entry.timestamp == since:
-                    newest.add((entry.log, entry.insert_id))
+                if entries[-1].timestamp > since:
+                    since, newest = entries[-1].timestamp, set()
+                newest.update(_of_instant(entries, since))
             token = page.next_page_token
             yield LogPage(
                 tuple(entries),
@@ -99,10 +99,18 @@ class LogReader:
         )
 
         async def call() -> Any:
-            await self._budget.turn(self._on_wait)
             return ListLogEntriesResponse.pb(await self._ask(request))
 
-        return await self._calls.read(_WHAT, call)
+        waiting, renewed = None, False
+        while True:
+            waited = await self._budget.turn(self._on_wait)
+            if waiting is None or (waited and not renewed):  # the API is not to blame for our own budget
+                waiting, renewed = self._calls.patient(), waiting is not None
+            try:
+                return await self._calls.once(_WHAT, call)
+            except CloudCallFailed as error:
+                if not error.retryable or not await waiting.pause(error):
+                    raise
 
 
 def _fresh(entries: Sequence[LogEntry], given: set[_Key]) -> list[LogEntry]:
@@ -110,6 +118,12 @@ def _fresh(entries: Sequence[LogEntry], given: set[_Key]) -> list[LogEntry]:
     once = {(entry.timestamp, entry.insert_id, entry.log): entry for entry in entries}
     kept = (entry for entry in once.values() if not given or (entry.log, entry.insert_id) not in given)
     return sorted(kept, key=_place)
+
+
+def _of_instant(entries: Sequence[LogEntry], instant: datetime) -> Iterator[_Key]:
+    """The entries of that instant, the last of them all."""
+    last = takewhile(lambda entry: entry.timestamp == instant, reversed(entries))
+    return ((entry.log, entry.insert_id) for entry in last)
 
 
 def _place(entry: LogEntry) -> tuple[Any, str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from netra_loop.cloud.base import IN_PIECES
 from netra_loop.core.records import LogEntry
 
 _MOST_SPLITS = 200  # entries whose pieces are waited for at one time
@@ -53,7 +54,7 @@ def _whole(uid: str, pieces: dict[int, Any], read: _Read) -> LogEntry:
     return replace(
         first,
         timestamp=min(one.timestamp for one in read_ones),
-        insert_id=f"split-{uid}",
+        insert_id=f"{IN_PIECES}{uid}",
         message=text if isinstance(text, str) else "".join(one.message for one in read_ones),
         payload=payload,
     )

@@ -38,8 +38,8 @@ class ReadBudget:
         now = self._clock.monotonic()
         return max(0, self._reads - (len(self._turns) - bisect.bisect_right(self._turns, now - self._window_s)))
 
-    async def turn(self, on_wait: OnWait = unheard) -> None:
-        """Returns when the caller may make one call. Cancelling gives the turn back."""
+    async def turn(self, on_wait: OnWait = unheard) -> bool:
+        """Returns when the caller may make one call: whether it had to wait. Cancelling gives the turn back."""
         now = self._clock.monotonic()
         del self._turns[: max(0, bisect.bisect_left(self._turns, now - self._window_s) - self._reads)]
         turn = now
@@ -50,7 +50,7 @@ class ReadBudget:
         self._turns.append(turn)
         wait_s = turn - now
         if wait_s <= 0:
-            return
+            return False
         try:
             if wait_s >= TELL_FROM_S:
                 await on_wait(f"logs may be read {self._reads} times in {self._window_s:g} s", wait_s)
@@ -59,6 +59,7 @@ class ReadBudget:
         except BaseException:
             self._turns.remove(turn)
             raise
+        return True
 
 
 @cache

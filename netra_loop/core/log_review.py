@@ -76,7 +76,10 @@ class Review:
             if entry.trace_id not in self._traces:
                 return
             like = self._alike.setdefault((status, agent), {"status": status, "user_agent": agent})
-            entry = replace(entry, request=like)
+            entry = LogEntry(
+                entry.timestamp, entry.severity, entry.log, entry.service, entry.revision, entry.message,
+                entry.insert_id, entry.trace_id, None, like, entry.tests, entry.iteration,
+            )  # fmt: skip
         if entry.trace_id in self._traces:
             self.requests.append(entry)
         if broken:
@@ -95,9 +98,8 @@ class Review:
             return
         self.groups.exception(cause, entries)
         first = entries[0]
-        trace_id = next((entry.trace_id for entry in entries if entry.trace_id), None)
-        traced = first if first.trace_id == trace_id else replace(first, trace_id=trace_id)
-        self.exceptions.append(Thrown(cause, (_lean(traced, ""),)))
+        traced = next((entry for entry in entries if entry.trace_id), first)
+        self.exceptions.append(Thrown(cause, (replace(traced, message="", payload=None, severity=first.severity),)))
 
 
 def _lean(entry: LogEntry, message: str) -> LogEntry:

@@ -12,40 +12,35 @@ from netra_loop.core.redact import Redactor
 T = TypeVar("T")
 
 _TOGETHER = 32  # values that are looked at together
-_LONG = 8_000  # characters; what says more is looked at by itself
 _WHOLE = ("uthorization", "ookie", "AUTHORIZATION", "COOKIE")  # keys whose value may begin with anything
 
 
 def redact_many(redactor: Redactor, values: Sequence[T]) -> list[T]:
     """`redactor.deep` of each of these plain values; the very same object where there is nothing to hide."""
-    said = list(map(repr, values))
     done = list(values)
-    _look(redactor, said, done, [place for place, one in enumerate(said) if _is_plain(one)])
-    for place, one in enumerate(said):
-        if not _is_plain(one):
-            done[place] = redactor.deep(done[place])
+    said = list(map(repr, values))
+    for begin in range(0, len(done), _TOGETHER):
+        _look(redactor, said, done, begin, min(begin + _TOGETHER, len(done)))
     return done
 
 
-def _look(redactor: Redactor, said: Sequence[str], done: list[T], places: Sequence[int]) -> None:
-    """Redacts what stands at `places`: by halves, where there is anything to hide."""
-    for begin in range(0, len(places), _TOGETHER):
-        some = places[begin : begin + _TOGETHER]
-        together = "\n".join([said[place] for place in some])
-        if redactor.text(together) == together:
-            continue
-        if len(some) == 1:
-            done[some[0]] = redactor.deep(done[some[0]])
-            continue
-        half = len(some) // 2
-        _look(redactor, said, done, some[:half])
-        _look(redactor, said, done, some[half:])
+def _look(redactor: Redactor, said: Sequence[str], done: list[T], begin: int, end: int) -> None:
+    """Redacts what stands from `begin` to `end`: by halves, where there is anything to hide."""
+    together = "\n".join(said[begin:end])
+    if _is_plain(together) and redactor.text(together) == together:
+        return
+    if end - begin == 1:
+        done[begin] = redactor.deep(done[begin])
+        return
+    half = (begin + end) // 2
+    _look(redactor, said, done, begin, half)
+    _look(redactor, said, done, half, end)
 
 
 def _is_plain(said: str) -> bool:
-    """Whether all texts of a value stand in its `repr` as they are, so that a secret in them is one there as well.
+    """Whether all texts of values stand in their `repr` as they are, so that a secret in them is one there as well.
 
     A secret goes over the end of a line only where a line that begins it says so, and the quotes around a text end
-    what its end would. What is found over the borders of texts is looked at again, text by text.
+    what its end would. What is found over the borders of texts is looked at again, value by value.
     """
-    return "\\" not in said and len(said) < _LONG and not any(word in said for word in _WHOLE)
+    return "\\" not in said and not any(word in said for word in _WHOLE)

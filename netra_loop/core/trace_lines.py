@@ -32,6 +32,7 @@ _MOST_OPEN = 16  # traces of one stream at one time
 _MOST_LINES = 500
 _MOST_KNOWN = 512  # texts whose cause is remembered: one fault is logged again and again, in the same words
 _GO_LINE = re.compile(r"^(?:goroutine \d+ |\[signal |created by |[\w./*()\[\]{}-]+\(.*\)$|exit status )")
+_LEVEL = re.compile(r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\b")  # no name of an exception
 
 Group = tuple[tuple[LogEntry, ...], RootCause | None]
 _Stream = tuple[str, str, str | None, str]
@@ -185,7 +186,7 @@ class _Open:
         if self.state == "frames":
             if indented:
                 return 1 + (frame != (PY_FRAME.match(self.last) is not None))
-            return int(self.last[:1] in {" ", "\t"} and PY_ERROR.match(line) is not None)
+            return int(self.last[:1] in {" ", "\t"} and PY_ERROR.match(line) is not None and not _LEVEL.match(line))
         if self.state == "ended":
             return 2 * int(bare in {CAUSED, DURING}) or int(indented and not frame)
         return 2 * int(bare.endswith(HEADER))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from netra_loop.core.joining import BY_TIME, BY_TRACE, join
-from netra_loop.core.records import Outcome
+from netra_loop.core.joining import BY_PATH, BY_TIME, BY_TRACE, BY_USER, Joiner, footprint, join
+from netra_loop.core.records import Exchange, Outcome
 
 
 def test_an_entry_with_a_tests_trace_is_that_tests_alone(make):
@@ -61,3 +61,43 @@ def test_thousands_of_entries_and_tests_are_joined_in_moments(make):
     results = [make.result(f"test_{n}", started_at=make.at(n), duration_s=10) for n in range(1000)]
     joined = join([make.entry("x", n / 5) for n in range(5000)], results)
     assert max(len(entry.tests) for entry in joined.entries) <= 12
+
+
+def running(make, name, url="", sent=""):
+    frames = (make.frame("text", "sent", 1, text=sent),) if sent else ()
+    exchanges = (Exchange("POST", f"http://127.0.0.1:4000{url}", 200, make.at(1), 0.1),) if url else ()
+    return make.result(name, evidence=make.evidence(*frames, exchanges=exchanges))
+
+
+def test_without_a_trace_a_request_belongs_to_those_who_made_one_like_it(make):
+    one, other = running(make, "test_a", "/items/7?page=1"), running(make, "test_b", "/users")
+    request = {"method": "POST", "url": "https://backend-abc.run.app/items/7", "status": 200}
+    joined = join([make.entry("", 3, log="requests", request=request)], [one, other])
+    assert (joined.entries[0].tests, joined.how(joined.entries[0])) == ((one.id,), BY_PATH)
+    assert joined.by_time(other) == ()
+
+
+def test_without_a_trace_an_entry_belongs_to_those_whose_user_or_run_it_names(make):
+    one = running(make, "test_a", "/runs/run-0001")
+    other = running(make, "test_b", sent='{"type": "start_agent", "user_id": "user-two"}')
+    entries = [
+        make.entry("starting run-0001", 2),
+        make.entry("denied", 3, payload={"message": "denied", "who": {"user": "user-two"}}),
+        make.entry("tick", 4),
+    ]
+    joined = join(entries, [one, other])
+    assert [entry.tests for entry in joined.entries] == [(one.id,), (other.id,), (one.id, other.id)]
+    assert [joined.how(entry) for entry in joined.entries] == [BY_USER, BY_USER, BY_TIME]
+
+
+def test_what_others_name_at_another_time_is_theirs(make):
+    one = running(make, "test_a", "/runs/run-0001")
+    assert join([make.entry("run-0001 again", 100)], [one]).entries[0].tests == ()
+
+
+def test_entries_may_come_in_any_order(make):
+    early = make.result("test_early", started_at=make.at(0), duration_s=5)
+    late = make.result("test_late", started_at=make.at(50), duration_s=5)
+    joiner = Joiner([footprint(early), footprint(late)])
+    owners = [joiner.joined(make.entry("x", second))[0].tests for second in (52, 2, 53, 30)]
+    assert owners == [(late.id,), (early.id,), (late.id,), ()]

@@ -1,7 +1,12 @@
 """Tests of `uses: collect-logs`."""
 
-from netra_loop.core.records import Outcome
+from dataclasses import replace
+
+from netra_loop.core.events import TrafficSeen
+from netra_loop.core.records import Batch, Outcome
 from netra_loop.core.redact import Redactor
+from netra_loop.phases.base import PhaseResult
+from netra_loop.phases.collect_logs import read_on
 from netra_loop.testing import FakeCloud
 
 SETTLE = {"settle_s": 5.0}
@@ -141,3 +146,195 @@ async def test_what_another_revision_answered_to_a_test_is_read(bench):
     entries = await bench.journal.entries(bench.session, 1)
     assert [entry.message for entry in entries if entry.revision == "backend-00009-fak"] == ["of the test"]
     assert (await bench.act("record")).outcome == "inconclusive"
+
+
+class Counting(FakeCloud):
+    """Notes what was asked; requests' entries are held back until `release`."""
+
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.asked = []
+        self.release = 0.0
+
+    async def entries(self, query):
+        self.asked.append(query)
+        held = [] if self._clock.monotonic() >= self.release else [one for one in self.logs if one.log == "requests"]
+        kept, self.logs = self.logs, [one for one in self.logs if one not in held]
+        pages = [page async for page in super().entries(query)]
+        self.logs = kept
+        for page in pages:
+            yield page
+
+
+async def counting(bench):
+    """A revision deployed to such a cloud, with nothing asked of it yet."""
+    bench.tools.fake_cloud = bench.cloud = Counting(bench.clock)
+    await bench.deployed()
+    bench.cloud.asked.clear()
+    return bench.cloud
+
+
+async def test_a_long_wait_for_the_mark_takes_few_reads(bench):
+    cloud = await counting(bench)
+    cloud.release = bench.clock.monotonic() + 1e9
+    assert not (await bench.act("collect-logs", settle_s=60.0)).facts["complete"]
+    assert 10 < len(cloud.asked) <= 25
+    assert all(query.traces for query in cloud.asked[1:-1])
+
+
+async def test_a_mark_that_came_late_is_followed_by_one_more_look_at_all(bench):
+    cloud = await counting(bench)
+    cloud.release = bench.clock.monotonic() + 2.0
+    assert (await bench.act("collect-logs", **SETTLE)).facts["complete"]
+    assert [bool(query.traces) for query in cloud.asked] == [False, *[True] * (len(cloud.asked) - 2), False]
+
+
+async def test_reading_goes_on_where_it_stood_with_an_overlap_as_long_as_the_slowest_request(bench):
+    cloud = await counting(bench)
+    bench.entry("slow", 1, log="requests", request={"status": 200, "latency_s": 40.0})
+    bench.entry("late", 300)
+    await bench.act("collect-logs", **SETTLE)
+    cloud.asked.clear()
+    await bench.act("collect-logs", attempt=2, **SETTLE)
+    newest = max(one.timestamp for one in cloud.logs)
+    assert (newest - cloud.asked[0].since).total_seconds() == 50.0
+    assert bench.state.log_entries == len(await bench.journal.entries(bench.session, 1))
+
+
+async def test_an_older_entry_that_comes_later_is_found(bench):
+    cloud = await counting(bench)
+    bench.entry("first", 5)
+    await bench.act("collect-logs", **SETTLE)
+    bench.entry("older, but later", 3)
+    result = await bench.act("collect-logs", attempt=2, **SETTLE)
+    assert result.facts["complete"]
+    assert await kept(bench) == ["older, but later", "first"]
+    assert cloud.asked
+
+
+async def test_the_second_collection_has_the_last_word(bench):
+    await bench.deployed()
+    await bench.act("collect-logs", **SETTLE)
+    assert bench.state.logs_complete is True
+    bench.tools.answering = False
+    await bench.act("collect-logs", attempt=2, **SETTLE)
+    assert bench.state.logs_complete is False
+
+
+async def test_an_entry_in_pieces_is_stored_as_far_as_known_and_then_whole(bench):
+    class Pieces(FakeCloud):
+        """The second piece can be read from the second sweep on."""
+
+        swept = 0
+        part = None
+
+        async def entries(self, query):
+            if self.part is None:
+                async for page in super().entries(query):
+                    yield page
+                return
+            self.swept += not query.traces
+            pages = [page async for page in super().entries(query)]
+            entry = replace(self.part, message="onetwo" if self.swept > 1 else "one")
+            for page in pages:
+                yield (
+                    replace(page, unfinished=(entry,))
+                    if self.swept == 1
+                    else replace(page, entries=(*page.entries, entry))
+                )
+
+    cloud = bench.tools.fake_cloud = bench.cloud = Pieces(bench.clock)
+    await bench.deployed()
+    cloud.part = bench.entry("", 0)
+    cloud.logs.clear()
+    await bench.act("collect-logs", **SETTLE)
+    assert await kept(bench) == ["one"]
+    await bench.act("collect-logs", attempt=2, **SETTLE)
+    assert await kept(bench) == ["onetwo"]
+    assert bench.state.log_entries == len(await bench.journal.entries(bench.session, 1))
+
+
+async def test_entries_are_joined_as_they_are_stored(bench):
+    await bench.executed(one=Outcome.PASSED)
+    (result,) = await bench.journal.results(bench.session, 1)
+    bench.entry("traced", trace_id=result.trace_id)
+    bench.entry("at its time", (result.started_at - bench.clock.now()).total_seconds())
+    bench.entry("long after", 100)
+    await bench.act("collect-logs", **SETTLE)
+    entries = await bench.journal.entries(bench.session, 1)
+    assert {one.message: one.tests for one in entries if one.log != "requests"} == {
+        "traced": (result.id,),
+        "at its time": (result.id,),
+        "long after": (),
+    }
+
+
+async def test_reading_on_while_tests_run_leaves_less_for_the_end(bench):
+    cloud = await counting(bench)
+    bench.entry("early", 1)
+    context = await bench.open("execute")
+    reading = await read_on(context, cloud)
+    bench.entry("later", 100)
+    await read_on(context, cloud, reading)
+    await bench.close(context, PhaseResult("ok", ""))
+    assert await kept(bench) == ["early", "later"]
+    cloud.asked.clear()
+    assert (await bench.act("collect-logs", **SETTLE)).facts["entries"] == 3
+    assert cloud.asked[0].since > bench.cloud.logs[0].timestamp
+
+
+BOOM = 'Traceback (most recent call last):\n  File "/app/a.py", line 3, in f\n    g()\n{name}: no'
+
+
+async def grouped(bench, *errors, complete=True):
+    """A turn of the loop with a revision that logs these errors; its groups."""
+    await bench.executed(one=Outcome.PASSED)
+    revision = bench.state.revisions["backend"].name
+    for place, name in enumerate(errors):
+        bench.entry(BOOM.format(name=name), place / 10, severity="ERROR", log="stderr", revision=revision)
+    bench.tools.answering = complete
+    await bench.act("collect-logs", **SETTLE)
+    bench.tools.answering = True
+    await bench.act("record")
+    return bench.state.errors
+
+
+async def test_errors_are_grouped_and_none_is_new_while_nothing_is_known_of_a_revision_before(bench):
+    errors = await grouped(bench, "KeyError", "KeyError", "ValueError")
+    assert [(row["title"], row["count"], row["new"]) for row in errors.groups] == [
+        ("KeyError: no", 2, None),
+        ("ValueError: no", 1, None),
+    ]
+
+
+async def test_what_the_revision_before_did_not_log_is_new(bench):
+    before = await grouped(bench, "KeyError")
+    bench.iteration = 2
+    errors = await grouped(bench, "KeyError", "ValueError")
+    assert {row["title"]: row["new"] for row in errors.groups} == {"KeyError: no": False, "ValueError: no": True}
+    assert errors.groups[0]["before"] == before.revisions["backend"]
+    (finding,) = [one for one in await bench.journal.findings(bench.session, 2) if "ValueError" in one.title]
+    assert any("it is new" in why for why in finding.whys)
+
+
+async def test_a_revision_whose_logs_were_not_complete_says_nothing_of_what_is_new(bench):
+    await grouped(bench, "KeyError", complete=False)
+    bench.iteration = 2
+    errors = await grouped(bench, "ValueError")
+    assert [row["new"] for row in errors.groups] == [None]
+
+
+async def test_what_another_revision_logged_before_the_session_is_asked_of_the_cloud(bench):
+    await bench.deployed()
+    context = await bench.open("collect-logs", **SETTLE)
+    seen = TrafficSeen(service="backend", revision="backend-00000-old")
+    await bench.record(Batch(events=(context.stamp(seen),)))
+    bench.entry(BOOM.format(name="KeyError"), -600, severity="ERROR", log="stderr", revision="backend-00000-old")
+    bench.entry(BOOM.format(name="ValueError"), 1, severity="ERROR", log="stderr")
+    bench.entry(BOOM.format(name="KeyError"), 2, severity="ERROR", log="stderr")
+    await bench.close(context, await bench.run(context))
+    await bench.act("record")
+    assert {row["title"]: row["new"] for row in bench.state.errors.groups} == {
+        "KeyError: no": False,
+        "ValueError: no": True,
+    }
