@@ -59,6 +59,30 @@ class Holder:
         return f"process {self.pid} on {self.host} (since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
 
 
+@dataclass(frozen=True)
+class Mark:
+    """How far somebody has read a session that is still being written. Numbers mean nothing but to `Journal.news`."""
+
+    events: int = 0
+    attempts: int = 0
+    results: int = 0
+    entries: int = 0
+
+
+@dataclass(frozen=True)
+class News:
+    """What was stored behind a mark, each kind in the order of storing; results come without their bodies. `mark` is
+    where to read on; `more`: at once, since there was more than is given at one time.
+    """
+
+    mark: Mark
+    events: Sequence[Recorded] = ()
+    attempts: Sequence[AttemptStarted] = ()
+    results: Sequence[Result] = ()
+    entries: Sequence[LogEntry] = ()
+    more: bool = False
+
+
 class Journal(Protocol):
     """Where sessions are remembered. Methods may be called from several tasks at once; appends then queue up.
 
@@ -153,6 +177,16 @@ class Journal(Protocol):
     async def durations(self, loop: str) -> dict[str, float]:
         """The last known seconds of each test of that loop, over all its sessions, without those that went to fixtures
         it shares; and of each such fixture, under its name.
+        """
+        ...
+
+    async def mark(self, session: str) -> Mark:
+        """Where the session ends now."""
+        ...
+
+    async def news(self, session: str, since: Mark) -> News:
+        """What was stored since `mark` or the last `news`; cheap where there is nothing, and to be asked again and
+        again. A row that is stored once more, or changed, is no news.
         """
         ...
 

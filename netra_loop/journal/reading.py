@@ -14,10 +14,13 @@ from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result, S
 from netra_loop.errors import StoreDamaged, StoreError
 from netra_loop.journal import chain, codec
 from netra_loop.journal import tables as t
-from netra_loop.journal.base import SessionHead
+from netra_loop.journal.base import Mark, News, SessionHead
 from netra_loop.journal.ownership import Acknowledged
 
 T = TypeVar("T")
+
+_NEWS = 1000  # rows of a kind that are given at one time
+_PLACE: sa.ColumnClause[int] = sa.literal_column("rowid", sa.Integer)
 
 
 def sessions(connection: sa.Connection, known: Mapping[str, Acknowledged]) -> list[SessionHead]:
@@ -166,6 +169,48 @@ def durations(connection: sa.Connection, loop: str) -> dict[str, float]:
     return {
         row.id: row.duration_s for row in connection.execute(sa.select(t.durations).where(c.loop == codec.clean(loop)))
     }
+
+
+def mark(connection: sa.Connection, session: str) -> Mark:
+    """Where the session ends now."""
+    c = t.sessions.c
+    seq = connection.execute(sa.select(c.last_seq).where(c.id == session)).scalar() or 0
+    return Mark(seq, _end(connection, t.attempts), _end(connection, t.results), _end(connection, t.entries))
+
+
+def news(connection: sa.Connection, session: str, since: Mark, known: Acknowledged | None) -> News:
+    """What was stored behind `since`."""
+    found = events(connection, session, since.events, known)
+    attempts, attempts_end = _new(connection, t.attempts, session, since.attempts, t.attempts.columns.keys())
+    light = [name for name in t.results.columns.keys() if name != "body"]  # noqa: SIM118  # not a dict
+    results, results_end = _new(connection, t.results, session, since.results, light)
+    entries, entries_end = _new(connection, t.entries, session, since.entries, t.entries.columns.keys())
+    return News(
+        Mark(found[-1].seq if found else since.events, attempts_end, results_end, entries_end),
+        found,
+        _decoded(session, "attempts", attempts, codec.attempt_from_row),
+        _decoded(session, "results", results, codec.result_from_row),
+        _decoded(session, "entries", entries, codec.entry_from_row),
+        more=_NEWS in {len(attempts), len(results), len(entries)},
+    )
+
+
+def _end(connection: sa.Connection, table: sa.Table) -> int:
+    """The place of the row stored last, of whatever session: SQLite counts them, and an upsert keeps a row's place."""
+    return int(connection.execute(sa.select(sa.func.max(_PLACE)).select_from(table)).scalar() or 0)
+
+
+def _new(
+    connection: sa.Connection, table: sa.Table, session: str, after: int, columns: Sequence[str]
+) -> tuple[list[dict[str, Any]], int]:
+    """The session's rows behind place `after`, so many at most, and the place to go on behind."""
+    end = _end(connection, table)
+    if end <= after:
+        return [], after
+    ours = sa.literal_column(f"+{table.name}.session")  # the plus: read by place, not by the session's own index
+    asked = sa.select(_PLACE.label("place"), *(table.c[name] for name in columns))
+    found = t.fetch(connection, asked.where(after < _PLACE, ours == session).order_by(_PLACE).limit(_NEWS))
+    return found, found[-1]["place"] if len(found) == _NEWS else end
 
 
 def _decoded(session: str, table: str, rows: Iterable[Any], decode: Callable[[Any], T]) -> list[T]:

@@ -24,7 +24,7 @@ from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, StaleEpoch
 from netra_loop.journal import chain, ownership, reading, writing
-from netra_loop.journal.base import Holder, Journal, SessionHead, check_id, choose
+from netra_loop.journal.base import Holder, Journal, Mark, News, SessionHead, check_id, choose
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 
 T = TypeVar("T")
@@ -263,6 +263,15 @@ class StoredJournal:
     async def durations(self, loop: str) -> dict[str, float]:
         """See `Journal.durations`."""
         return await self._read(partial(reading.durations, loop=loop))
+
+    async def mark(self, session: str) -> Mark:
+        """See `Journal.mark`."""
+        return await self._read(partial(reading.mark, session=session))
+
+    async def news(self, session: str, since: Mark) -> News:
+        """See `Journal.news`."""
+        known = ownership.acknowledged(ownership.lock_path(self._file.folder, session))
+        return await self._read(partial(reading.news, session=session, since=since, known=known))
 
     # ------------------------------------------------------------------------------------------------ lanes
 

@@ -9,7 +9,7 @@ from typing import Literal, Never
 
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
-from netra_loop.journal.base import Holder, Journal, SessionHead
+from netra_loop.journal.base import Holder, Journal, Mark, News, SessionHead
 
 
 class Crash(BaseException):
@@ -127,6 +127,14 @@ class CrashingJournal:
     async def durations(self, loop: str) -> dict[str, float]:
         """See `Journal.durations`."""
         return await self._living().durations(loop)
+
+    async def mark(self, session: str) -> Mark:
+        """See `Journal.mark`."""
+        return await self._living().mark(session)
+
+    async def news(self, session: str, since: Mark) -> News:
+        """See `Journal.news`."""
+        return await self._living().news(session, since)
 
     async def close(self) -> None:
         """See `Journal.close`; the dead close nothing, the wrapped journal lives on."""

@@ -14,7 +14,7 @@ from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreError
 from netra_loop.journal import chain, codec
-from netra_loop.journal.base import Holder, SessionHead, check_id, choose
+from netra_loop.journal.base import Holder, Mark, News, SessionHead, check_id, choose
 from netra_loop.journal.codec import Row
 
 
@@ -226,6 +226,22 @@ class MemoryJournal:
     async def durations(self, loop: str) -> dict[str, float]:
         """See `Journal.durations`."""
         return dict(self._durations.get(loop, {}))
+
+    async def mark(self, session: str) -> Mark:
+        """See `Journal.mark`."""
+        stored = self._session(session)
+        return Mark(len(stored.events), len(stored.attempts), len(stored.results), len(stored.entries))
+
+    async def news(self, session: str, since: Mark) -> News:
+        """See `Journal.news`; all of it at one time."""
+        stored = self._session(session)
+        return News(
+            await self.mark(session),
+            await self.events(session, since.events),
+            [codec.attempt_from_row(row) for row in list(stored.attempts.values())[since.attempts :]],
+            [codec.result_from_row(row | {"body": None}) for row in list(stored.results.values())[since.results :]],
+            [codec.entry_from_row(row) for row in list(stored.entries.values())[since.entries :]],
+        )
 
     async def close(self) -> None:
         """See `Journal.close`; what is remembered stays as long as the object."""

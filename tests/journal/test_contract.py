@@ -20,7 +20,7 @@ from netra_loop.core.records import (
     Symptom,
 )
 from netra_loop.errors import Defect, SessionHeld, StoreError, UsageError
-from netra_loop.journal.base import Journal
+from netra_loop.journal.base import Journal, Mark
 from netra_loop.testing import FakeClock
 from netra_loop.testing.rows import T0, after, attempt, entry, finding, head, result, selected
 
@@ -394,3 +394,44 @@ async def test_appends_of_many_tasks_queue_up(journal: Journal):
 async def test_closing_twice_is_safe(journal: Journal):
     await journal.close()
     await journal.close()
+
+
+async def test_news_are_what_was_stored_since(journal: Journal):
+    await put(journal, Batch(events=(Noted(text="old"),), started=(attempt("a"),), entries=(entry("e1"),)))
+    since = await journal.mark(S)
+    late = entry("late")  # stored last, whatever its time
+    await put(journal, Batch(events=(Noted(text="new"),), started=(attempt("b"),), results=(result("a"), result("b"))))
+    await put(journal, Batch(entries=(entry("e2", timestamp=after(9)), late)))
+    news = await journal.news(S, since)
+    assert [one.event for one in news.events] == [Noted(text="new")]
+    assert [one.id for one in news.attempts] == ["b"]
+    assert [one.id for one in news.results] == ["a", "b"]
+    assert [one.insert_id for one in news.entries] == ["e2", "late"]
+    assert (news.more, news.results[0].output) == (False, "")
+    again = await journal.news(S, news.mark)
+    assert (again.events, again.attempts, again.results, again.entries) == ([], [], [], [])
+    assert again.mark == news.mark == await journal.mark(S)
+
+
+async def test_what_is_stored_once_more_is_no_news(journal: Journal):
+    await put(journal, Batch(started=(attempt("a"),), results=(result("a"),), entries=(entry("e1"),)))
+    since = await journal.mark(S)
+    await put(journal, Batch(entries=(replace(entry("e1"), tests=("a",)),), judged=(result("a"),)))
+    news = await journal.news(S, since)
+    assert (news.results, news.entries) == ([], [])
+
+
+async def test_news_are_of_one_session(journal: Journal):
+    await put(journal, Batch(entries=(entry("mine"),)))
+    await put(journal, Batch(entries=(entry("theirs"),)), "golden-2")
+    assert [one.insert_id for one in (await journal.news(S, Mark())).entries] == ["mine"]
+
+
+async def test_many_news_come_in_portions(journal: Journal):
+    await put(journal, Batch(entries=tuple(entry(f"e{number:05d}") for number in range(2500))))
+    seen, mark, more = [], Mark(), True
+    while more:
+        news = await journal.news(S, mark)
+        mark, more = news.mark, news.more
+        seen += [one.insert_id for one in news.entries]
+    assert seen == [f"e{number:05d}" for number in range(2500)]
