@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from netra_loop.clock import from_rfc3339, rfc3339
-from netra_loop.cloud.base import Cloud, LogPage, LogQuery
+from netra_loop.cloud.base import IN_PIECES, Cloud, LogPage, LogQuery
 from netra_loop.core.events import LogsRead
 from netra_loop.core.joining import Footprint, Joiner, footprint
 from netra_loop.core.records import Batch, LogEntry
@@ -76,6 +76,8 @@ class Reading:
         self._seen = {
             _key(entry) async for page in pages for entry in page if newest is None or entry.timestamp <= newest
         }
+        self._unfinished = {key for key in self._seen if key[2].startswith(IN_PIECES)}  # or whole: it may come again
+        self._seen -= self._unfinished
 
     async def sweep(self, waiting: set[str]) -> Sweep:
         """Reads all that can be read, from a little before the newest entry known on; takes off `waiting` the traces
@@ -130,7 +132,8 @@ class Reading:
         await self._owners.look_at([*new, *parts])
         stored = self._as_stored([*new, *parts])
         fact = LogsRead(entries=count, cursor=self.cursor() or page.cursor, slowest_s=slowest_s)
-        await self._context.record(Batch(events=(self._context.stamp(fact),), entries=tuple(stored)))
+        events = (self._context.stamp(fact),) if count else ()
+        await self._context.record(Batch(events=events, entries=tuple(stored)))
         self._unfinished = (self._unfinished - set(whole)) | told
         self._know(whole)
         return count

@@ -245,7 +245,7 @@ async def test_an_entry_in_pieces_is_stored_as_far_as_known_and_then_whole(bench
 
     cloud = bench.tools.fake_cloud = bench.cloud = Pieces(bench.clock)
     await bench.deployed()
-    cloud.part = bench.entry("", 0)
+    cloud.part = bench.entry("", 0, insert_id="split-u")
     cloud.logs.clear()
     await bench.act("collect-logs", **SETTLE)
     assert await kept(bench) == ["one"]
@@ -274,7 +274,8 @@ async def test_reading_on_while_tests_run_leaves_less_for_the_end(bench):
     bench.entry("early", 1)
     context = await bench.open("execute")
     reading = await read_on(context, cloud)
-    bench.entry("later", 100)
+    bench.clock.advance(100)
+    bench.entry("later")
     await read_on(context, cloud, reading)
     await bench.close(context, PhaseResult("ok", ""))
     assert await kept(bench) == ["early", "later"]
