@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from netra_loop.clock import from_rfc3339
-from netra_loop.core.error_groups import told
+from netra_loop.core.error_groups import ErrorGroup, told
 from netra_loop.core.events import ErrorsGrouped, Recorded
 from netra_loop.report import phrases
 from netra_loop.report.grid import Column, Grid
@@ -19,7 +19,7 @@ def group_rows(recorded: Iterable[Recorded], iteration: int | None) -> list[dict
     """
     last = {item.event.iteration: item.event for item in recorded if isinstance(item.event, ErrorsGrouped)}
     return [
-        {**row, "iteration": number}
+        {**ErrorGroup.from_row(row).row(), "iteration": number}
         for number, event in sorted(last.items())
         if iteration in {None, number}
         for row in event.groups

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -277,6 +278,36 @@ class TestEntries:
         )
         await put(journal, Batch(entries=(whole,)))
         assert await journal.entries(S) == [whole]
+
+    @pytest.mark.parametrize("request_", [None, {}, {"method": "GET", "url": '/":{'}])
+    async def test_the_instance_comes_back_beside_any_request(self, journal: Journal, request_: Any):
+        known = entry(instance='a"b', request=request_ or None)
+        await put(journal, Batch(entries=(known, entry("e2"))))
+        assert await journal.entries(S) == [known, entry("e2")]
+
+    async def test_by_what_an_entry_was_joined_comes_back(self, journal: Journal):
+        known = entry(tests=("a", "b"), joined="user")
+        await put(journal, Batch(entries=(known,)))
+        assert await journal.entries(S) == [known]
+
+    async def test_what_was_joined_by_more_than_the_time_stands_against_the_time(self, journal: Journal):
+        surely, perhaps = entry(tests=("a",), joined="path"), entry(tests=("a", "b", "c"))
+        for first, then in ((surely, perhaps), (perhaps, surely)):
+            await put(journal, Batch(entries=(first,)))
+            await put(journal, Batch(joined=(then,)))
+            assert await journal.entries(S) == [surely]
+
+    async def test_pages_begin_where_they_are_asked_to(self, journal: Journal):
+        await put(journal, Batch(entries=tuple(entry(str(n), timestamp=after(n)) for n in range(5))))
+        pages = [page async for page in journal.entry_pages(S, 1, since=after(3))]
+        assert [one.insert_id for page in pages for one in page] == ["3", "4"]
+
+    async def test_lean_pages_keep_payloads_that_hold_several_lines(self, journal: Journal):
+        told = [entry("1", payload={"stack": "a\nb"}), entry("2", payload={"n": 1}), entry("3")]
+        await put(journal, Batch(entries=tuple(told)))
+        ((one, other, none),) = [page async for page in journal.entry_pages(S, 1, lean=True)]
+        assert (one, none) == (told[0], told[2])
+        assert other.payload is not None
 
 
 class TestFindings:

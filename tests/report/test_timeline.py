@@ -152,3 +152,12 @@ def test_whatever_a_service_or_a_test_says_is_harmless(result, at, entry):
         line for item in timeline(one, [entry(1, f"{evil}\n{evil}", severity=evil)]) for line in (item.text, *item.more)
     ]
     assert not any("\x1b" in text or "\u202e" in text or text.lstrip().startswith("::") for text in texts)
+
+
+def test_by_what_an_entry_was_joined_is_said(attempt: Callable[..., Result], entry: Callable[..., LogEntry]) -> None:
+    item = attempt()
+    named = entry(1, "starting run-0001", trace_id=None, tests=(item.id,), joined="user")
+    assert joined_by(named, item) == "user"
+    (moment,) = [one for one in timeline(item, [named]) if one.source == "server"]
+    assert moment.text.endswith("[by its user]")
+    assert (moment.sure, moment.detail["joined"]) == (False, "user")
