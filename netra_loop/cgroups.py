@@ -82,6 +82,11 @@ def make() -> Group | None:
     return base.child(f"{_PREFIX}{own.pid}-{_ticks(own)}-{own.boot_id[:8]}-{space() or 0}-{next(_numbers)}")
 
 
+def available() -> bool:
+    """Whether `make` can make one."""
+    return _base() is not None
+
+
 async def sweep(*paths: str) -> None:
     """Ends the groups that dead processes left below our own one, and those at `paths` that bear such a name, too.
 

@@ -89,15 +89,21 @@ class SessionTools:
         from netra_loop.cloud.embedded.launch import start_embedded
         from netra_loop.cloud.google import CloudRun
 
-        project, region = self._place("project"), self._place("region")
+        project, region, endpoint, token = self.place()
         if self._environment.cloud == "google":
-            endpoint = None if self._environment.endpoint is None else self._place("endpoint")
-            token = self.environ.get(CLOUD_TOKEN) if endpoint is not None else None
-            return CloudRun(endpoint, project, region, self._clock, token=token or None, on_wait=self.waited)
+            return CloudRun(endpoint, project, region, self._clock, token=token, on_wait=self.waited)
         state = self.folder / "cloud"
         held = {name: self._scope.text(value) for name, value in self._environment.secrets.items()}
         self._embedded = await start_embedded(state, seed=self._seed(state), secrets=held)
         return CloudRun(self._embedded.endpoint, project, region, self._clock, on_wait=self.waited)
+
+    def place(self) -> tuple[str, str, str | None, str | None]:
+        """Project and region of the environment; its endpoint, and the token for that, where it has them. Raises
+        UsageError where one of them is needed and comes to nothing.
+        """
+        endpoint = None if self._environment.endpoint is None else self._place("endpoint")
+        token = self.environ.get(CLOUD_TOKEN) if endpoint is not None else None
+        return self._place("project"), self._place("region"), endpoint, token or None
 
     def _place(self, key: str) -> str:
         """The environment's `project`, `region` or `endpoint`, filled in. Raises UsageError where it comes to nothing:
@@ -182,7 +188,7 @@ class SessionTools:
                 self._clock,
                 cwd=self._spec.base_dir,
                 env=self.environ,
-                identity=self._identity,
+                identity=self.identity,
             )
         tried: list[AuthTried] = []
         try:
@@ -206,7 +212,7 @@ class SessionTools:
     def _argv(self, command: Command) -> tuple[str, ...]:
         return self._asking.command(command)
 
-    async def _identity(self, audience: str | None) -> Token:
+    async def identity(self, audience: str | None) -> Token:
         """An identity token, for the first service's main URL where `audience` is None: to Cloud Run a tag's own URL
         names nobody. The embedded cloud's metadata server makes its tokens. Raises Refused.
         """

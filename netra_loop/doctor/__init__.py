@@ -1,0 +1,1 @@
+"""What `netra-loop doctor` looks at: everything a session needs, before a night depends on it. Changes nothing."""
