@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +12,7 @@ import typer
 from netra_loop.errors import UsageError
 
 if TYPE_CHECKING:
+    from netra_loop.core.records import LogEntry
     from netra_loop.journal.base import Journal, SessionHead
 
 _Json = Annotated[
@@ -61,7 +62,7 @@ def status(context: typer.Context, session: _MaybeSession = "latest", as_json: _
         else:
             render.show(render.status(view), sys.stdout)
 
-    _look(context, work)
+    look(context, work)
 
 
 def results(
@@ -99,7 +100,7 @@ def results(
         else:
             render.show(render.results(found, reasons), sys.stdout)
 
-    _look(context, work)
+    look(context, work)
 
 
 def findings(context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False) -> None:
@@ -120,7 +121,7 @@ def findings(context: typer.Context, session: _Session, iteration: _Iteration = 
             render.show(render.findings(found), sys.stdout)
             render.show(render.failed_deploys(found), sys.stdout)
 
-    _look(context, work)
+    look(context, work)
 
 
 def logs(
@@ -130,10 +131,29 @@ def logs(
     groups: Annotated[
         bool, typer.Option("--groups", help="Show the errors in them, those alike together, and which are new.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on showing entries as they come, until the session is over.")
+    ] = False,
+    severity: Annotated[str | None, typer.Option(metavar="S", help="Only from this severity on.")] = None,
+    service: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only of this service.")] = None,
+    revision: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only of this revision.")] = None,
     as_json: _Json = False,
 ) -> None:
     """Show the log entries of the revisions under test; with --groups the errors among them."""
+    from netra_loop.cli.following import Wanted, entries_as_they_come, line, severity_of
+    from netra_loop.clock import SystemClock
     from netra_loop.report import error_groups, render, rows
+
+    wanted = Wanted(severity_of(severity), tuple(service or ()), tuple(revision or ()))
+    if groups and follow:
+        raise UsageError("--groups and --follow do not go together: groups are made once the tests have ended")
+
+    def said(entries: Sequence[LogEntry]) -> None:
+        if as_json:
+            _lines(map(rows.log_row, entries))
+        else:
+            sys.stdout.writelines(f"{line(entry)}\n" for entry in entries)
+        sys.stdout.flush()
 
     async def work(store: Journal) -> None:
         head = await store.find(session)
@@ -144,14 +164,16 @@ def logs(
                 _lines(found)
             else:
                 render.show(error_groups.error_groups(found), sys.stdout)
+        elif follow:
+            await entries_as_they_come(store, head, number, wanted, said, SystemClock(), onwards=iteration is None)
         elif as_json:
             for one in range(1, head.iteration + 1) if number is None else (number,):
                 async for page in store.entry_pages(head.id, one):
-                    _lines(map(rows.log_row, page))
+                    _lines(map(rows.log_row, wanted.of(page)))
         else:
-            render.show(render.logs(await store.entries(head.id, number)), sys.stdout)
+            render.show(render.logs(wanted.of(await store.entries(head.id, number))), sys.stdout)
 
-    _look(context, work)
+    look(context, work)
 
 
 def journal(context: typer.Context, session: _Session, as_json: _Json = False) -> None:
@@ -168,7 +190,7 @@ def journal(context: typer.Context, session: _Session, as_json: _Json = False) -
         else:
             render.show(render.journal(recorded), sys.stdout)
 
-    _look(context, work)
+    look(context, work)
 
 
 def validate(
@@ -200,7 +222,9 @@ def schema() -> None:
     sys.stdout.write(json_text(make(), indent=2) + "\n")
 
 
-def _look(context: typer.Context, work: Callable[[Journal], Awaitable[None]]) -> None:
+def look(context: typer.Context, work: Callable[[Journal], Awaitable[None]]) -> None:
+    """Runs `work` with the store; UsageError where none was ever made."""
+
     async def with_store(store: Journal | None) -> None:
         if store is None:
             raise UsageError("there is no session: none was ever started here", hint="netra-loop run LOOP")

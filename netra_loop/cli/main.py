@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 import typer
 
 from netra_loop import __version__
-from netra_loop.cli import cloud, inspect, run
+from netra_loop.cli import cloud, doctor, inspect, run, watch
 from netra_loop.errors import NetraLoopError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 run.register(app)
 inspect.register(app)
+watch.register(app)
+doctor.register(app)
 cloud.register(app)
 
 
@@ -81,6 +83,7 @@ class _Unbroken:
     """
 
     def __init__(self, stream: TextIO) -> None:
+        self.broken = False
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -97,6 +100,7 @@ class _Unbroken:
             self._divert()
 
     def _divert(self) -> None:
+        self.broken = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:

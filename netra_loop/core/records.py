@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 JOURNEY_PREFIX = "journey::"
+SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")  # ascending
 
 
 class Outcome(StrEnum):

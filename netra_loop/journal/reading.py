@@ -207,7 +207,8 @@ def _new(
     end = _end(connection, table)
     if end <= after:
         return [], after
-    ours = sa.literal_column(f"+{table.name}.session")  # the plus: read by place, not by the session's own index
+    # the plus: read by place, not by the session's own index
+    ours: sa.ColumnClause[str] = sa.literal_column(f"+{table.name}.session")
     asked = sa.select(_PLACE.label("place"), *(table.c[name] for name in columns))
     found = t.fetch(connection, asked.where(after < _PLACE, ours == session).order_by(_PLACE).limit(_NEWS))
     return found, found[-1]["place"] if len(found) == _NEWS else end
