@@ -29,7 +29,7 @@ async def tokens(subject: Subject) -> AsyncIterator[Line]:
             yield ok(check, answer.answer)
             continue
         told = f"{answer.status} {answer.answer}" if answer.status is not None else answer.answer
-        yield (warn if some else fail)(check, told, _mend(loop, way))
+        yield (warn if some else fail)(check, told, _mend(loop, way, answer))
 
 
 async def _try(loop: Loop, way: AuthSpec, clock: Clock) -> AuthTried:
@@ -56,7 +56,9 @@ def _command(loop: Loop, command: Command) -> AuthTried:
     return AuthTried(method="command", ok=bool(found), answer=told)
 
 
-def _mend(loop: Loop, way: AuthSpec) -> str:
+def _mend(loop: Loop, way: AuthSpec, answer: AuthTried) -> str:
+    if way.bypass is not None and answer.status is None:
+        return "is it up? check its url, and the variables in it"
     if way.identity_token is not None:
         return "gcloud auth login, or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key"
     return f"set the variables that this way names in {loop.spec.path.name}, under auth"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _ASKED = ("run.services.get", "run.services.update", "run.services.delete")
 _SOME_IMAGE = "us-docker.pkg.dev/cloudrun/container/hello"
 _UNREACHED = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
+_TOKEN_HINT = "set NETRA_LOOP_CLOUD_TOKEN to what the endpoint expects; netra-loop cloud prints its own"
 _UNKNOWN_HERE = frozenset({"UNIMPLEMENTED", "INVALID_ARGUMENT"})
 
 
@@ -69,6 +70,9 @@ async def _google(subject: Subject, loop: Loop, checkup: Checkup, *, google: boo
         try:
             service = await checkup.service(name)
         except CloudCallFailed as error:
+            if error.code == "UNAUTHENTICATED":
+                yield fail("credentials", str(error), (error.hint or "") if google else _TOKEN_HINT)
+                return
             yield fail(
                 check if error.code in _UNREACHED else f"permission to read {name}", str(error), error.hint or ""
             )

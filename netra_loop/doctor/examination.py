@@ -23,6 +23,7 @@ from netra_loop.toolbox import SessionTools
 
 LIMIT_S = 30.0
 SESSION = "doctor"
+_RESUME = ", then resume"
 CHECKS: dict[str, Check] = {
     "interpreter": machine.interpreter,
     "tests' interpreter": machine.tests,
@@ -60,7 +61,8 @@ async def examine(
         for task in tasks.values():
             for line in await task:
                 hide = subject.loop.tools.redactor if subject.loop is not None else Redactor()
-                yield replace(line, detail=hide.text(line.detail), mend=hide.text(line.mend))
+                mend = line.mend.removesuffix(_RESUME)  # a session's own words: here is none to resume
+                yield replace(line, detail=hide.text(line.detail), mend=hide.text(mend))
 
 
 def _opened(

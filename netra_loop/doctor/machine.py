@@ -1,4 +1,4 @@
-"""The machine we are on: both interpreters, git, how processes are kept together, the terminal, the CI job around us."""
+"""The machine we are on: interpreters, git, how processes are kept together, the terminal, and the CI job around us."""
 
 from __future__ import annotations
 

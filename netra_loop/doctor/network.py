@@ -56,10 +56,6 @@ def _wanted(subject: Subject) -> Iterator[tuple[str, str]]:
         if service.url is not None and (url := filled(loop, service.url)):
             path = service.startup_probe.path if service.startup_probe is not None else "/"
             yield f"url of {name}", url.rstrip("/") + path
-    for number, way in enumerate(loop.spec.auth, start=1):
-        if way.bypass is not None and (url := filled(loop, way.bypass.url)):
-            parts = urlsplit(url)
-            yield f"auth {number} (bypass)", f"{parts.scheme}://{parts.netloc}/"
     for host in loop.place.hosts:
         if text := filled(loop, host):
             yield f"host {text}", text if "://" in text else f"{_scheme(text)}://{text}/"
