@@ -29,8 +29,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
-
 from harness import HERE, field_mb, parser
+
 from netra_loop.clock import SystemClock, rfc3339
 from netra_loop.cloud.base import LogQuery
 from netra_loop.cloud.google_reads import LogReader
@@ -130,7 +130,7 @@ def _happening(dice: random.Random, number: int, entries: int) -> Iterator[tuple
         status = 500 if dice.random() < 0.01 else 200
         yield "requests", {"instance": instance, "severity": 200, "url": url, "status": status, "ms": 120, **traced}
     elif kind < 0.985:
-        yield "stderr", {"instance": instance, "text": f"INFO:     10.0.0.{number % 250}:5{number % 1000:03d} - accepted"}
+        yield "stderr", {"instance": instance, "text": f"INFO:  10.0.0.{number % 250}:5{number % 1000:03d} - accepted"}
     else:
         one, other = (_TRACEBACK.format(line=line).splitlines() for line in (61, 87))
         for first, second in zip(one, other, strict=True):  # two threads write at once
@@ -179,9 +179,7 @@ class Session:
         self._loop = folder / "loops" / "bench.yaml"
 
     async def begin(self) -> None:
-        started = ev.SessionStarted(
-            loop="bench", loop_file="", loop_text="", environment="here", first_phase="collect"
-        )
+        started = ev.SessionStarted(loop="bench", loop_file="", loop_text="", environment="here", first_phase="collect")
         head = SessionHead(SESSION, "bench", "here", "running", 1, None, self._start, self._start)
         self.state = fold(await self.journal.create(head, Batch(events=(started,))))
         ready = ev.RevisionReady(service="backend", revision=REVISION, url="http://b", ws_url="ws://b", iteration=1)
@@ -189,8 +187,11 @@ class Session:
         await self.record(Batch(events=(phase, ready)))
         each = _NIGHT_S / _TESTS
         results = [
-            Result(f"tests/test_a.py::test_{n}", "P1", 1, 1, Outcome.PASSED, each, self._start + timedelta(seconds=n * each),
-                   "gw0", REVISION, trace_of(n), authenticity=Authenticity.REAL)
+            Result(
+                f"tests/test_a.py::test_{n}", "P1", 1, 1, Outcome.PASSED, each,
+                self._start + timedelta(seconds=n * each), "gw0", REVISION, trace_of(n),
+                authenticity=Authenticity.REAL,
+            )
             for n in range(_TESTS)
         ]  # fmt: skip
         begun = [AttemptStarted(one.id, 1, 1, "gw0", one.started_at, one.trace_id) for one in results]
@@ -201,9 +202,12 @@ class Session:
 
     def context(self) -> PhaseContext:
         spec = LoopSpec(
-            name="bench", path=self._loop, environments={"here": EnvironmentSpec()},
-            services={"backend": ServiceSpec(command=("serve",))}, phases=(PhaseSpec(name="collect", uses="collect-logs"),),
-        )  # fmt: skip
+            name="bench",
+            path=self._loop,
+            environments={"here": EnvironmentSpec()},
+            services={"backend": ServiceSpec(command=("serve",))},
+            phases=(PhaseSpec(name="collect", uses="collect-logs"),),
+        )
         tools: Any = SimpleNamespace(redactor=Redactor(["a-secret-of-the-loop", "another-secret"]))
         return PhaseContext(
             session=SESSION, spec=spec, environment=spec.environments["here"], phase=spec.phases[0], iteration=1,
