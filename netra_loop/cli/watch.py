@@ -59,7 +59,7 @@ def watch(
 
         head = await _which(store, session)
         watched.append(head.id)
-        clock = _ToldClock()
+        clock = ToldClock()
         with clock.at(head.started_at):
             observer = _observer(clock, drawn=drawn, verbose=verbose)
         try:
@@ -83,7 +83,7 @@ def watch(
     raise typer.Exit(codes[0] if exit_status and codes else 0)
 
 
-async def show(store: Journal, session: str, observer: Observer, clock: _ToldClock) -> Pulse:
+async def show(store: Journal, session: str, observer: Observer, clock: ToldClock) -> Pulse:
     """Tells `observer` what happened in the newest iteration, and what happens from now on until the session is over.
 
     `clock` is the observer's own: each thing is told at its time.
@@ -103,7 +103,7 @@ async def show(store: Journal, session: str, observer: Observer, clock: _ToldClo
 class _Telling:
     """What an observer of the session's own process would have been told, from the rows that it left."""
 
-    def __init__(self, store: Journal, session: str, observer: Observer, clock: _ToldClock, pulse: Pulse) -> None:
+    def __init__(self, store: Journal, session: str, observer: Observer, clock: ToldClock, pulse: Pulse) -> None:
         self._store = store
         self._session = session
         self._observer = observer
@@ -181,7 +181,7 @@ async def _which(store: Journal, session: str | None) -> SessionHead:
     return await store.find(session or LATEST)
 
 
-class _ToldClock:
+class ToldClock:
     """The machine's clock; `at` sets it, for the calling thread alone, to the time of what is being told."""
 
     def __init__(self) -> None:
@@ -212,7 +212,7 @@ class _ToldClock:
             self._told.at = None
 
 
-def _observer(clock: _ToldClock, *, drawn: bool, verbose: bool) -> Observer:
+def _observer(clock: ToldClock, *, drawn: bool, verbose: bool) -> Observer:
     if not drawn:
         from netra_loop.report.plain import PlainConsole
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from netra_loop.core.events import Event, PhaseFinished, PhaseStarted, Recorded, RevisionReady, SessionStarted
-from netra_loop.core.records import AttemptStarted, Finding, Result
+from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result
 from netra_loop.report.console import LiveConsole
 from netra_loop.report.view import SessionView
 
@@ -110,3 +111,12 @@ def test_a_terminal_that_hung_up_ends_nothing(view: SessionView, clock: Any) -> 
     live.progress("one")
     live.summary(view, [])
     live.close()
+
+
+def test_what_is_logged_is_told_in_one_line(live: LiveConsole) -> None:
+    said = LogEntry(AT, "ERROR", "stdout", "backend", "backend-00001-abc", "no such\x1b[2J table", "i")
+    live.logged([replace(said, severity="INFO"), said], 12)
+    assert "  logs: 14 entries, 1 error; last ERROR: no such\\x1b[2J table" in screen(live)
+    assert any(line.startswith("  logs: 14 entries") for line in screen(live, width=30))
+    live.plan(10)
+    assert "logs:" not in "\n".join(screen(live))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from netra_loop.core.events import AuthTried, Event, GoalJudged, PhaseFinished, PhaseStarted, Recorded
-from netra_loop.core.records import AttemptStarted, Authenticity, Finding, Result
+from netra_loop.core.records import AttemptStarted, Authenticity, Finding, LogEntry, Result
 from netra_loop.report.console import PlainConsole
 from netra_loop.report.view import SessionView
 
@@ -172,3 +172,14 @@ def test_a_stream_that_cannot_say_everything(clock: Any) -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii")
     PlainConsole(stream, clock).progress("größer")
     assert raw.getvalue() == b"04:00:00 gr??er\n"
+
+
+def test_what_is_logged_is_told_with_the_progress(console: PlainConsole, stream: io.StringIO, clock: Any) -> None:
+    console.plan(2)
+    said = LogEntry(AT, "ERROR", "stdout", "backend", "backend-00001-abc", "no such table", "i")
+    console.logged([said])
+    assert stream.getvalue() == ""
+    clock.passed_s = 11
+    console.logged([said], 5)
+    told = "0 of 2 done, 0 failed, 0 running; logs: 7 entries, 2 errors; last ERROR: no such table"
+    assert stream.getvalue() == f"04:00:11 {told}\n"
