@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import jwt
 import pytest
 
 from netra_loop.clock import SystemClock
@@ -17,6 +18,7 @@ from netra_loop.core.spec import (
     AuthSpec,
     BypassAuth,
     EnvironmentSpec,
+    IdentityTokenAuth,
     JwtAuth,
     LoopSpec,
     PhaseSpec,
@@ -239,3 +241,49 @@ async def test_the_repository_is_known_by_its_commit(tmp_path):
 async def test_without_a_repository_nothing_is_known(tmp_path):
     assert await git_facts(tmp_path) == {}
     assert await git_facts(tmp_path / "nowhere") == {}
+
+
+# ------------------------------------------------------------------------------------------------- identity tokens
+
+
+async def test_the_embedded_cloud_gives_identity_tokens_without_anything_set(tmp_path):
+    spec = loop(
+        tmp_path,
+        environments={"here": EnvironmentSpec()},
+        auth=(AuthSpec(identity_token=IdentityTokenAuth(audience="https://backend.example")),),
+    )
+    tools = tools_of(tmp_path, spec, PATH=os.environ["PATH"])
+    tried = []
+
+    async def on_try(event):
+        tried.append(event)
+
+    try:
+        token = await tools.token(Scope(spec, "here", "night-1", 1, tools.environ), on_try)
+        life = tools.token_life()
+    finally:
+        await tools.close()
+    assert jwt.decode(token, options={"verify_signature": False})["aud"] == "https://backend.example"
+    assert life.whole_s == pytest.approx(3600, abs=60)
+    assert token not in repr(tried)
+
+
+async def test_an_identity_token_is_for_the_first_service_where_the_loop_names_nobody(tmp_path):
+    way = (AuthSpec(identity_token=IdentityTokenAuth()),)
+    spec = loop(tmp_path, auth=way, services={"a": ServiceSpec(url="http://127.0.0.1:9")})
+    metadata = await asyncio.start_server(_answer_the_audience, "127.0.0.1", 0)
+    host = f"127.0.0.1:{metadata.sockets[0].getsockname()[1]}"
+    tools = tools_of(tmp_path, spec, GCE_METADATA_HOST=host)
+
+    async def on_try(_):
+        pass
+
+    async with metadata:
+        assert await tools.token(Scope(spec, "here", "night-1", 1, {}), on_try) == "http%3A%2F%2F127.0.0.1%3A9"
+
+
+async def _answer_the_audience(reader, writer):
+    asked = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+    told = asked.partition("audience=")[2].partition("&")[0]
+    writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(told)}\r\nconnection: close\r\n\r\n{told}".encode())
+    writer.close()

@@ -106,9 +106,11 @@ class Checkup:
         answer: Any = await self._once("asking for permissions", call)
         return set(answer.permissions)
 
-    async def rehearse(self, service: str, image: str) -> None:
-        """A deploy that is looked at and not carried out (`validate_only`)."""
-        container = run_v2.Container(image=image)
+    async def rehearse(self, service: str, image: str | None) -> None:
+        """A deploy that is looked at and not carried out (`validate_only`). `image` None is for an embedded cloud,
+        which starts a command.
+        """
+        container = run_v2.Container(image=image or f"embedded://{service}", command=() if image else ("true",))
         asked = run_v2.Service(name=self._name(service), template=run_v2.RevisionTemplate(containers=[container]))
         request = run_v2.UpdateServiceRequest(service=asked, allow_missing=True, validate_only=True)
         await self._once(

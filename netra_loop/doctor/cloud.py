@@ -146,10 +146,11 @@ async def _let_through(check: str, call: Awaitable[None]) -> Line:
     return ok(check, "given; nothing was changed" if check.endswith("deploy") else "given")
 
 
-def _image(loop: Loop, name: str, *, google: bool) -> str:
+def _image(loop: Loop, name: str, *, google: bool) -> str | None:
+    """What is deployed, or something in its place while that is not known; None: a command, by an endpoint."""
     own = loop.spec.services[name].image
     if not google and loop.spec.services[name].command:
-        return f"embedded://{name}"
+        return None
     return (network.filled(loop, own) if own is not None else None) or _SOME_IMAGE
 
 
