@@ -38,6 +38,7 @@ _GATHERED = 500
 _MOST_WAITING = 20_000
 _EARLIEST = -(2**62)
 _LATEST = 2**62
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 _SHARED = ("logName", "resource", "severity")
 
 Place = tuple[int, str, int]
@@ -161,12 +162,12 @@ class LogStore:
 
     def _gather(self, whole: dict[str, Any], at_ns: int, readable_ns: int) -> None:
         origin = self._origin({name: whole[name] for name in _SHARED if name in whole})
-        body = json.dumps({name: value for name, value in whole.items() if name not in _SHARED}, ensure_ascii=False)
+        body = _encode({name: value for name, value in whole.items() if name not in _SHARED})
         trace = fold(whole.get("trace", ""))
         self._waiting.append((at_ns, whole["insertId"], origin, readable_ns, trace, body))
 
     def _origin(self, shared: dict[str, Any]) -> int:
-        text = json.dumps(shared, ensure_ascii=False, sort_keys=True)
+        text = _encode(shared)
         number = self._ids.get(text)
         if number is None:
             number = self._ids[text] = max(self._origins, default=0) + 1

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -72,7 +73,7 @@ class Recorder:
 
 def _entry(origin: Origin, log: str) -> dict[str, Any]:
     return {
-        "logName": f"projects/{origin.project}/logs/{quote(f'run.googleapis.com/{log}', safe='')}",
+        "logName": _log_name(origin.project, log),
         "resource": {
             "type": "cloud_run_revision",
             "labels": {
@@ -85,6 +86,11 @@ def _entry(origin: Origin, log: str) -> dict[str, Any]:
         },
         "labels": _labels(origin),
     }
+
+
+@lru_cache(maxsize=64)
+def _log_name(project: str, log: str) -> str:
+    return f"projects/{project}/logs/{quote(f'run.googleapis.com/{log}', safe='')}"
 
 
 def _labels(origin: Origin) -> dict[str, str]:

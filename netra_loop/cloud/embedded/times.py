@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?(Z|z|[+-]\d\d:?\d\d)?)?")
@@ -28,7 +29,13 @@ def instant_ns(text: str) -> int:
 def rfc3339_ns(nanoseconds: int) -> str:
     """The reverse: RFC 3339 in UTC with nine digits."""
     seconds, rest = divmod(nanoseconds, 10**9)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_whole(seconds)}.{rest:09d}Z"
+
+
+@lru_cache(maxsize=256)
+def _whole(seconds: int) -> str:
+    """What the many entries of one second share."""
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
 
 
 def duration_ns(text: str) -> int:
