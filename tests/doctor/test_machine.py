@@ -45,7 +45,7 @@ async def test_an_interpreter_that_will_not_do(subject, tmp_path, script, told):
 
 
 async def test_an_interpreter_that_is_not_there(subject):
-    line = await one(machine.tests, subject(TESTS.replace("PYTHON", str("../nowhere/python"))))
+    line = await one(machine.tests, subject(TESTS.replace("PYTHON", "../nowhere/python")))
     assert (line.status, "was not found" in line.detail) == (Status.FAIL, True)
 
 
