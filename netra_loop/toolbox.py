@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from netra_loop.clock import Clock
 from netra_loop.cloud import plain_http
 from netra_loop.cloud.base import Cloud
+from netra_loop.cloud.lean import lean_imports
 from netra_loop.cloud.token_life import TokenLife
 from netra_loop.core import template
 from netra_loop.core.events import AuthTried, Event
@@ -83,11 +83,10 @@ class SessionTools:
             return self._cloud
 
     async def _start_cloud(self) -> Cloud:
-        # gRPC's own fork handlers are for programs that fork without exec, which we never do, and they chat on stderr.
-        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-        # The google packages cost half a second and 60 MB: only sessions that deploy or read logs pay for them.
-        from netra_loop.cloud.embedded.launch import start_embedded
-        from netra_loop.cloud.google import CloudRun
+        # The google packages cost half a second and 50 MB: only sessions that deploy or read logs pay for them.
+        with lean_imports():
+            from netra_loop.cloud.embedded.launch import start_embedded
+            from netra_loop.cloud.google import CloudRun
 
         project, region, endpoint, token = self.place()
         if self._environment.cloud == "google":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING
 
+from netra_loop.cloud.lean import lean_imports
 from netra_loop.doctor import network
 from netra_loop.doctor.base import Line, Loop, Subject, fail, ok, warn
 from netra_loop.doctor.images import image_lines
@@ -31,8 +31,8 @@ async def cloud(subject: Subject) -> AsyncIterator[Line]:
     if loop.place.cloud == "embedded":
         yield await _embedded(subject, loop)
         return
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # we never fork without exec, and it chats on stderr
-    from netra_loop.cloud.google_checkup import Checkup  # the google packages cost half a second
+    with lean_imports():
+        from netra_loop.cloud.google_checkup import Checkup  # the google packages cost half a second
 
     try:
         project, region, endpoint, token = loop.tools.place()

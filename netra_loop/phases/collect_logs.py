@@ -14,6 +14,7 @@ from netra_loop.phases.errors_before import read_errors_before
 from netra_loop.phases.log_reading import Reading
 from netra_loop.phases.serving import ensure_serving
 from netra_loop.phases.tokens import token
+from netra_loop.processes import give_back_memory
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 2.0
@@ -32,6 +33,7 @@ class CollectLogs:
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. Logs that never became complete are no failure here: `record` judges what it means."""
         gc.collect()  # what the tests' run left behind hangs together in circles, and entries are about to come
+        give_back_memory()
         cloud = await context.tools.cloud()
         revisions = await self._revisions(context)
         if cloud is None:
