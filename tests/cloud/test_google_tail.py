@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import urllib.request
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -218,6 +219,32 @@ async def test_long_waits_for_a_stream_are_told(follow):
     assert await taken(client, 1) == ["one"]
     assert waits
     assert all("UNAVAILABLE" in why and 1 <= seconds <= 30 for why, seconds in waits)
+
+
+@pytest.mark.parametrize("knobs", [{}, {"drop_tail_after_s": 0.2}, {"tail_sessions": 0}], ids=str)
+async def test_a_real_service_is_followed_whatever_becomes_of_the_stream(trouble, connect, ask, progress, knobs):
+    client = connect(trouble.endpoint)
+    made = (await client.deploy(ask(), progress)).revision
+    trouble.turn(**knobs)
+    clock = SystemClock()
+    said = []
+
+    async def look():
+        async for some in client.tail(LogQuery((made.name,), clock.now())):
+            said.extend(one.insert_id for one in some if one.message == "said")
+
+    looking = asyncio.create_task(look())
+    asked = 0
+    async with asyncio.timeout(60):
+        while len(said) < 3:
+            await asyncio.to_thread(urllib.request.urlopen, f"{made.url}/say")
+            asked += 1
+            await clock.sleep(0.25)
+    looking.cancel()
+    await asyncio.wait({looking})
+    assert len(set(said)) == len(said) <= asked
+    calls = trouble.calls()
+    assert (calls["TailLogEntries"] > 1) == ("drop_tail_after_s" in knobs)
 
 
 @pytest.mark.parametrize("token", [None, "open-sesame"])

@@ -138,23 +138,27 @@ class _Tail:
             return
         if len(self._held) >= self._most_held:
             self._lost[_Reason.NOT_CONSUMED] += 1
-        else:
-            heapq.heappush(self._held, (readable_ns + self._window_ns, next(self._numbers), entry))
-        self.news.set()
+            return  # told with the next response
+        number = next(self._numbers)
+        heapq.heappush(self._held, (readable_ns, number, entry))
+        if self._held[0][1] == number:  # what is waited for has changed
+            self.news.set()
 
     async def wait(self, end: float) -> None:
         """Until there may be something to send, or `end` (monotonic) has come."""
         until_s = end - time.monotonic()
         if self._held:
-            until_s = min(until_s, (self._held[0][0] - time.time_ns()) / 10**9)
+            until_s = min(until_s, (self._held[0][0] + self._window_ns - time.time_ns()) / 10**9)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, until_s)):
                 await self.news.wait()
         self.news.clear()
 
     def response(self, room: _Room) -> TailLogEntriesResponse | None:
-        """What is due, in order of time; None where nothing is."""
+        """Once the first has waited for the window, all that can be read, in order of time; None until then."""
         now_ns = time.time_ns()
+        if not self._held or self._held[0][0] + self._window_ns > now_ns:
+            return None
         due: list[dict[str, Any]] = []
         while self._held and self._held[0][0] <= now_ns and len(due) < _MOST_AT_ONCE:
             entry = heapq.heappop(self._held)[2]
@@ -162,8 +166,6 @@ class _Tail:
                 due.append(entry)
             else:
                 self._lost[_Reason.RATE_LIMIT] += 1
-        if not due and not self._lost:
-            return None
         due.sort(key=lambda entry: (entry["timestamp"], entry["insertId"]))
         response = TailLogEntriesResponse()
         for entry in due:
