@@ -21,17 +21,20 @@ PY_ERROR = re.compile(r"^[ |+]*(?P<exception>[A-Za-z_][\w.]*)(?:: (?P<message>.*
 CAUSED = "The above exception was the direct cause of the following exception:"
 DURING = "During handling of the above exception, another exception occurred:"
 _NODE_FRAME = re.compile(
-    r"^\s+at (?:async )?(?:(?P<function>[^\s(][^(]*?) \()?(?:file://)?(?P<file>[^():]+):(?P<line>\d+):\d+\)?$"
+    r"^\s+at (?:async )?(?:(?P<function>[^\s(][^(]*?) \()?(?:file://)?(?P<file>[^():]+):(?P<line>\d+):\d+\)?(?: \{)?$"
 )
 _JAVA_FRAME = re.compile(r"^\s+at (?P<function>[\w.$<>/@-]+)\((?P<file>[\w$]+\.(?:java|kt|scala)):(?P<line>\d+)\)")
 _GO_PLACE = re.compile(r"^\t(?P<file>\S+\.go):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
 GO_PANIC = re.compile(r"^(?:(?P<kind>panic|fatal error): |.{0,100}\bpanic serving \S{1,60}: )(?P<message>.*)$")
 NAMED_ERROR = re.compile(
-    r"^(?:Caused by: |Uncaught |Exception in thread \S+ )?"
-    r"(?P<exception>[A-Za-z_$][\w.$]*(?:Error|Exception|Throwable))(?: \[\w+\])?(?:: (?P<message>.*))?$"
+    r"^(?:Caused by: |Uncaught |\[cause\]: |Exception in thread \S+ )?"
+    r"(?P<exception>(?:[A-Za-z_$][\w.$]*)?(?:Error|Exception|Throwable))(?: \[\w+\])?(?:: (?P<message>.*))?$"
 )
 _FOREIGN = re.compile(
     r"(?:^|/)(?:site-packages|dist-packages|node_modules|lib/python\d[\w.]*|go/pkg/mod|usr/local/go)/|^(?:<|node:|internal/)"
+)
+_JAVA_LIBRARY = re.compile(
+    r"^(?:[\w.-]*/)*(?:javax?|jdk|sun|com\.sun|jakarta|kotlinx?|scala|org\.(?:springframework|apache|hibernate|eclipse))\."
 )
 _CONTAINER_ROOTS = ("/app/", "/workspace/", "/usr/src/app/", "/srv/", "/code/")
 
@@ -114,8 +117,9 @@ def _parse_python(lines: Sequence[str]) -> list[Trace]:
 
 def _ends_trace(line: str, last: Call) -> bool:
     """Whether `line` names the exception: it stands as far left as its header, unlike source lines and markers."""
-    indent = line.lstrip("|+ ")
-    return bool(indent) and indent != last.source and not line.startswith("    ") and not re.match(r"^[ |]*[~^]+", line)
+    inner = re.sub(r"^ +[|+] ?", "", line)  # a member of a group stands further right, with its group's line before it
+    named = inner.lstrip("|+ ")
+    return bool(named) and named != last.source and not inner.startswith("    ") and not re.match(r"^[ |]*[~^]+", line)
 
 
 def _message(first: str, following: Sequence[str]) -> str:
@@ -154,7 +158,8 @@ def _parse_go(lines: Sequence[str]) -> list[Trace]:
     calls = []
     for before, line in pairwise(lines):
         if found := _GO_PLACE.match(line):
-            function = before.strip().removeprefix("created by ").partition("(")[0]
+            called = before.strip().removeprefix("created by ").partition(" in goroutine ")[0]
+            function = called.rpartition("(")[0] if called.endswith(")") else called
             calls.append(Call(found["file"], int(found["line"]), function))
     kind = panic["kind"] or "panic"
     return [Trace(kind, panic["message"].strip(), tuple(reversed(calls)))] if calls else []
@@ -171,7 +176,8 @@ def root_cause(traces: Sequence[Trace], source: Source, entries: int = 1) -> Roo
     """
     if not traces:
         return None
-    chosen = traces[0] if _own_call(traces[0], source) is not None else _first_with_own_call(traces, source)
+    told = [one for one in traces if not one.exception.endswith("ExceptionGroup")] or traces  # a group's members
+    chosen = _first_with_own_call(told, source)
     last = traces[-1]
     if last.link == "context" and last.calls:
         innermost = last.calls[-1]
@@ -189,8 +195,9 @@ def root_cause(traces: Sequence[Trace], source: Source, entries: int = 1) -> Roo
 
 
 def _own_call(trace: Trace, source: Source) -> Call | None:
-    """The deepest call within the service's own source."""
-    return next((call for call in reversed(trace.calls) if source.relative(call.file) is not None), None)
+    """The deepest call within the service's own source. Java's frames name no folder, but a package."""
+    own = (call for call in reversed(trace.calls) if not _JAVA_LIBRARY.match(call.function))
+    return next((call for call in own if source.relative(call.file) is not None), None)
 
 
 def _first_with_own_call(traces: Sequence[Trace], source: Source) -> Trace:

@@ -102,6 +102,50 @@ def test_an_exception_group_leads_to_its_member():
     ]
 
 
+def test_a_group_as_python_prints_it_is_blamed_on_its_member():
+    text = (
+        "  + Exception Group Traceback (most recent call last):\n"
+        '  |   File "/app/main.py", line 4, in main\n'
+        "  |     async with asyncio.TaskGroup() as group:\n"
+        "  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)\n"
+        "  +-+---------------- 1 ----------------\n"
+        "    | Traceback (most recent call last):\n"
+        '    |   File "/app/jobs.py", line 7, in job\n'
+        "    |     boom()\n"
+        "    | ValueError: 3 is too many\n"
+        "    +------------------------------------\n"
+    )
+    cause = root_cause(parse(text), Source())
+    assert cause is not None
+    assert (cause.file, cause.line, cause.function, cause.exception) == ("jobs.py", 7, "job", "ValueError")
+
+
+def test_a_java_library_is_not_the_service():
+    text = (
+        'java.lang.NumberFormatException: For input string: "abc"\n'
+        "\tat java.base/java.lang.Integer.parseInt(Integer.java:652)\n"
+        "\tat com.acme.shop.Cart.total(Cart.java:31)\n"
+        "\tat org.springframework.web.Servlet.doGet(Servlet.java:3)\n"
+    )
+    assert place(text)[:3] == ("Cart.java", 31, "com.acme.shop.Cart.total")
+
+
+def test_a_plain_node_error_is_read_with_its_cause():
+    plain = "Error: no plan\n    at run (/app/src/agent.js:3:9)\n"
+    assert place(plain)[:4] == ("src/agent.js", 3, "run", "Error")
+    caused = plain.rstrip() + " {\n  [cause]: TypeError: bad\n      at plan (/app/src/plan.js:9:1)\n}\n"
+    assert place(caused)[:4] == ("src/plan.js", 9, "plan", "TypeError")
+
+
+def test_a_method_of_go_keeps_its_name():
+    text = (
+        "panic: nil map\n\ngoroutine 1 [running]:\nmain.(*Server).handle(0xc0)\n\t/app/server.go:42 +0x1d\n"
+        "created by main.serve in goroutine 1\n\t/app/main.go:20 +0x65\n"
+    )
+    assert place(text)[:3] == ("server.go", 42, "main.(*Server).handle")
+    assert parse(text)[0].calls[0].function == "main.serve"
+
+
 def test_source_in_a_container_or_a_copy_is_recognised():
     known = Source(files=frozenset({"agent_backend/core.py"}))
     assert known.relative("/elsewhere/copy/agent_backend/core.py") == "agent_backend/core.py"
