@@ -10,6 +10,8 @@ from netra_loop.report.safe import safe_line
 _WARNINGS = frozenset({"WARNING"})
 _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _MESSAGE_MAX = 200
+_LOOKED_AT = 20_000  # characters
+_FEW_LINES = 2
 
 
 class LogTally:
@@ -39,7 +41,15 @@ class LogTally:
         counts += [_some(count, one) for count, one in ((self.errors, "error"), (self.warnings, "warning")) if count]
         told = f"logs: {', '.join(counts)}"
         last = self._last
-        return told if last is None else f"{told}; last {last.severity}: {safe_line(last.message, _MESSAGE_MAX)}"
+        return told if last is None else f"{told}; last {last.severity}: {_short(last.message)}"
+
+
+def _short(message: str) -> str:
+    """A stack trace's ends say more than its beginning."""
+    lines = [line for line in message[:_LOOKED_AT].splitlines() if line.strip()]
+    if len(lines) > _FEW_LINES:
+        lines = [lines[0], "…", lines[-1]]
+    return safe_line(" ".join(map(str.strip, lines)), _MESSAGE_MAX)
 
 
 def _some(number: int, one: str, many: str | None = None) -> str:

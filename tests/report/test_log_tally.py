@@ -36,6 +36,11 @@ def test_the_newest_warning_is_told_while_there_is_no_error() -> None:
     assert line(entry("WARNING", "a"), entry("WARNING", "b")) == "logs: 2 entries, 2 warnings; last WARNING: b"
 
 
+def test_of_a_stack_trace_its_ends_are_told() -> None:
+    trace = 'it failed\nTraceback (most recent call last):\n  File "a.py", line 1\nKeyError: 3\n'
+    assert line(entry("ERROR", trace)).endswith("; last ERROR: it failed … KeyError: 3")
+
+
 def test_what_a_service_says_is_harmless() -> None:
     told = line(entry("ERROR", "\x1b[2J::set-output\nand " + "x" * 5_000))
     assert "\x1b" not in told
