@@ -30,6 +30,13 @@ _IN_THE_ANSWER = (
         ),
     ),
     (
+        r"[Ss]ecret \S+ was not found",
+        (
+            "make it, or mend its name in `secrets`: gcloud secrets create SECRET --data-file=FILE --project {project}; "
+            "the embedded cloud takes it from `secrets` of the environment, or from netra-loop cloud --secret NAME=VALUE"
+        ),
+    ),
+    (
         r"Permission denied on secret|SECRETS_ACCESS_CHECK_FAILED",
         (
             "let the service's account read it: gcloud secrets add-iam-policy-binding SECRET "

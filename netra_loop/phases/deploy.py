@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from netra_loop.cloud.base import Cloud, DeployRequest, Failed
-from netra_loop.core.events import Adopted
+from netra_loop.core.events import Adopted, TrafficMoved
 from netra_loop.core.findings import DeployFailure, Facts, make_findings
 from netra_loop.core.records import Batch
 from netra_loop.core.spec import Model, ServiceSpec
@@ -16,7 +16,7 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.building import build, takes_image
 from netra_loop.phases.known import earlier_findings, sources
 from netra_loop.phases.readiness import until_it_answers
-from netra_loop.phases.restoring import look_first, restore
+from netra_loop.phases.restoring import RESUMED, look_first, restore
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.serving import revision_ready, under_test
 
@@ -61,10 +61,9 @@ class Deploy:
                 under_way = service
                 answer = await self._one(context, cloud, service, names)
                 if isinstance(answer, Failed):
-                    await restore(context, cloud, names)
-                    return await _failed(context, context.redactor.deep(answer))
-        except StoreError:
-            raise  # what cannot be stored cannot be known later: nothing more is changed
+                    return await _given_up(context, cloud, names, context.redactor.deep(answer))
+        except (StoreError, _NotSentBack):
+            raise  # what cannot be stored cannot be known later; what cannot be sent back was tried
         except Exception as error:
             await _send_back_over(error, context, cloud, names, under_way)
             raise
@@ -79,11 +78,13 @@ class Deploy:
             context.observer.progress(context.redactor.text(text))
 
         progress(f"deploying {service}: {request.image or shlex.join(request.command)}")
-        await look_first(context, cloud, service, request.tag)
+        sent_back = await look_first(context, cloud, service, request.tag)
         answer = await cloud.deploy(request, progress)
         if isinstance(answer, Failed):
             names.append(answer.revision)
             return answer
+        if sent_back and answer.adopted:
+            await context.event(TrafficMoved(service=service, revision=None, why=RESUMED))
         revision = under_test(scope, spec, replace(answer.revision, tag=request.tag))
         names.append(revision.name)
         failed = await until_it_answers(context, cloud, revision, spec)
@@ -129,6 +130,19 @@ def _request(context: PhaseContext, scope: Scope, service: str, spec: ServiceSpe
 
 def _filled(scope: Scope, model: M) -> M:
     return type(model).model_validate(scope.any(model.model_dump()))
+
+
+class _NotSentBack(EnvironmentFailed):
+    """A revision failed, and the traffic could not be sent back either: both are told, a resume tries again."""
+
+
+async def _given_up(context: PhaseContext, cloud: Cloud, names: list[str], answer: Failed) -> PhaseResult:
+    try:
+        await restore(context, cloud, names)
+    except EnvironmentFailed as trouble:
+        told = f"{answer.revision} never got ready: {answer.reason}: {answer.message}; and {trouble}"
+        raise _NotSentBack(told, hint=trouble.hint) from trouble
+    return await _failed(context, answer)
 
 
 async def _send_back_over(

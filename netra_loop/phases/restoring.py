@@ -18,9 +18,10 @@ RESTORED = "restored"
 RESUMED = "resumed"
 
 
-async def look_first(context: PhaseContext, cloud: Cloud, service: str, tag: str | None) -> None:
-    """Stores what `service` serves before this iteration changes it; where an earlier attempt of this deploy had sent
-    the traffic back, sends it to the latest again, so that the attempt can go on.
+async def look_first(context: PhaseContext, cloud: Cloud, service: str, tag: str | None) -> bool:
+    """Stores what `service` serves before this iteration changes it. True where an earlier attempt of this deploy had
+    sent the traffic back: it stays there until the revision is ready, for the latest that is ready may be one that
+    never served; adopting the revision then gives the traffic to it.
     """
     seen = context.state().traffic.get(service)
     standing = await cloud.standing(service)
@@ -33,11 +34,9 @@ async def look_first(context: PhaseContext, cloud: Cloud, service: str, tag: str
             context.observer.progress(
                 f"{service} serves nothing yet: its first revision gets the traffic, tagged or not"
             )
-        return
+        return False
     sent_back = standing is not None and seen.revision is not None and _is_pinned(standing, seen.revision)
-    if tag is None and sent_back and standing is not None and standing.change != seen.change:
-        await cloud.route(service, None)
-        await context.event(TrafficMoved(service=service, revision=None, why=RESUMED))
+    return tag is None and sent_back and standing is not None and standing.change != seen.change
 
 
 async def restore(
@@ -78,7 +77,9 @@ async def _send_back(
         return  # nothing but a tag was added, and the traffic was pinned with it
     if unsure and standing.latest_created != seen.created:
         made = {*made, standing.latest_created or ""}
-    if serves not in {None, revision, *made}:
+    # Asked for the latest, as our deploy did, the cloud may give the traffic to one that was ready before ours.
+    by_us = standing.latest_created in made and _is_pinned(standing, None)
+    if not by_us and serves not in {None, revision, *made}:
         text = f"service {seen.service!r} serves {serves!r}, which is not this session's: its traffic is left as it is"
         await context.event(Noted(text=text))
         return
@@ -87,6 +88,7 @@ async def _send_back(
     context.observer.progress(f"{seen.service} serves {revision} again")
 
 
-def _is_pinned(standing: Standing, revision: str) -> bool:
+def _is_pinned(standing: Standing, revision: str | None) -> bool:
+    """Whether all traffic is asked to go to `revision`; None: to the latest."""
     shares = [target for target in standing.targets if target.percent]
     return bool(shares) and all(target.revision == revision for target in shares)

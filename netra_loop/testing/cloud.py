@@ -62,6 +62,7 @@ class FakeCloud:
         self.calls: Counter[Intent] = Counter()
         self.asked: list[DeployRequest] = []
         self.routed: list[tuple[str, str | None]] = []
+        self._given_up: dict[str, int] = {}  # the change by which the traffic was sent elsewhere
         self.logs = list(logs)
 
     # ---------------------------------------------------------------------------------- what it is told
@@ -129,6 +130,8 @@ class FakeCloud:
             if earlier.revision not in found.ready:
                 return earlier
             earlier = Deployed(self._revision(request.service, earlier.revision, request.tag))
+        if request.tag is None and self._given_up.get(request.service) == found.changes:
+            found.move(_LATEST)  # it is ready, and was sent back by ourselves
         if request.tag is None and found.serving != earlier.revision.name:
             raise ForeignChange(request.service, earlier.revision.name, found.serving or "nothing")
         return replace(earlier, adopted=True)
@@ -188,6 +191,7 @@ class FakeCloud:
                 return False
             found.move(wanted)
             self.routed.append((service, revision))
+            self._given_up[service] = found.changes
             return True
 
     async def untag(self, service: str, tag: str) -> bool:

@@ -114,6 +114,7 @@ def test_a_pause_that_the_api_asks_for_is_read():
         ("CONTAINER_MISSING", "Image 'x/y:z' not found.", "pushed"),
         ("CONTAINER_PERMISSION_DENIED", "Agent must have permission to read the image", "artifactregistry.reader"),
         ("SECRETS_ACCESS_CHECK_FAILED", "Permission denied on secret: projects/1/secrets/k", "secretAccessor"),
+        ("SECRETS_ACCESS_CHECK_FAILED", "Secret projects/1/secrets/k/versions/latest was not found.", "secrets create"),
         ("UNKNOWN", "failed to load: exec format error", "linux/amd64"),
         ("VPC_NETWORK_NOT_FOUND", "", "`vpc`"),
         ("INTERNAL", "Quota violated: MemAllocPerProjectRegion requested: 9", "project shop"),

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from netra_loop.cloud.base import Target
 from netra_loop.core.spec import ServiceSpec
 from netra_loop.errors import CloudCallFailed, EnvironmentFailed, ForeignChange
 
@@ -105,6 +106,20 @@ async def test_a_crash_between_sending_back_and_storing_it_is_made_good(deployed
     assert (await serving(deployed))["back"] == "back-00002-fak"
 
 
+async def test_a_crash_after_sending_a_failed_revision_back_gives_the_traffic_to_nobody_else(deployed):
+    unproven = deployed.cloud.somebody_deploys("back")  # ready, the latest, and never promoted
+    deployed.cloud.somebody_routes("back", Target("back-00001-fak", 100))
+    deployed.cloud.fail_next("HEALTH_CHECK_CONTAINER_ERROR", "never listened", service="back")
+    deployed.cloud.raise_next(KeyboardInterrupt(), after_effect=True, call="route")
+    context = await deployed.open("deploy")
+    with pytest.raises(KeyboardInterrupt):
+        await deployed.run(context)
+    assert (await deployed.recover(context)).outcome == "failed"
+    assert await serving(deployed) == FIRST
+    assert unproven == (await deployed.cloud.standing("back")).latest_ready
+    assert ("back", None) not in deployed.cloud.routed
+
+
 async def test_a_service_that_somebody_else_changed_is_left_alone_and_the_others_go_back(deployed):
     context = await deployed.open("deploy")
     deployed.cloud.raise_next(CloudCallFailed("GetRevision", "UNAVAILABLE", "gone"), after_effect=True, service="front")
@@ -138,6 +153,7 @@ async def test_traffic_that_cannot_be_sent_back_is_told_with_the_command_that_do
     deployed.cloud.raise_next(refused, call="route")
     with pytest.raises(EnvironmentFailed, match="could not be sent back to 'back-00001-fak'") as caught:
         await deployed.act("deploy")
+    assert "front-00002-fak never got ready: HEALTH_CHECK_CONTAINER_ERROR: never listened" in str(caught.value)
     assert "update-traffic back --to-revisions=back-00001-fak=100" in str(caught.value.hint)
     assert (await serving(deployed))["front"] == FIRST["front"]  # the other one was tried all the same
 
