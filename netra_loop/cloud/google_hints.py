@@ -32,8 +32,8 @@ _IN_THE_ANSWER = (
     (
         r"[Ss]ecret \S+ was not found",
         (
-            "make it, or mend its name in `secrets`: gcloud secrets create SECRET --data-file=FILE --project {project}; "
-            "the embedded cloud takes it from `secrets` of the environment, or from netra-loop cloud --secret NAME=VALUE"
+            "make it, or mend its name: gcloud secrets create SECRET --data-file=FILE --project {project}; "
+            "the embedded cloud has it from `secrets` of its environment, or from netra-loop cloud --secret NAME=VALUE"
         ),
     ),
     (
