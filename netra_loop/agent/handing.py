@@ -69,7 +69,7 @@ def install_pool(module: Any) -> None:
 
 def install_loop(kind: Any) -> None:
     """A kind of event loops: what comes to them from other threads."""
-    wrap(kind, "call_soon_threadsafe", _giving)
+    wrap(kind, "call_soon_threadsafe", _calling_soon)
 
 
 def install_trio_token(module: Any) -> None:
@@ -116,11 +116,27 @@ def _giving(original: Callable[..., Any]) -> Callable[..., Any]:
     return give
 
 
+def _calling_soon(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call_soon_threadsafe(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if whose.watching:
+            quietly(whose.give, self)
+        handle = original(self, *args, **kwargs)
+        made_at = getattr(handle, "_source_traceback", None)  # in debug mode: of whoever called us
+        if made_at and made_at[-1].filename == __file__:
+            del made_at[-1]
+        return handle
+
+    return call_soon_threadsafe
+
+
 def _notifying(original: Callable[..., Any]) -> Callable[..., Any]:
     def notify(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        if whose.watching and sys._getframe(1).f_globals.get("__name__") not in _OWN:  # noqa: SLF001
-            quietly(whose.give, self)
+        if whose.watching:
+            caller = sys._getframe().f_back  # noqa: SLF001 - None where a thread begins with it
+            if caller is None or caller.f_globals.get("__name__") not in _OWN:
+                quietly(whose.give, self)
         return original(self, *args, **kwargs)
 
     return notify

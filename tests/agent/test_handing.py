@@ -164,3 +164,35 @@ def test_what_was_not_seen_to_be_handed_over_is_told_with_its_thread(seen, name)
 
 def test_no_observer_failed(seen):
     assert {name: one["blind"] for name, one in seen.items() if one["blind"]} == {}
+
+
+NO_OTHER = """
+import _thread, asyncio, sys, threading
+import pytest
+
+PATIENCE_S = 10
+
+@pytest.fixture(scope="session", autouse=True)
+def older():
+    over = threading.Event()
+    threading.Thread(target=over.wait).start()
+    yield
+    over.set()
+
+def test_a_thread_that_begins_with_a_notification(monkeypatch):
+    failed, condition = threading.Event(), threading.Condition(threading.Lock())
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: failed.set())
+    with condition:
+        _thread.start_new_thread(condition.notify, ())
+        assert not failed.wait(0.2)
+
+def test_where_a_call_was_made():
+    async def called():
+        return asyncio.get_running_loop().call_soon_threadsafe(int)
+    assert __file__ in repr(asyncio.run(called(), debug=True))
+"""
+
+
+def test_nothing_is_different_for_a_test_beside_an_older_thread(watch):
+    seen = watch(NO_OTHER).seen  # in which all tests must pass
+    assert [one["blind"] for one in seen.values()] == [[], []]

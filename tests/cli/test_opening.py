@@ -71,4 +71,5 @@ def test_a_session_that_is_there_already_is_refused_and_nothing_is_left(tmp_path
     )  # fmt: skip
     assert again.returncode == 5
     assert "exists already" in again.stderr
+    assert len((tmp_path / "told").read_text().splitlines()) == 1  # nothing of the project's ran again
     assert list((tmp_path / "tmp").glob("netra-loop-*")) == []
