@@ -116,15 +116,11 @@ class LogReader:
 def _fresh(entries: Sequence[LogEntry], given: set[_Key]) -> list[LogEntry]:
     """`entries` in the order of time, without copies and without those of `given`."""
     once = {(entry.timestamp, entry.insert_id, entry.log): entry for entry in entries}
-    kept = (entry for entry in once.values() if not given or (entry.log, entry.insert_id) not in given)
-    return sorted(kept, key=_place)
+    ordered = map(once.__getitem__, sorted(once))
+    return [entry for entry in ordered if (entry.log, entry.insert_id) not in given] if given else list(ordered)
 
 
 def _of_instant(entries: Sequence[LogEntry], instant: datetime) -> Iterator[_Key]:
     """The entries of that instant, the last of them all."""
     last = takewhile(lambda entry: entry.timestamp == instant, reversed(entries))
     return ((entry.log, entry.insert_id) for entry in last)
-
-
-def _place(entry: LogEntry) -> tuple[Any, str, str]:
-    return entry.timestamp, entry.insert_id, entry.log

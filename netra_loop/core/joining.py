@@ -12,11 +12,12 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from netra_loop.core.records import LogEntry, Result
+from netra_loop.core.urls import path_of
 
 BY_TRACE = "trace"
 BY_PATH = "path"
@@ -27,6 +28,8 @@ _NAMES_MAX = 32  # ids of one attempt; those it used first
 _NAME = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9][A-Za-z0-9_.@-]{5,199}\Z")
 _SAID = re.compile(r'"(?i:(?:user|thread|run|session|conversation|request|agent)_?id)"\s*:\s*"([^"\\]{6,200})"')
 _LOOKED_AT = 20_000  # characters of an entry
+
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 _Key = tuple[str, str, datetime, str]
 
@@ -145,7 +148,9 @@ class Joiner:
         self._owners = {one.trace_id: (one.id,) for one in self._attempts if one.trace_id}
         self._slack = timedelta(seconds=slack_s)
         self._running = Running(self._attempts, self._slack)
-        self._last: datetime | None = None
+        self._ahead = Running(self._attempts, self._slack)
+        self._learned: dict[tuple[str, int], Footprint] = {}
+        self._begun: tuple[Footprint, ...] = ()
         self._now: tuple[Footprint, ...] = ()
         self._ids: tuple[str, ...] = ()
         self._by_name: dict[str, list[Footprint]] = {}
@@ -168,26 +173,38 @@ class Joiner:
         return ids, None if by == BY_TIME else by, owners
 
     def running(self, instant: datetime) -> Sequence[Footprint]:
-        """The attempts that run at `instant`, a little slack given."""
-        self._go_to(instant)
-        return self._now
+        """The attempts that run at `instant`, a little slack given; the very same answer while nothing begins or ends.
+
+        Looking ahead costs what is joined afterwards nothing.
+        """
+        if not self._ahead.reaches(instant):
+            self._ahead = Running(self._attempts, self._slack)
+        return self._ahead.at(instant)
+
+    def learn(self, attempts: Iterable[Footprint]) -> None:
+        """What is known better by now of attempts that were given before, of the same time and trace."""
+        self._learned.update(((one.id, one.attempt), one) for one in attempts)
+        self._begun = ()
+        self._look(())
 
     def _go_to(self, instant: datetime) -> None:
-        if self._last is not None and instant < self._last:
+        if not self._running.reaches(instant):
             self._running = Running(self._attempts, self._slack)
-        self._last = instant
-        now = self._running.at(instant)
-        if now is not self._now:  # kept for all entries that were written while nothing began or ended
-            self._now, self._ids = now, _ids(now)
-            self._by_name = {}
-            for one in now:
-                for name in one.names:
-                    self._by_name.setdefault(name, []).append(one)
+        begun = self._running.at(instant)
+        if begun is not self._begun:  # kept for all entries that were written while nothing began or ended
+            self._begun = begun
+            self._look(tuple(self._learned.get((one.id, one.attempt), one) for one in begun))
+
+    def _look(self, now: tuple[Footprint, ...]) -> None:
+        self._now, self._ids = now, _ids(now)
+        self._by_name = {}
+        for one in now:
+            for name in one.names:
+                self._by_name.setdefault(name, []).append(one)
 
     def _of(self, entry: LogEntry) -> tuple[Sequence[Footprint], str]:
         if entry.request is not None:
-            url = urlsplit(str(entry.request.get("url") or ""))
-            asked = f"{entry.request.get('method')} {url.path or '/'}"
+            asked = f"{entry.request.get('method')} {path_of(str(entry.request.get('url') or '')) or '/'}"
             owners = [one for one in self._now if asked in one.paths]
             if owners:
                 return owners, BY_PATH
@@ -239,6 +256,7 @@ class Running(Generic[T]):
 
     def __init__(self, results: Sequence[T], slack: timedelta) -> None:
         self._slack = slack
+        self._since = self._until = _FIRST  # of the answer that is known
         self._waiting = sorted(results, key=lambda result: result.started_at, reverse=True)
         self._ends: list[tuple[datetime, int]] = []
         self._active: dict[int, T] = {}
@@ -247,6 +265,9 @@ class Running(Generic[T]):
 
     def at(self, instant: datetime) -> tuple[T, ...]:
         """The very tuple of the last answer where nothing has begun or ended since."""
+        self._since = instant
+        if instant < self._until:
+            return self._now
         begun, changed = self._count, False
         while self._waiting and self._waiting[-1].started_at - self._slack <= instant:
             result = self._waiting.pop()
@@ -259,4 +280,12 @@ class Running(Generic[T]):
             changed = True
         if changed or self._count != begun:
             self._now = tuple(self._active.values())
+        self._until = min(
+            self._waiting[-1].started_at - self._slack if self._waiting else _LAST,
+            self._ends[0][0] if self._ends else _LAST,
+        )
         return self._now
+
+    def reaches(self, instant: datetime) -> bool:
+        """Whether `instant` may be asked for: it is none before the last one."""
+        return instant >= self._since

@@ -44,10 +44,12 @@ class Review:
         joined = entry if entry.tests else self._joiner.joined(entry)[0]
         if joined.log == "requests":
             self._request(joined)
-        else:
-            if not self._reader.take(joined) and joined.severity in ERRORS:
-                self._loud(joined)
-            for group, cause in self._reader.closed():
+            return joined
+        reader = self._reader
+        if not reader.take(joined) and joined.severity in ERRORS:
+            self._loud(joined)
+        if reader.any_closed:
+            for group, cause in reader.closed():
                 self._ended(group, cause)
         return joined
 
@@ -75,7 +77,9 @@ class Review:
         if not broken:
             if entry.trace_id not in self._traces:
                 return
-            like = self._alike.setdefault((status, agent), {"status": status, "user_agent": agent})
+            like = self._alike.get((status, agent))
+            if like is None:
+                like = self._alike[status, agent] = {"status": status, "user_agent": agent}
             entry = LogEntry(
                 entry.timestamp, entry.severity, entry.log, entry.service, entry.revision, entry.message,
                 entry.insert_id, entry.trace_id, None, like, entry.tests, entry.iteration,

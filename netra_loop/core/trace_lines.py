@@ -80,21 +80,23 @@ class TraceReader:
         """Whether `entry` is, or may be, of a trace: `closed` or `rest` tells of it then, now or later."""
         if entry.log == "requests":
             return False
-        message = entry.message
-        if entry.payload is not None or "\n" in message:
+        message, payload = entry.message, entry.payload
+        if payload or "\n" in message:
             text = trace_text(entry)
             if text:
                 self._closed.append(((entry,), text))
                 return True
-            if entry.payload is not None:
-                return False
+        if payload is not None:
+            return False
+        kind = _opens(message)
+        if kind is None and not self._open:
+            return False
         stream = (entry.service, entry.revision, entry.instance, entry.log)
         if stream in self._open:
             waiting = self._in_time(stream, entry)
             if waiting and (chosen := _for(entry, waiting)) is not None:
                 chosen.add(entry)
                 return True
-        kind = _opens(message)
         if kind is None:
             return False
         waiting = self._open.setdefault(stream, [])
@@ -102,6 +104,11 @@ class TraceReader:
         if len(waiting) > _MOST_OPEN:
             self._close(waiting.pop(0))
         return True
+
+    @property
+    def any_closed(self) -> bool:
+        """Whether `closed` has anything to tell."""
+        return bool(self._closed)
 
     def closed(self) -> list[Group]:
         """What ended since the last call: the entries, with the place that they name; None where they are no trace."""

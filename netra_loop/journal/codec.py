@@ -56,6 +56,9 @@ _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
 _INSTANCE = ""  # the key, no field of a request, under which its column holds the instance; first in order
 _INSTANCE_FIRST = '{"":'
+_NO_TESTS: tuple[tuple[str, ...], str | None] = ((), None)
+_NO_REQUEST: tuple[Row | None, str | None] = (None, None)
+_intern = sys.intern
 _WHOLE = {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}
 
 
@@ -323,20 +326,21 @@ def entry_to_row(session: str, item: LogEntry) -> Row:
 
 def entry_values(session: str, item: LogEntry) -> tuple[Any, ...]:
     """The same without names: entries are by far the most rows there are."""
+    message, insert_id, trace_id, payload = item.message, item.insert_id, item.trace_id, item.payload
     return (
         session,
         write_at(item.timestamp),
         _word(item.log),
-        clean(item.insert_id),
+        insert_id if insert_id.isascii() and "\0" not in insert_id else clean(insert_id),
         item.iteration,
         _word(item.severity),
         _word(item.service),
         _word(item.revision),
-        optional(item.trace_id),
-        _tests_to_column(item),
+        _word(trace_id) if trace_id is not None else None,
+        _tests_column(item.tests, item.joined) if item.tests else "[]",
         _request_to_column(item),
-        clean(item.message),
-        None if item.payload is None else canonical(item.payload),
+        message if message.isascii() and "\0" not in message else clean(message),
+        None if payload is None else canonical(payload),
     )
 
 
@@ -350,14 +354,13 @@ def entry_from_values(values: Sequence[Any], *, lean: bool = False) -> LogEntry:
     empty, for whoever looks for stack traces alone.
     """
     at, log, insert_id, iteration, severity, service, revision, trace_id, tests, request, message, payload = values
-    ids, by = _tests_from_column(tests)
-    asked, instance = _request_from_column(request)
+    ids, by = _NO_TESTS if tests == "[]" else _tests_known(tests)
+    asked, instance = _NO_REQUEST if request is None else _request_from_column(request)
     if payload is not None:
         payload = {} if lean and "\\n" not in payload else _loaded(payload)
-    intern = sys.intern
     return LogEntry(
-        read_at(at), intern(severity), intern(log), intern(service), intern(revision), message, insert_id,
-        _once(trace_id), payload, asked, ids, iteration, instance, by,
+        read_at(at), _intern(severity), _intern(log), _intern(service), _intern(revision), message, insert_id,
+        trace_id and _intern(trace_id), payload, asked, ids, iteration, instance, by,
     )  # fmt: skip
 
 
@@ -391,9 +394,7 @@ def _only_instance(instance: str) -> str:
     return canonical({_INSTANCE: instance})
 
 
-def _request_from_column(text: str | None) -> tuple[Row | None, str | None]:
-    if text is None:
-        return None, None
+def _request_from_column(text: str) -> tuple[Row | None, str | None]:
     if text.startswith(_INSTANCE_FIRST) and '","' not in text:
         return None, _the_instance(text)
     request = _loaded(text)
@@ -407,17 +408,9 @@ def _the_instance(text: str) -> str | None:
     return found
 
 
-def _tests_to_column(item: LogEntry) -> str:
-    return "[]" if not item.tests else _tests_column(item.tests, item.joined)
-
-
 @lru_cache(maxsize=4096)
 def _tests_column(tests: tuple[str, ...], by: str | None) -> str:
     return canonical(tests if by is None else {"joined": by, "tests": tests})
-
-
-def _tests_from_column(text: str) -> tuple[tuple[str, ...], str | None]:
-    return ((), None) if text == "[]" else _tests_known(text)
 
 
 @lru_cache(maxsize=4096)
@@ -454,7 +447,7 @@ def joined_to_row(item: LogEntry) -> Row:
         "log": clean(item.log),
         "timestamp": write_at(item.timestamp),
         "insert_id": clean(item.insert_id),
-        "tests": _tests_to_column(item),
+        "tests": _tests_column(item.tests, item.joined) if item.tests else "[]",
     }
 
 

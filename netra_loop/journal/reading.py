@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -140,16 +140,28 @@ def entry_page(
     lean: bool = False,
 ) -> list[LogEntry]:
     """The iteration's entries by time, the `size` that follow `after`, from `since` on."""
-    c = t.entries.c
-    asked = sa.select(*(c[name] for name in codec.ENTRY_READ)).where(c.session == session, c.iteration == iteration)
+    values: dict[str, Any] = {"of": session, "iterated": iteration, "size": size}
     if since is not None:
-        asked = asked.where(c.timestamp >= codec.write_at(since))
+        values["since"] = codec.write_at(since)
     if after is not None:
-        key = codec.joined_to_row(after)
-        place = sa.tuple_(c.timestamp, c.log, c.insert_id)
-        asked = asked.where(place > sa.tuple_(key["timestamp"], key["log"], key["insert_id"]))
-    rows = connection.execute(asked.order_by(c.timestamp, c.log, c.insert_id).limit(size)).fetchall()
+        values |= {"at": codec.write_at(after.timestamp), "log": after.log, "id": codec.clean(after.insert_id)}
+    rows = t.fetch_well_formed(connection, _entry_page(since is not None, after is not None), values)
     return _decoded(session, "entries", rows, partial(codec.entry_from_values, lean=lean))
+
+
+@cache
+def _entry_page(since: bool, after: bool) -> sa.Select[Any]:
+    c, bound = t.entries.c, sa.bindparam
+    asked = sa.select(*(c[name] for name in codec.ENTRY_READ))
+    asked = asked.where(c.session == bound("of"), c.iteration == bound("iterated"))
+    if since:
+        asked = asked.where(c.timestamp >= bound("since"))
+    if after:
+        place = sa.tuple_(c.timestamp, c.log, c.insert_id)
+        asked = asked.where(
+            place > sa.tuple_(bound("at", type_=sa.Text), bound("log", type_=sa.Text), bound("id", type_=sa.Text))
+        )
+    return asked.order_by(c.timestamp, c.log, c.insert_id).limit(bound("size", type_=sa.Integer))
 
 
 def findings(connection: sa.Connection, session: str, iteration: int | None) -> list[Finding]:

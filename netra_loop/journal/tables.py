@@ -6,10 +6,11 @@ are large stand last, so that counting an iteration does not touch them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Select, Table, Text
+from sqlalchemy.exc import OperationalError
 
 SCHEMA = 1
 APPLICATION_ID = 0x6E4C6F70  # "nLop", SQLite's own mark of whose file it is
@@ -150,6 +151,22 @@ durations = Table(
 def fetch(connection: Connection, asked: Select[Any]) -> list[dict[str, Any]]:
     """The rows of an answer as `codec` reads them."""
     return list(rows(connection, asked))
+
+
+def fetch_well_formed(connection: Connection, asked: Select[Any], values: dict[str, Any]) -> Sequence[Any]:
+    """The rows of an answer by place, in half the time where their texts are well-formed, as all that we write are."""
+    driver: Any = connection.connection.driver_connection
+    before = getattr(driver, "text_factory", None)
+    if before is None:  # not SQLite's
+        return connection.execute(asked, values).fetchall()
+    driver.text_factory = str
+    try:
+        return connection.execute(asked, values).fetchall()
+    except OperationalError:  # a flipped byte, or whatever it was comes again
+        driver.text_factory = before
+        return connection.execute(asked, values).fetchall()
+    finally:
+        driver.text_factory = before
 
 
 def rows(connection: Connection, asked: Select[Any]) -> Iterator[dict[str, Any]]:

@@ -115,9 +115,23 @@ def _store_entries(connection: sa.Connection, session: str, entries: Sequence[Lo
     if not entries:
         return
     written = [codec.entry_values(session, entry) for entry in entries]
-    _, times, logs, ids, *_ = zip(*written, strict=True)
-    keys: list[EntryKey] = list(zip(logs, times, ids, strict=True))
+    keys: list[EntryKey] = [(values[2], values[1], values[3]) for values in written]
+    times = [values[1] for values in written]
     known = _known(connection, session, min(times), max(times))
+    different = set(keys)
+    if len(different) < len(keys) or not different.isdisjoint(known):
+        written = _told_together(keys, written, known)
+    text = _entries_text(connection.dialect)
+    if text is None:
+        _upsert(connection, t.entries, map(_named, written))
+        return
+    for some in _batched(written):
+        connection.exec_driver_sql(text, list(some))
+
+
+def _told_together(
+    keys: Sequence[EntryKey], written: Sequence[tuple[Any, ...]], known: dict[EntryKey, Row]
+) -> list[tuple[Any, ...]]:
     rows: dict[EntryKey, tuple[Any, ...]] = {}
     for key, values in zip(keys, written, strict=True):
         before = known.get(key) or (_named(rows[key]) if key in rows else None)
@@ -125,12 +139,7 @@ def _store_entries(connection: sa.Connection, session: str, entries: Sequence[Lo
         if before is not None:
             known[key] = codec.joined(before, _named(values))
             rows[key] = tuple(known[key][name] for name in codec.ENTRY_COLUMNS)
-    text = _entries_text(connection.dialect)
-    if text is None:
-        _upsert(connection, t.entries, map(_named, rows.values()))
-        return
-    for some in _batched(list(rows.values())):
-        connection.exec_driver_sql(text, list(some))
+    return list(rows.values())
 
 
 def _named(values: tuple[Any, ...]) -> Row:

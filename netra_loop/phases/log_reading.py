@@ -88,7 +88,8 @@ class Reading:
         await self._owners.look()
         async for page in self._cloud.entries(self._query(self._since())):
             _see(page.entries, waiting)
-            new = [entry for entry in page.entries if self._is_ours(entry) and _key(entry) not in self._seen]
+            seen = self._seen
+            new = [entry for entry in page.entries if _key(entry) not in seen and self._is_ours(entry)]
             late = late or (known is not None and any(entry.timestamp < known for entry in new))
             fresh += await self._store(new, page)
         return Sweep(fresh, late)
@@ -122,13 +123,13 @@ class Reading:
         """Commits a page's entries and the place it ends at together; how many were not known before."""
         parts = [entry for entry in page.unfinished if self._is_ours(entry)]
         if page.entries:
-            newest = max(entry.timestamp for entry in page.entries)
+            newest = max([entry.timestamp for entry in page.entries])
             self._newest = newest if self._newest is None else max(self._newest, newest)
         if not new and not parts:
             return 0
         whole, told = list(map(_key, new)), set(map(_key, parts))
-        count = sum(key not in self._unfinished for key in (*whole, *told))
-        slowest_s = max(self._context.state().slowest_request_s, *map(_latency_s, page.entries), 0.0)
+        count = len(whole) + len(told) - sum(key in self._unfinished for key in (*whole, *told) if self._unfinished)
+        slowest_s = max([self._context.state().slowest_request_s, 0.0, *_latencies_s(page.entries)])
         await self._owners.look_at([*new, *parts])
         stored = self._as_stored([*new, *parts])
         fact = LogsRead(entries=count, cursor=self.cursor() or page.cursor, slowest_s=slowest_s)
@@ -145,7 +146,10 @@ class Reading:
         iteration, tests_of = self._context.iteration, self._owners.tests_of
         stored = []
         for old, (said_now, payload, request) in zip(entries, clean, strict=True):
-            message = said_now if said_now is not None else str((payload or {})["message"])
+            if payload is old.payload:
+                message = old.message if said_now is None else said_now
+            else:
+                message = said_now if said_now is not None else str((payload or {})["message"])
             tests, by = tests_of(old)
             stored.append(
                 LogEntry(  # by place: a copy by name takes twice the time
@@ -210,17 +214,16 @@ class Owners:
         """The tests that `entry` belongs to, and by what."""
         if not self._ended and not entry.trace_id:
             return (), None
-        return self._joiner.tests_of(entry)[:2]
+        tests, by, _ = self._joiner.tests_of(entry)
+        return tests, by
 
     async def _read(self, tests: Sequence[str]) -> None:
         context = self._context
         for begin in range(0, len(tests), _AT_ONCE):
             some = tests[begin : begin + _AT_ONCE]
-            for result in await context.journal.results(context.session, context.iteration, test=some):
-                self._known[result.id, result.attempt] = footprint(result)
-        if tests:
-            self._whole.update(tests)
-            self._joiner = Joiner(self._known.values())
+            whole = await context.journal.results(context.session, context.iteration, test=some)
+            self._joiner.learn(map(footprint, whole))
+        self._whole.update(tests)
 
 
 def _key(entry: LogEntry) -> _Key:
@@ -238,8 +241,8 @@ def _see(entries: Iterable[LogEntry], waiting: set[str]) -> None:
         waiting.difference_update(entry.trace_id for entry in entries if entry.log == "requests" and entry.trace_id)
 
 
-def _latency_s(entry: LogEntry) -> float:
-    return 0.0 if entry.request is None else float(entry.request.get("latency_s") or 0.0)
+def _latencies_s(entries: Iterable[LogEntry]) -> list[float]:
+    return [float(entry.request.get("latency_s") or 0.0) for entry in entries if entry.request is not None]
 
 
 def _instant(text: str) -> datetime | None:
