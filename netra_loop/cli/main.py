@@ -65,6 +65,7 @@ def _options(
 
 def main() -> None:
     """Runs the command line and ends the process with the contract's exit code."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # else what it is was chosen by whoever put it there
             stream.reconfigure(errors="backslashreplace")  # no odd letter ends a command that is to tell of it
@@ -75,6 +76,18 @@ def main() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that we were started without (`>&-`) leads nowhere: else a file of ours gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 class _Unbroken:

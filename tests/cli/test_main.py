@@ -165,6 +165,13 @@ def test_a_reader_that_goes_away_changes_no_exit_code(project):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_changes_no_exit_code(project, closed):
+    command = f'"{sys.executable}" -m netra_loop.cli.main list {closed}'
+    done = subprocess.run(["sh", "-c", command], cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_store_that_is_none_is_5_before_any_effect(project, call):
     (project / ".netra-loop").mkdir(mode=0o700)
     (project / ".netra-loop" / "journal.db").write_bytes(b"this is no database" * 100)
