@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from netra_loop.cloud.base import Deployed, DeployRequest, Failed, LogQuery
+from netra_loop.cloud.base import Deployed, DeployRequest, Failed, LogQuery, Target
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch, Outcome
 from netra_loop.errors import EnvironmentFailed, ForeignChange, StaleEpoch
@@ -134,7 +134,7 @@ class TestFakeCloud:
         assert isinstance(failed, Failed)
         assert (failed.reason, failed.message) == ("HealthCheckContainerError", "exited")
         assert await cloud.serving("backend") == good.revision
-        assert await cloud.deploy(request(2), quiet) == failed
+        assert await cloud.deploy(request(2), quiet) == replace(failed, adopted=True)
 
     @pytest.mark.parametrize(("after_effect", "adopted"), [(False, False), (True, True)])
     async def test_an_error_before_or_after_the_effect(self, after_effect: bool, adopted: bool):
@@ -172,8 +172,18 @@ class TestFakeCloud:
         assert after_ is not None
         assert (before.serving, after_.serving) == ("backend-00002-fak", "backend-00001-fak")
         assert before.change != after_.change
+        assert isinstance(await cloud.deploy(request(2), quiet), Deployed)  # what we sent away comes back
+        now = await cloud.standing("backend")
+        assert now is not None
+        assert now.serving == "backend-00002-fak"
+
+    async def test_what_somebody_else_moved_is_not_adopted(self):
+        cloud = FakeCloud()
+        for iteration in (1, 2):
+            await cloud.deploy(request(iteration), quiet)
+        cloud.somebody_routes("backend", Target("backend-00001-fak", 100))
         with pytest.raises(ForeignChange):
-            await cloud.deploy(request(2), quiet)  # adopting what no longer serves
+            await cloud.deploy(request(2), quiet)
 
     async def test_the_tail_gives_what_comes_after_it_was_opened(self):
         cloud = FakeCloud(FakeClock(T0), logs=[entry("before")])

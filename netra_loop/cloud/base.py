@@ -84,7 +84,7 @@ class Standing:
 @dataclass(frozen=True)
 class Failed:
     """A revision that did not get ready: the condition's reason and message, the container's own last lines, and what
-    to do about it (`hint`, "" where nothing is known).
+    to do about it (`hint`, "" where nothing is known). `adopted`: an earlier attempt had made it.
     """
 
     service: str
@@ -93,6 +93,7 @@ class Failed:
     message: str
     log_lines: tuple[str, ...] = ()
     hint: str = ""
+    adopted: bool = False
 
 
 @dataclass(frozen=True)

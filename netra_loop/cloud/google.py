@@ -9,6 +9,7 @@ is changed, `google_waiting` how long a revision is waited for, `google_hints` w
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from netra_loop.clock import Clock
 from netra_loop.cloud import google_specs as specs
@@ -29,6 +30,9 @@ from netra_loop.errors import CloudCallFailed
 
 _LAST_LINES = 50
 _LINES_LATE_S = 3.0  # a container's last words may come after the news of its end
+
+
+_NEVER_RAN = frozenset({"CONTAINER_MISSING", "CONTAINER_PERMISSION_DENIED", "SECRETS_ACCESS_CHECK_FAILED"})  # no output
 
 
 class CloudRun:
@@ -71,7 +75,8 @@ class CloudRun:
         if begun.operation is None:
             progress(f"{request.service}: revision {begun.name} was made by an earlier attempt, adopting it")
         progress(f"{request.service}: waiting until revision {begun.name} is up and serves")
-        return await self._arrivals.wait(request, begun, progress)
+        answer = await self._arrivals.wait(request, begun, progress)
+        return replace(answer, adopted=True) if begun.operation is None and isinstance(answer, Failed) else answer
 
     async def serving(self, service: str, tag: str | None = None) -> Revision | None:
         """See `Cloud.serving`."""
@@ -115,7 +120,7 @@ class CloudRun:
 
     async def _why_failed(self, service: str, revision: str, reason: str, message: str) -> Failed:
         try:
-            lines = await self._last_lines(revision)
+            lines = await self._last_lines(revision) if reason not in _NEVER_RAN else ()
         except CloudCallFailed as error:  # the failure is told nevertheless
             lines = (f"(the container's log could not be read: {error})",)
         return Failed(service, revision, reason, message, lines, hint_for(reason, message, lines, self._project))

@@ -80,6 +80,9 @@ class Deploy:
         progress(f"deploying {service}: {request.image or shlex.join(request.command)}")
         sent_back = await look_first(context, cloud, service, request.tag)
         answer = await cloud.deploy(request, progress)
+        if answer.adopted:
+            name = answer.revision if isinstance(answer, Failed) else answer.revision.name
+            await context.event(Adopted(what="revision", name=name))
         if isinstance(answer, Failed):
             names.append(answer.revision)
             return answer
@@ -90,8 +93,6 @@ class Deploy:
         failed = await until_it_answers(context, cloud, revision, spec)
         if failed is not None:
             return failed
-        if answer.adopted:
-            await context.event(Adopted(what="revision", name=revision.name))
         await context.event(revision_ready(revision))
         return None
 

@@ -128,7 +128,7 @@ class FakeCloud:
         found = self._services[request.service]
         if isinstance(earlier, Failed):
             if earlier.revision not in found.ready:
-                return earlier
+                return replace(earlier, adopted=True)
             earlier = Deployed(self._revision(request.service, earlier.revision, request.tag))
         if request.tag is None and self._given_up.get(request.service) == found.changes:
             found.move(_LATEST)  # it is ready, and was sent back by ourselves

@@ -102,3 +102,12 @@ async def test_nothing_to_deploy_is_the_loop_file_s_mistake(bench, lacks):
         bench.change(services={})
     with pytest.raises(UsageError, match=f"has no .*{lacks}"):
         await bench.act("deploy")
+
+
+async def test_a_failed_revision_of_an_earlier_attempt_is_said_to_be_adopted(bench):
+    context = await bench.open("deploy")
+    bench.cloud.fail_next("HEALTH_CHECK_CONTAINER_ERROR", "did not listen")
+    await bench.run(context)
+    assert await bench.events("adopted") == []
+    assert (await bench.recover(context)).outcome == "failed"
+    assert [(event.what, event.name) for event in await bench.events("adopted")] == [("revision", "backend-00001-fak")]
