@@ -18,6 +18,7 @@ from google.cloud.logging_v2.types import LogEntry as GoogleEntry
 
 from netra_loop.clock import rfc3339
 from netra_loop.cloud.base import LogQuery
+from netra_loop.cloud.structs import struct_of
 from netra_loop.core.records import LogEntry
 from netra_loop.core.urls import asked_of
 
@@ -101,27 +102,6 @@ def entry_from(message: Any) -> LogEntry:
 def line_of(entry: LogEntry) -> str:
     """One entry as a line for a person."""
     return entry.message if entry.severity in {"DEFAULT", "INFO"} else f"{entry.severity}: {entry.message}"
-
-
-def struct_of(struct: Any) -> dict[str, Any]:
-    """A `google.protobuf.Struct` as plain values; every number is a float, as JSON's are."""
-    return {key: _value(value) for key, value in struct.fields.items()}
-
-
-def _value(value: Any) -> Any:
-    text = value.string_value
-    if text:  # most are texts
-        return text
-    kind = value.WhichOneof("kind")
-    if kind == "number_value":
-        return value.number_value
-    if kind == "string_value":
-        return text
-    if kind == "struct_value":
-        return struct_of(value.struct_value)
-    if kind == "list_value":
-        return [_value(item) for item in value.list_value.values]
-    return None if kind in {None, "null_value"} else getattr(value, kind)
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+_become = object.__setattr__
 JOURNEY_PREFIX = "journey::"
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")  # ascending
 
@@ -312,7 +313,7 @@ class LogEntry:
     ) -> None:
         # Entries come by the hundred thousand, and what a frozen dataclass makes for itself takes six times as long.
         draft: Any = self
-        object.__setattr__(draft, "__class__", _LogEntryDraft)
+        _become(draft, "__class__", _LogEntryDraft)
         draft.timestamp = timestamp
         draft.severity = severity
         draft.log = log

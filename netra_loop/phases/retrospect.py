@@ -22,6 +22,7 @@ from netra_loop.phases.errors_before import errors_before
 from netra_loop.phases.known import sources
 
 _AT_ONCE = 50  # tests whose results are read with their bodies
+_PAGE = 1000  # entries that are read at one time
 _NOTHING = Evidence()
 
 
@@ -70,7 +71,7 @@ async def reviewed(context: PhaseContext, stored: Sequence[Result]) -> Review:
     to is stored page by page: it only adds, so doing it again after a crash changes nothing.
     """
     review = Review([footprint(result) for result in stored], sources(context))
-    async for page in context.journal.entry_pages(context.session, context.iteration, lean=True):
+    async for page in context.journal.entry_pages(context.session, context.iteration, _PAGE, lean=True):
         joined = [new for old in page if (new := review.take(old)).tests != old.tests]
         if joined:
             await context.record(Batch(joined=tuple(joined)))
