@@ -46,7 +46,7 @@ def error_groups(rows: Sequence[Mapping[str, Any]]) -> Grid:
             ]
             for row in sorted(rows, key=lambda row: (row["iteration"], row["new"] is not True, -row["count"]))
         ],
-        empty="no error was logged",
+        empty="no error is in the log entries that were read",
         below=1,
     )
 

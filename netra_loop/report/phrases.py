@@ -137,7 +137,8 @@ def _event(item: e.Event) -> str:
         case e.SourcesSeen():
             return f"{counted(len(item.files), 'source file')} of the tests noted as they are now"
         case e.ErrorsGrouped():
-            return told(item.groups, sum(map(len, item.others.values()))) or "no error was logged"
+            none = "no error was logged" if item.complete else "no error was read, but the logs are not complete"
+            return told(item.groups, sum(map(len, item.others.values()))) or none
         case e.ErrorsBefore():
             return f"{item.revision}, which served before, had {counted(len(item.signatures), 'error group')}"
         case e.TestsSelected() | e.LogsRead() | e.GoalJudged():
