@@ -162,6 +162,8 @@ class Session:
             if new is not None:
                 await driver.start(new, self._clock.now())
                 self.id = session
+                if ahead is not None:
+                    ahead.go()
             else:
                 self.id = session
                 await driver.load()

@@ -1,8 +1,9 @@
 """How `run` begins: the tests' interpreter starts while we are still importing what will drive it.
 
 On two cores that is most of what a short run takes beside its tests. What is guessed of the interpreter is held against
-what the loop file turns out to mean; it collects before the session is stored only where no phase comes before that and
-nothing is still to be learned, for collecting changes nothing.
+what the loop file turns out to mean. It collects before the phase that asks for it only where no phase comes earlier
+and nothing is still to be learned; and before the store is open only where there is none yet that could refuse it, for
+collecting runs the project's own code.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import os
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netra_loop.errors import UsageError
 from netra_loop.loops import find_loop, guess
-from netra_loop.settings import Settings, read
+from netra_loop.settings import STORE_FILE, Settings, read
 
 if TYPE_CHECKING:
     from netra_loop.beginning import Beginning, Options
@@ -57,7 +59,9 @@ class Opening:
         return self._runner.run(work)
 
     async def prepare(self, path: Path, settings: Settings, options: Options, *, ahead: bool) -> Beginning:
-        """The session that is to be; with `ahead` its tests are collected from here on, where that is all they need."""
+        """The session that is to be. With `ahead` its interpreter knows what to collect, where that can be known, and
+        begins at once where nothing can refuse the session any more; else `Session.start` lets it.
+        """
         await _imported("netra_loop.beginning")
         from netra_loop.beginning import first_collection, prepare
         from netra_loop.clock import SystemClock
@@ -68,7 +72,9 @@ class Opening:
             if self.ahead is None or not self.ahead.matches(wanted):
                 self._begin(wanted.python, wanted.root, wanted.env)
             assert self.ahead is not None
-            self.ahead.collect(wanted)
+            self.ahead.plan(wanted)
+            if _is_fresh(settings, path):
+                self.ahead.go()
         await _imported("netra_loop.app", "netra_loop.journal.store", "netra_loop.execution.pool")
         if self._first:
             gc.freeze()
@@ -92,6 +98,19 @@ class Opening:
         self.ahead = Ahead(python, root, environ)
         self._begun.append(self.ahead)
         return self.ahead
+
+
+def _is_fresh(settings: Settings, path: Path) -> bool:
+    """Whether the session's store is still to be made, in a folder that takes it."""
+    folder = settings.state_dir(path.parent)
+    if settings.store is not None or os.path.lexists(folder / STORE_FILE) or folder.is_symlink():
+        return False
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return (
+        there.is_dir()
+        and os.access(there, os.W_OK | os.X_OK)
+        and (there != folder or there.stat().st_mode & 0o022 == 0)
+    )
 
 
 async def _end(begun: Sequence[Ahead]) -> None:

@@ -57,7 +57,7 @@ def run(
     """Start a session of a loop: deploy, test, judge, and go round until its goal is met."""
     from netra_loop.cli.opening import Opening
     from netra_loop.loops import find_loop
-    from netra_loop.settings import STORE_FILE, read
+    from netra_loop.settings import read
 
     settings = read(context.obj)
     path = find_loop(settings, loop)
@@ -67,10 +67,7 @@ def run(
     async def main() -> State:
         # whatever is wrong with the file or with what was asked for is said before a store is made
         options = _options(env, var, only, max_iterations, budget, session_name)
-        # where the name may be taken, nothing of the project's runs before that is known
-        fresh = settings.store is None and not (settings.state_dir(path.parent) / STORE_FILE).exists()
-        ahead = not go_on and (session_name is None or fresh)
-        beginning = await opening.prepare(path, settings, options, ahead=ahead)
+        beginning = await opening.prepare(path, settings, options, ahead=not go_on)
 
         async def work(journal: Journal, session: Session) -> State:
             for head in await journal.sessions() if go_on else ():

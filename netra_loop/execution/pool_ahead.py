@@ -36,6 +36,7 @@ class Ahead:
         self.zygote: Zygote | None = None
         self._options = PoolOptions(python=python, root=root, paths=(), env=environ)
         self._wanted: PoolOptions | None = None
+        self._planned: PoolOptions | None = None
         self._launched = asyncio.Event()
         self._starting = asyncio.create_task(self._start())
         self._starting.add_done_callback(lambda _: self._launched.set())
@@ -54,6 +55,15 @@ class Ahead:
     async def launched(self) -> None:
         """Returns once it comes up by itself, whether or not the event loop runs."""
         await self._launched.wait()
+
+    def plan(self, options: PoolOptions) -> None:
+        """Says what `go` is to collect."""
+        self._planned = options
+
+    def go(self) -> None:
+        """Begins to collect what was planned: from here on the project's own code runs. Safe to repeat."""
+        if self._planned is not None:
+            self.collect(self._planned)
 
     def collect(self, options: PoolOptions) -> None:
         """Begins to collect; does nothing where it was not started for such options."""

@@ -17,7 +17,9 @@ with open("told", "a") as told:
 """
 
 
-def run(folder: Path, *, tests: str = "paths: [../t]", before: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *, tests: str = "paths: [../t]", before: str = "", options: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Types `run` in a project of one test."""
     (folder / "loops").mkdir()
     (folder / "t").mkdir()
@@ -30,7 +32,7 @@ def run(folder: Path, *, tests: str = "paths: [../t]", before: str = "") -> subp
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NETRA_LOOP", "PYTEST"))}
     (folder / "tmp").mkdir()
     return subprocess.run(
-        [sys.executable, "-m", "netra_loop.cli.main", "run", "night", "--session-name", "n-1", "--plain"],
+        [sys.executable, "-m", "netra_loop.cli.main", *options, "run", "night", "--session-name", "n-1", "--plain"],
         cwd=folder, env={**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "TMPDIR": str(folder / "tmp")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -73,3 +75,18 @@ def test_a_session_that_is_there_already_is_refused_and_nothing_is_left(tmp_path
     assert "exists already" in again.stderr
     assert len((tmp_path / "told").read_text().splitlines()) == 1  # nothing of the project's ran again
     assert list((tmp_path / "tmp").glob("netra-loop-*")) == []
+
+
+@pytest.mark.parametrize("store", ["damaged.db", "shared"])
+def test_nothing_of_the_project_s_runs_where_the_store_cannot_be_used(tmp_path, store):
+    (tmp_path / "damaged.db").write_bytes(b"nothing that SQLite wrote" * 100)
+    url = f"sqlite:///{tmp_path / store}" if store == "damaged.db" else "elsewhere://host/db"
+    done = run(tmp_path, options=("--store", url))
+    assert done.returncode in {2, 5}
+    assert not (tmp_path / "told").exists()
+
+
+def test_a_state_folder_that_is_none_is_no_fresh_one(tmp_path):
+    (tmp_path / ".netra-loop").write_text("")
+    assert run(tmp_path).returncode == 5
+    assert not (tmp_path / "told").exists()
