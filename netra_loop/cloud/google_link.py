@@ -36,6 +36,9 @@ class Link:
     `token` is sent as bearer where there is one; None is Google: a channel for each API, with Application Default
     Credentials. The clients are there once `ready` has returned, for an endpoint at once. Nothing is connected before
     the first call.
+
+    Whoever opens a stream sends `stream_metadata` with it: that is the bearer's place there, since an interceptor makes
+    gRPC read the requests in a task of its own, which outlives a stream that breaks.
     """
 
     services: run_v2.ServicesAsyncClient
@@ -44,11 +47,12 @@ class Link:
 
     def __init__(self, endpoint: str | None, token: str | None = None) -> None:
         self.endpoint = endpoint
+        self.stream_metadata: tuple[tuple[str, str], ...] = _bearer(token) if endpoint is not None and token else ()
         self._channels: list[grpc.aio.Channel] = []
         self._credentials: Credentials | None = None
         self._lock = asyncio.Lock()
         if endpoint is not None:
-            interceptors: list[Any] = [_BearerOnCalls(token), _BearerOnStreams(token)] if token else []
+            interceptors: list[Any] = [_BearerOnCalls(token)] if token else []
             channel = grpc.aio.insecure_channel(target_of(endpoint), options=_CHANNEL, interceptors=interceptors)
             self._use(
                 ServicesGrpcAsyncIOTransport(channel=channel), LoggingServiceV2GrpcAsyncIOTransport(channel=channel)
@@ -109,8 +113,12 @@ def target_of(endpoint: str) -> str:
     return endpoint.removeprefix("http://").rstrip("/")
 
 
+def _bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
+
+
 def _with_bearer(details: grpc.aio.ClientCallDetails, token: str) -> grpc.aio.ClientCallDetails:
-    metadata = grpc.aio.Metadata(*(details.metadata or ()), ("authorization", f"Bearer {token}"))
+    metadata = grpc.aio.Metadata(*(details.metadata or ()), *_bearer(token))
     return grpc.aio.ClientCallDetails(
         details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
     )
@@ -124,13 +132,3 @@ class _BearerOnCalls(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         return await continuation(_with_bearer(client_call_details, self._token), request)
-
-
-class _BearerOnStreams(grpc.aio.StreamStreamClientInterceptor):  # type: ignore[type-arg]  # not generic when it runs
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    async def intercept_stream_stream(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request_iterator: Any
-    ) -> Any:
-        return await continuation(_with_bearer(client_call_details, self._token), request_iterator)

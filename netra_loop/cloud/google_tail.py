@@ -153,7 +153,9 @@ class LogTail:
         call: Any = None
         try:
             # Written to by hand: an iterator of requests would have to be ended, in step, from the outside.
-            call = await cast("Any", self._link.logging).tail_log_entries(retry=None, timeout=_STREAM_LIMIT_S)
+            call = await cast("Any", self._link.logging).tail_log_entries(
+                retry=None, timeout=_STREAM_LIMIT_S, metadata=self._link.stream_metadata
+            )
             await call.write(request)
             yield None
             while (response := await call.read()) is not _EOF:

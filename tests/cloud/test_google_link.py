@@ -87,7 +87,7 @@ async def who_asks(link):
     async def nothing():
         yield {"resource_names": ["projects/p"]}
 
-    tail = await link.logging.tail_log_entries(requests=nothing(), retry=None, timeout=5)
+    tail = await link.logging.tail_log_entries(requests=nothing(), retry=None, timeout=5, metadata=link.stream_metadata)
     with pytest.raises(Exception, match=r"Bearer|nobody") as caught:
         await anext(aiter(tail))
     return [*said, caught.value.message]

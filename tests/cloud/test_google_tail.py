@@ -263,3 +263,16 @@ async def test_ending_leaves_nothing_behind(follow, token, caplog, capfd):
     gc.collect()
     assert caplog.records == []
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("token", [None, "open-sesame"])
+async def test_streams_that_break_leave_nothing_behind(follow, token, caplog, capfd):
+    broken = [[said(f"{number}"), Code.UNAVAILABLE] for number in range(3)]
+    _, client = await follow([Code.UNAVAILABLE], *broken, [Code.RESOURCE_EXHAUSTED], token=token)
+    assert await taken(client, 3) == ["0", "1", "2"]
+    await client.close()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
