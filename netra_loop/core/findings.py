@@ -2,7 +2,7 @@
 
 Failures with one root cause are one finding, whatever each of them looked like; without one, failures that look alike
 are. A root cause is taken from entries with the attempt's own trace; entries without a trace count only for attempts
-that failed on the server's side, because time alone proves little.
+that failed on the server's side, and only where they can be of no other test (`causes`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 
+from netra_loop.core.causes import SERVER_SIDE, Causes, Why, possibly
 from netra_loop.core.facts import DeployFailure, EntryKey, Facts, key_of, plain, raised
 from netra_loop.core.goal import final_results
 from netra_loop.core.history import with_states
-from netra_loop.core.joining import Joined
 from netra_loop.core.records import Cause, Finding, FindingState, LogEntry, Outcome, Result, RootCause, Symptom
 from netra_loop.core.signature import signature
 from netra_loop.core.spec import TierSpec
@@ -25,20 +24,10 @@ from netra_loop.core.untested import auth_failures, collection_failures, deploy_
 
 __all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "symptom_of"]
 
-_SERVER_SIDE = frozenset(
-    {
-        Symptom.WEBSOCKET_CLOSE,
-        Symptom.ERROR_EVENT,
-        Symptom.HTTP_STATUS,
-        Symptom.TIMEOUT,
-        Symptom.MISSING_EVENT,
-    },
-)
 _TELLING = (
     *(Symptom.WEBSOCKET_CLOSE, Symptom.HTTP_STATUS, Symptom.ERROR_EVENT, Symptom.AUTH, Symptom.MISSING_EVENT),
     *(Symptom.TIMEOUT, Symptom.CONNECTION, Symptom.CRASH, Symptom.EXCEPTION, Symptom.ASSERTION, Symptom.FAKE_PASS),
 )
-_ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 
 
 @dataclass
@@ -51,6 +40,7 @@ class _Group:
     stage: str | None = None
     results: list[Result] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
+    told: list[Why] = field(default_factory=list)
     entries: dict[EntryKey, LogEntry] = field(default_factory=dict)
     by_trace: int = 0
 
@@ -101,18 +91,18 @@ def _telling_attempts(facts: Facts, final: Mapping[str, Result]) -> list[Result]
 
 def _grouped(attempts: Sequence[Result], facts: Facts, exceptions: Sequence[Thrown]) -> dict[str, _Group]:
     groups: dict[str, _Group] = {}
-    causes = _Causes(facts.joined, exceptions)
-    for result in attempts:
-        look = look_at(result)
-        if look is None:
-            continue
-        why = causes.of(result, look.symptom)
+    looks = [(result, look) for result in attempts if (look := look_at(result)) is not None]
+    causes = Causes(facts, exceptions, {result.id: look for result, look in looks})
+    for result, look in looks:
+        told = causes.of(result, look)
+        why = told.one
         root = why.cause if why is not None else None
-        stage = result.stage if look.symptom in _SERVER_SIDE else None
+        stage = result.stage if look.symptom in SERVER_SIDE else None
         named = signature(look.alike or look.symptom, look.words, root, stage)
         group = groups.setdefault(named, _Group(named, look, root, result.stage))
         group.results.append(result)
         group.looks.append(look)
+        group.told.append(told)
         if why is not None:
             group.by_trace += why.trace_id is not None and why.trace_id == result.trace_id
             group.entries.update({key_of(one): one for one in why.entries})
@@ -122,56 +112,6 @@ def _grouped(attempts: Sequence[Result], facts: Facts, exceptions: Sequence[Thro
             same = [one for one in exceptions if signature(group.look.symptom, "", one.cause) == group.signature]
             group.root = replace(group.root, entries=len(same))
     return groups
-
-
-class _Causes:
-    """The exception behind a failure: of its own trace, else one without a trace near the moment it failed."""
-
-    def __init__(self, joined: Joined, exceptions: Sequence[Thrown]) -> None:
-        self._joined = joined
-        self._by_trace: dict[str, list[Thrown]] = {}
-        self._by_entry: dict[EntryKey, Thrown] = {}
-        for one in exceptions:
-            if one.trace_id is not None:
-                self._by_trace.setdefault(one.trace_id, []).append(one)
-            else:
-                self._by_entry.update({key_of(entry): one for entry in one.entries})
-
-    def of(self, result: Result, symptom: Symptom) -> Thrown | None:
-        if not result.outcome.is_failure:
-            return None
-        own = self._by_trace.get(result.trace_id, [])
-        if own:
-            return next((one for one in own if one.entries[0].severity in _ERRORS), own[0])
-        if symptom not in _SERVER_SIDE:
-            return None
-        near = {
-            id(one): one
-            for entry in self._joined.by_time(result)
-            if (one := self._by_entry.get(key_of(entry))) is not None
-        }
-        moment = _failed_at(result)
-        return min(
-            near.values(),
-            key=lambda one: (one.entries[0].joined is None, abs((one.at - moment).total_seconds())),
-            default=None,
-        )
-
-
-def _failed_at(result: Result) -> datetime:
-    """When the server failed the attempt, as far as the client could see: its close, its error, else the end of what
-    came (a test that waits in vain fails long after the server did).
-    """
-    close = last_close(result)
-    if close is not None and close.direction == "received" and result.outcome is not Outcome.TIMEOUT:
-        return close.at
-    seen = [one for one in result.evidence.frames if one.kind != "close" or one.direction == "received"]
-    if seen:
-        return seen[-1].at
-    if result.evidence.exchanges:
-        last = result.evidence.exchanges[-1]
-        return last.started_at + timedelta(seconds=last.duration_s)
-    return result.started_at + timedelta(seconds=result.duration_s)
 
 
 # ------------------------------------------------------------------------------------------------------------ findings
@@ -243,6 +183,8 @@ def _whys(group: _Group, many: str, new_errors: Mapping[str, str]) -> tuple[str,
         before = new_errors.get(signature(Symptom.SERVER_ERROR, "", group.root))
         if before is not None:
             whys.append(f"it is new: {before}, the revision before, did not log it")
+    elif (perhaps := possibly(group.told)) is not None:
+        whys.append(perhaps)
     return tuple(whys)
 
 
@@ -255,11 +197,14 @@ def _flaky_only(groups: Iterable[_Group], final: Mapping[str, Result]) -> frozen
     )
 
 
-def _told(groups: Iterable[_Group]) -> tuple[set[EntryKey], set[str], set[str]]:
-    """What stands behind failures already: entries, signatures of root causes, and the failed tests."""
+def _told(groups: Iterable[_Group]) -> tuple[set[EntryKey], set[str], set[str], set[EntryKey]]:
+    """What stands behind failures already: entries, signatures of root causes, and the failed tests; and the entries
+    that may stand behind one.
+    """
     listed = list(groups)
     return (
         {key for group in listed for key in group.entries},
         {group.signature for group in listed if group.root is not None},
         {result.id for group in listed for result in group.results},
+        {key_of(one) for group in listed for why in group.told if why.possible for one in why.possible.entries},
     )

@@ -89,11 +89,12 @@ def only_in_logs(
     explained: AbstractSet[EntryKey],
     roots: AbstractSet[str],
     failed: AbstractSet[str],
+    perhaps: AbstractSet[EntryKey] = frozenset(),
 ) -> list[Finding]:
     """Server-side errors over which no test failed: exceptions, entries of severity ERROR, requests answered with 5xx.
 
     `explained` are the entries and `roots` the signatures that already stand behind a failure; `failed` the
-    failed tests.
+    failed tests; `perhaps` entries of which it is not known whether a test failed over them.
     """
     gathered: dict[str, list[Thrown]] = {}
     inside: set[EntryKey] = set()
@@ -113,13 +114,15 @@ def only_in_logs(
             f"{many[0].entries[0].revision} logged it {len(many)} times" if len(many) > 1 else "it was logged once",
             *_newness(facts, named),
         )
+        unknown = any(key_of(entry) in perhaps for one in many for entry in one.entries)
+        over = "no test is known to have failed over it" if unknown else "no test failed over it"
         found.append(
             plain(
                 facts,
                 Symptom.SERVER_ERROR,
                 Cause.PRODUCT,
                 "",
-                f"{raised(root)} — no test failed over it",
+                f"{raised(root)} — {over}",
                 signed=named,
                 root_cause=root,
                 tests=tests,

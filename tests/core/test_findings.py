@@ -84,14 +84,6 @@ def test_whys_go_as_deep_as_the_evidence(make):
     assert shallow.whys == deep.whys[:3]
 
 
-def test_without_a_trace_the_exception_of_the_moment_explains_what_failed_on_the_server(make):
-    results = [crashed_socket(make, "test_a"), make.result("test_b", message="AssertionError: names differ")]
-    traceback = [make.entry(line, 6.9 + n / 1000) for n, line in enumerate(make.TRACEBACK.splitlines())]
-    first, second = found(results, traceback)
-    assert (first.tests, first.root_cause is not None) == ((results[0].id,), True)
-    assert (second.symptom, second.root_cause) == (Symptom.ASSERTION, None)
-
-
 def test_a_blocked_pipeline_is_named_by_where_it_stopped(make):
     (finding,) = found([blocked(make, "test_a"), blocked(make, "test_b")])
     assert finding.symptom is Symptom.TIMEOUT
