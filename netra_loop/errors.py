@@ -87,6 +87,14 @@ class CloudCallFailed(EnvironmentFailed):
         self.retryable = retryable
 
 
+class OutOfReads(CloudCallFailed):
+    """Logs were read as often as may be, and the next turn, `wait_s` seconds from then, was too late for who asked."""
+
+    def __init__(self, call: str, wait_s: float) -> None:
+        super().__init__(call, "RESOURCE_EXHAUSTED", f"our own limit of reads allows the next in {wait_s:.0f} s")
+        self.wait_s = wait_s
+
+
 class AccessRefused(CloudCallFailed):
     """The credentials were refused twice, the second time after they had been renewed: only a person can log in again,
     so the session pauses and is resumed then.

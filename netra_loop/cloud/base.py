@@ -111,6 +111,9 @@ class LogQuery:
     `severity` leaves out what is below it, but nothing of the request log and stderr. None: no such bound. Of
     `services` the request log is read whichever revision answered. With `traces` it asks for nothing but the request
     log's entries of these traces.
+
+    `give_up` is asked before each read that would have to wait for the limit of reads: the monotonic time at which it
+    comes too late, whereupon OutOfReads is raised at once. None: it is waited for, however long.
     """
 
     revisions: tuple[str, ...]
@@ -120,6 +123,7 @@ class LogQuery:
     page_size: int = 1000
     services: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
+    give_up: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class LogReader:
         asked = filter_of(query, self._project)  # a token goes with the very same question
         while True:
             try:
-                page = await self.page(asked, query.page_size, "timestamp asc", token)
+                page = await self.page(asked, query.page_size, "timestamp asc", token, query.give_up)
             except CloudCallFailed as error:
                 if not token or error.code != "INVALID_ARGUMENT" or beginnings == _BEGINNINGS:
                     raise
@@ -90,9 +90,11 @@ class LogReader:
             if not token:
                 return
 
-    async def page(self, text: str, size: int, order: str, token: str = "") -> Any:
+    async def page(
+        self, text: str, size: int, order: str, token: str = "", give_up: Callable[[], float] | None = None
+    ) -> Any:
         """One page of what answers the filter `text`, as the protobuf message. Raises CloudCallFailed once waiting is
-        no use.
+        no use, and OutOfReads as `LogQuery.give_up` says.
         """
         request = ListLogEntriesRequest(
             resource_names=[f"projects/{self._project}"], filter=text, order_by=order, page_size=size, page_token=token
@@ -103,7 +105,7 @@ class LogReader:
 
         waiting, renewed = None, False
         while True:
-            waited = await self._budget.turn(self._on_wait)
+            waited = await self._budget.turn(self._on_wait, give_up)
             if waiting is None or (waited and not renewed):  # the API is not to blame for our own budget
                 waiting, renewed = self._calls.patient(), waiting is not None
             try:

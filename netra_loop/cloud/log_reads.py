@@ -1,7 +1,9 @@
 """How often logs may be read: one budget for the whole process.
 
 Cloud Logging takes few reads a minute from a project, whoever makes them, and every page is one. All readers of this
-process, of whatever cloud, take their turns from the same `ReadBudget`.
+process, of whatever cloud, take their turns from the same `ReadBudget`. A process knows nothing of one before it: a
+session that is killed and resumed within a minute may read more than 30 times in that one, which the API then refuses
+and which is tried again.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 
 from netra_loop.clock import Clock, SystemClock
+from netra_loop.errors import OutOfReads
 
 READS = 30
 WINDOW_S = 60.0
@@ -38,8 +41,10 @@ class ReadBudget:
         now = self._clock.monotonic()
         return max(0, self._reads - (len(self._turns) - bisect.bisect_right(self._turns, now - self._window_s)))
 
-    async def turn(self, on_wait: OnWait = unheard) -> bool:
-        """Returns when the caller may make one call: whether it had to wait. Cancelling gives the turn back."""
+    async def turn(self, on_wait: OnWait = unheard, give_up: Callable[[], float] | None = None) -> bool:
+        """Returns when the caller may make one call: whether it had to wait. Cancelling gives the turn back. Raises
+        OutOfReads, and takes no turn, where that would come after the monotonic time that `give_up` says.
+        """
         now = self._clock.monotonic()
         del self._turns[: max(0, bisect.bisect_left(self._turns, now - self._window_s) - self._reads)]
         turn = now
@@ -47,8 +52,10 @@ class ReadBudget:
             turn = max(now, self._turns[-self._reads] + self._window_s + _MARGIN_S)
         if self._turns:
             turn = max(turn, self._turns[-1])
-        self._turns.append(turn)
         wait_s = turn - now
+        if wait_s > 0 and give_up is not None and turn > give_up():
+            raise OutOfReads("reading log entries", wait_s)
+        self._turns.append(turn)
         if wait_s <= 0:
             return False
         try:

@@ -7,8 +7,9 @@ import secrets
 from datetime import datetime, timedelta
 
 from netra_loop.cloud.base import Cloud
-from netra_loop.core.events import LogsRead
+from netra_loop.core.events import LogsRead, Noted
 from netra_loop.core.records import Batch, Revision
+from netra_loop.errors import OutOfReads
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.errors_before import read_errors_before
 from netra_loop.phases.log_reading import Reading
@@ -20,6 +21,7 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 2.0
 _MOST_LOOKS = 15  # reads have a quota: a long wait has longer pauses
 _ONCE_MORE_S = 1.0
+_STRAGGLERS_S = 2.0  # after the marks were seen: an entry before them may become readable after them
 _SKEW = timedelta(seconds=60)  # between our clock and the cloud's
 _DEFAULT_SETTLE_S = 10.0
 _REFUSED = frozenset({401, 403})
@@ -95,19 +97,32 @@ async def read_on(context: PhaseContext, cloud: Cloud, reading: Reading | None =
 async def _read_all(
     context: PhaseContext, reading: Reading, waiting: set[str], since: datetime, give_up: float
 ) -> None:
-    """Reads until the marks that are waited for were seen, or there is no more time. Where entries came late, and
-    wherever it is not our own cloud, all is read once more after the marks: until nothing new came.
+    """Reads until the marks that are waited for were seen, or there is no more time: waiting for the limit of reads
+    counts. Where entries came late, and wherever it is not our own cloud, all is read once more after the marks, there
+    after a pause: until nothing new came. Once the marks were seen no page is given up, however long it takes.
     """
+    try:
+        await _until_seen(context, reading, waiting, since, give_up)
+    except OutOfReads as error:
+        await context.event(Noted(text=f"the marked request was not found within the time to settle: {error.detail}"))
+
+
+async def _until_seen(
+    context: PhaseContext, reading: Reading, waiting: set[str], since: datetime, give_up: float
+) -> None:
     clock = context.clock
-    first = await reading.sweep(waiting)
-    late = first.late or bool(waiting) or context.environment.cloud != "embedded"
+    foreign = context.environment.cloud != "embedded"
+    first = await reading.sweep(waiting, give_up)
+    late = first.late or bool(waiting) or foreign
     pause_s, longest_s = _FIRST_PAUSE_S, max(_LONGEST_PAUSE_S, (give_up - clock.monotonic()) / _MOST_LOOKS)
     while waiting and (left_s := give_up - clock.monotonic()) > 0:
         await clock.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, longest_s)
-        await reading.look_for(waiting, since)
+        await reading.look_for(waiting, since, give_up)
+    if foreign and not waiting:
+        await clock.sleep(max(0.0, min(_STRAGGLERS_S, give_up - clock.monotonic())))
     while late:
-        found = await reading.sweep(waiting)
+        found = await reading.sweep(waiting, give_up)
         late = found.late and not waiting and clock.monotonic() + _ONCE_MORE_S < give_up
         if late:
             await clock.sleep(_ONCE_MORE_S)

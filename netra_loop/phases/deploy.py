@@ -15,7 +15,7 @@ from netra_loop.errors import EnvironmentFailed, ForeignChange, NetraLoopError, 
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.building import build, takes_image
 from netra_loop.phases.known import earlier_findings, sources
-from netra_loop.phases.readiness import until_it_answers
+from netra_loop.phases.readiness import Looks, until_it_answers
 from netra_loop.phases.restoring import RESUMED, look_first, restore
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.serving import revision_ready, under_test
@@ -57,9 +57,10 @@ class Deploy:
         names: list[str] = []
         under_way = None
         try:
+            looks = Looks()
             for service in context.spec.deploy_order:
                 under_way = service
-                answer = await self._one(context, cloud, service, names)
+                answer = await self._one(context, cloud, service, names, looks)
                 if isinstance(answer, Failed):
                     return await _given_up(context, cloud, names, context.redactor.deep(answer))
         except (StoreError, _NotSentBack):
@@ -69,7 +70,9 @@ class Deploy:
             raise
         return PhaseResult("ok", f"{', '.join(names)} ready", {"revisions": names})
 
-    async def _one(self, context: PhaseContext, cloud: Cloud, service: str, names: list[str]) -> Failed | None:
+    async def _one(
+        self, context: PhaseContext, cloud: Cloud, service: str, names: list[str], looks: Looks
+    ) -> Failed | None:
         """Deploys one service and adds its revision to `names`, as soon as there is one."""
         spec, scope = context.spec.services[service], context.scope()
         request = _request(context, scope, service, spec)
@@ -90,7 +93,7 @@ class Deploy:
             await context.event(TrafficMoved(service=service, revision=None, why=RESUMED))
         revision = under_test(scope, spec, replace(answer.revision, tag=request.tag))
         names.append(revision.name)
-        failed = await until_it_answers(context, cloud, revision, spec)
+        failed = await until_it_answers(context, cloud, revision, spec, looks)
         if failed is not None:
             return failed
         await context.event(revision_ready(revision))

@@ -5,10 +5,13 @@ Nothing is held but the keys of the newest entries: those of the time that is re
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from netra_loop.clock import from_rfc3339, rfc3339
 from netra_loop.cloud.base import IN_PIECES, Cloud, LogPage, LogQuery
@@ -62,6 +65,7 @@ class Reading:
         self._pages: deque[list[_Key]] = deque(maxlen=2)
         self._unfinished: set[_Key] = set()
         self._owners = Owners(context, ended=ended)
+        self._fresh = 0  # of the sweep under way
 
     async def begin(self) -> None:
         """Finds out what earlier readings stored. What lies beyond their cursor was merely seen to come by while tests
@@ -79,26 +83,38 @@ class Reading:
         self._unfinished = {key for key in self._seen if key[2].startswith(IN_PIECES)}  # or whole: it may come again
         self._seen -= self._unfinished
 
-    async def sweep(self, waiting: set[str]) -> Sweep:
+    async def sweep(self, waiting: set[str], give_up: float = math.inf) -> Sweep:
         """Reads all that can be read, from a little before the newest entry known on; takes off `waiting` the traces
         whose request it saw.
+
+        Raises OutOfReads where a read would have to wait beyond `give_up` for its turn while traces are waited for. A
+        sweep that brought something, or saw them all, is read to its end: what it brings is worth the wait.
         """
         known = self._newest
-        fresh, late = 0, False
+        self._fresh, late = 0, False
         await self._owners.look()
-        async for page in self._cloud.entries(self._query(self._since())):
+        query = replace(self._query(self._since()), give_up=lambda: self._until(waiting, give_up))
+        async for page in self._cloud.entries(query):
             _see(page.entries, waiting)
             seen = self._seen
             new = [entry for entry in page.entries if _key(entry) not in seen and self._is_ours(entry)]
             late = late or (known is not None and any(entry.timestamp < known for entry in new))
-            fresh += await self._store(new, page)
-        return Sweep(fresh, late)
+            self._fresh += await self._store(new, page)
+        return Sweep(self._fresh, late)
 
-    async def look_for(self, waiting: set[str], since: datetime) -> None:
-        """Takes off `waiting` the traces whose request can be read by now; stores nothing."""
-        query = replace(self._query(since), traces=tuple(sorted(waiting)))
-        async for page in self._cloud.entries(query):
-            _see(page.entries, waiting)
+    def _until(self, waiting: set[str], give_up: float) -> float:
+        return give_up if waiting and not self._fresh else math.inf
+
+    async def look_for(self, waiting: set[str], since: datetime, give_up: float = math.inf) -> None:
+        """Takes off `waiting` the traces whose request can be read by now; stores nothing. Raises OutOfReads where a
+        read would have to wait beyond `give_up` for its turn.
+        """
+        query = replace(self._query(since), traces=tuple(sorted(waiting)), give_up=lambda: give_up)
+        async with aclosing(cast("Any", self._cloud.entries(query))) as pages:
+            async for page in pages:
+                _see(page.entries, waiting)
+                if not waiting:
+                    return
 
     def cursor(self) -> str:
         """The newest entry's time, as the journal has it; empty before there was any."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,30 +23,53 @@ _REFUSED_LIMIT_S = 10.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 4.0
 _SOON_S = 5.0
-_LOOKS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 4.0)  # ten seconds in all: reading entries has a quota
+_LOOKS_S = (0.05, 0.15, 0.3, 0.7, 2.3, 6.5)  # ten seconds in all: reading entries has a quota
+_FEW_LOOKS_S = (0.5, 1.5)  # where the log of one service was late already
+_MOST_IN_VAIN = 8
 _SKEW = timedelta(seconds=60)  # between our clock and the cloud's
 _LAST_LINES = 50
 _MOST_PAGES = 5
 _REFUSED = frozenset({401, 403})
 
 
+class Looks:
+    """How often the services of one deploy may still look for their answer in the request log: reading it has a quota,
+    which the logs of the tests need more. Each service looks once at least.
+    """
+
+    def __init__(self) -> None:
+        self._in_vain = 0
+        self._late = False
+
+    def pauses_s(self) -> Sequence[float]:
+        """The pauses before each look for one answer."""
+        return _FEW_LOOKS_S[: max(1, _MOST_IN_VAIN - self._in_vain)] if self._late else _LOOKS_S
+
+    def looked_in_vain(self, times: int) -> None:
+        """The log did not tell of an answer in time, though it was looked at so often."""
+        self._in_vain += times
+        self._late = True
+
+
 async def until_it_answers(
-    context: PhaseContext, cloud: Cloud, revision: Revision, spec: ServiceSpec | None
+    context: PhaseContext, cloud: Cloud, revision: Revision, spec: ServiceSpec | None, looks: Looks | None = None
 ) -> Failed | None:
     """None once `revision` itself answered a marked GET of its probe path with 2xx (without a probe: at all); what is
     wrong where it did not within a minute.
 
     Where the request log does not tell who answered within ten seconds, that is noted and the revision taken for
-    ready: each test's own requests are judged by the same log later. Raises EnvironmentFailed where whoever asks is
-    refused, with the token of `auth` too.
+    ready: each test's own requests are judged by the same log later. `looks` are those that the services of one deploy
+    share: once the log was late for one, the others wait two seconds for it. Raises EnvironmentFailed where whoever
+    asks is refused, with the token of `auth` too.
     """
     asked = _Asking(context, revision, spec)
+    looks = looks or Looks()
     began = context.clock.monotonic()
     pause_s, another = _FIRST_PAUSE_S, None
     while True:
         trace_id, status = await asked.once()
         if asked.is_good(status):
-            another = await _another(context, cloud, revision, trace_id)
+            another = await _another(context, cloud, revision, trace_id, looks)
             if another is None:
                 return None
         waited_s = context.clock.monotonic() - began
@@ -109,14 +133,16 @@ class _Asking:
         return trace_id, await tools.request(self.url, trace_id, self._token)
 
 
-async def _another(context: PhaseContext, cloud: Cloud, revision: Revision, trace_id: str) -> str | None:
+async def _another(context: PhaseContext, cloud: Cloud, revision: Revision, trace_id: str, looks: Looks) -> str | None:
     """The short name of the other revision that answered the marked request; None where `revision` did, as far as the
     request log tells.
     """
     since = context.clock.now() - _SKEW
-    query = LogQuery((revision.name,), since, services=(revision.service,), traces=(trace_id,))
+    pauses_s = looks.pauses_s()
+    give_up = context.clock.monotonic() + sum(pauses_s)
+    query = LogQuery((revision.name,), since, services=(revision.service,), traces=(trace_id,), give_up=lambda: give_up)
     why = "its request log was not to be read in time"
-    for pause_s in _LOOKS_S:
+    for pause_s in pauses_s:
         await context.clock.sleep(pause_s)
         try:
             async for page in cloud.entries(query):
@@ -126,6 +152,7 @@ async def _another(context: PhaseContext, cloud: Cloud, revision: Revision, trac
         except EnvironmentFailed as error:
             why = str(error)
             break
+    looks.looked_in_vain(len(pauses_s))
     await context.event(
         Noted(text=f"{revision.url} answered, but it is not confirmed that {revision.name} did: {why}"),
     )

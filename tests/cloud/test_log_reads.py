@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from netra_loop.cloud.log_reads import READS, WINDOW_S, ReadBudget, process_budget
+from netra_loop.errors import OutOfReads
 from netra_loop.testing import FakeClock
 
 
@@ -46,6 +47,17 @@ async def test_no_minute_holds_more_than_thirty_whoever_asks(on_wait):
     at = sorted(one for reader in await asyncio.gather(*readers) for one in reader)
     assert len(at) == 100
     assert all(later - earlier > WINDOW_S for earlier, later in zip(at, at[READS:], strict=False))
+
+
+async def test_a_turn_that_would_come_too_late_is_refused_at_once_and_taken_by_nobody(waits, on_wait):
+    clock = FakeClock()
+    budget = ReadBudget(clock, 1)
+    assert not await budget.turn(on_wait, lambda: 0.0)
+    with pytest.raises(OutOfReads, match="the next in 60 s"):
+        await budget.turn(on_wait, lambda: 8.0)
+    assert (clock.monotonic(), waits) == (0, [])
+    assert await budget.turn(on_wait, lambda: 61.0)
+    assert clock.monotonic() < 61
 
 
 async def test_a_reader_that_gives_up_gives_its_turn_back(on_wait):

@@ -5,6 +5,8 @@ from dataclasses import replace
 from netra_loop.core.events import TrafficSeen
 from netra_loop.core.records import Batch, Outcome
 from netra_loop.core.redact import Redactor
+from netra_loop.core.spec import EnvironmentSpec
+from netra_loop.errors import OutOfReads
 from netra_loop.phases.base import PhaseResult
 from netra_loop.phases.collect_logs import read_on
 from netra_loop.testing import FakeCloud
@@ -60,6 +62,77 @@ async def test_logs_that_never_get_complete_are_said_to_be_so_and_fail_nothing(b
     assert bench.state.logs_complete is False
     assert await kept(bench) == ["served"]
     assert 5 <= bench.clock.monotonic() - began < 6
+
+
+class Limited(FakeCloud):
+    """Its entries come one a page, each page a turn of the limit of reads: so many are free, each other takes 20 s.
+    Marked requests can be read after so many pages.
+    """
+
+    free = 3
+    mark_after = 0
+
+    async def entries(self, query):
+        async for page in super().entries(query):
+            entries = [one for one in page.entries if self.mark_after <= 0 or one.log != "requests"]
+            for number, entry in enumerate(entries or [None]):
+                await self._turn(query)
+                some = (entry,) if entry is not None else ()
+                yield replace(page, entries=some, last=number >= len(entries) - 1)
+
+    async def _turn(self, query):
+        self.free, self.mark_after = self.free - 1, self.mark_after - 1
+        if self.free < 0:
+            if query.give_up is not None and self._clock.monotonic() + 20 > query.give_up():
+                raise OutOfReads("reading log entries", 20)
+            await self._clock.sleep(20)
+
+
+async def test_the_time_to_settle_bounds_the_wait_for_reads_too(bench):
+    bench.tools.fake_cloud = bench.cloud = Limited(bench.clock)
+    bench.cloud.mark_after = 1000
+    await bench.deployed()
+    bench.cloud.free = 3
+    bench.entry("served")
+    began = bench.clock.monotonic()
+    assert not (await bench.act("collect-logs", **SETTLE)).facts["complete"]
+    assert bench.clock.monotonic() - began <= 5
+    assert await kept(bench) == ["served"]
+    assert any("the next in 20 s" in event.text for event in await bench.events("noted"))
+
+
+async def test_a_sweep_that_brings_entries_is_read_to_its_end_however_long_that_takes(bench):
+    bench.tools.fake_cloud = bench.cloud = Limited(bench.clock)
+    await bench.deployed()
+    bench.cloud.free = 1
+    for number in range(6):
+        bench.entry(f"{number}", second=number)
+    began = bench.clock.monotonic()
+    assert (await bench.act("collect-logs", **SETTLE)).facts["complete"]
+    assert bench.clock.monotonic() - began > 60
+    assert sorted(await kept(bench)) == [f"{number}" for number in range(6)]
+
+
+async def test_a_straggler_behind_the_mark_is_waited_for_where_the_cloud_is_not_our_own(bench):
+    class Straggling(FakeCloud):
+        """An entry from before the mark can be read a second after it."""
+
+        async def entries(self, query):
+            async for page in super().entries(query):
+                early = self._clock.monotonic() < began + 1
+                yield replace(page, entries=tuple(one for one in page.entries if not early or one.log == "requests"))
+
+    bench.tools.fake_cloud = bench.cloud = Straggling(bench.clock)
+    began = bench.clock.monotonic()
+    await bench.deployed()
+    began = bench.clock.monotonic()
+    bench.entry("served")
+    bench.spec = bench.spec.model_copy(
+        update={"environments": {"local": EnvironmentSpec(cloud="google", project="p", region="r")}}
+    )
+    assert (await bench.act("collect-logs", **SETTLE)).facts["complete"]
+    assert await kept(bench) == ["served"]
+    assert bench.clock.monotonic() - began <= 5
 
 
 async def test_another_request_s_entry_completes_nothing(bench):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from netra_loop.core.spec import AuthSpec, IdentityTokenAuth, ProbeSpec, ServiceSpec
-from netra_loop.errors import CloudCallFailed, EnvironmentFailed
+from netra_loop.errors import CloudCallFailed, EnvironmentFailed, OutOfReads
 from netra_loop.testing import FakeCloud
 
 
@@ -133,6 +133,28 @@ async def test_a_log_that_is_late_is_noted_and_holds_nobody_up(bench):
     assert "not confirmed that backend-00001-fak did" in noted.text
     assert bench.cloud.reads <= 8
     assert bench.clock.monotonic() <= 11
+
+
+async def test_a_log_that_is_late_for_one_service_is_hardly_waited_for_by_the_next_ones(bench):
+    bench.tools.fake_cloud = bench.cloud = Counted(bench.clock)
+    bench.change(services={name: ServiceSpec(command=("serve",)) for name in ("backend", "web", "worker", "mail")})
+    assert (await bench.act("deploy")).outcome == "ok"
+    assert len(await bench.events("noted")) == 4
+    assert bench.cloud.reads <= 10
+    assert bench.clock.monotonic() <= 16
+
+
+async def test_reads_that_are_used_up_are_not_waited_for_beyond_the_looks(bench):
+    class Spent(FakeCloud):
+        async def entries(self, query):
+            if bench.clock.monotonic() + 50 > query.give_up():
+                raise OutOfReads("reading log entries", 50)
+            yield
+
+    bench.tools.fake_cloud = bench.cloud = Spent(bench.clock)
+    assert (await bench.act("deploy")).outcome == "ok"
+    (noted,) = await bench.events("noted")
+    assert "the next in 50 s" in noted.text
 
 
 async def test_a_log_that_may_not_be_read_is_noted(bench):
