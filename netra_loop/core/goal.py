@@ -87,7 +87,7 @@ def final_results(results: Iterable[Result]) -> dict[str, Result]:
 
 
 def was_moved(result: Result) -> bool:
-    """Whether another revision was seen to serve while it ran, or may have run: it says nothing of the one under test."""
+    """Whether another revision served, or may have, while it ran: it says nothing of the one under test."""
     return any(reason.startswith(MOVED) for reason in result.reasons)
 
 
