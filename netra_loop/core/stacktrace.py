@@ -20,11 +20,11 @@ PY_FRAME = re.compile(r'^[ |]*File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, i
 PY_ERROR = re.compile(r"^[ |+]*(?P<exception>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
 CAUSED = "The above exception was the direct cause of the following exception:"
 DURING = "During handling of the above exception, another exception occurred:"
-_NODE_FRAME = re.compile(
+NODE_FRAME = re.compile(
     r"^\s+at (?:async )?(?:(?P<function>[^\s(][^(]*?) \()?(?:file://)?(?P<file>[^():]+):(?P<line>\d+):\d+\)?(?: \{)?$"
 )
-_JAVA_FRAME = re.compile(r"^\s+at (?P<function>[\w.$<>/@-]+)\((?P<file>[\w$]+\.(?:java|kt|scala)):(?P<line>\d+)\)")
-_GO_PLACE = re.compile(r"^\t(?P<file>\S+\.go):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
+JAVA_FRAME = re.compile(r"^\s+at (?P<function>[\w.$<>/@-]+)\((?P<file>[\w$]+\.(?:java|kt|scala)):(?P<line>\d+)\)")
+GO_PLACE = re.compile(r"^\t(?P<file>\S+\.go):(?P<line>\d+)(?: \+0x[0-9a-f]+)?$")
 GO_PANIC = re.compile(r"^(?:(?P<kind>panic|fatal error): |.{0,100}\bpanic serving \S{1,60}: )(?P<message>.*)$")
 NAMED_ERROR = re.compile(
     r"^(?:Caused by: |Uncaught |\[cause\]: |Exception in thread \S+ )?"
@@ -141,7 +141,7 @@ def _parse_at(lines: Sequence[str]) -> list[Trace]:
             traces.append(Trace(exception, (header["message"] or "").strip(), tuple(reversed(calls)), "cause"))
 
     for line in lines:
-        frame = _JAVA_FRAME.match(line) or _NODE_FRAME.match(line)
+        frame = JAVA_FRAME.match(line) or NODE_FRAME.match(line)
         if frame is not None and header is not None:
             calls.append(Call(frame["file"].strip(), int(frame["line"]), (frame["function"] or "<anonymous>").strip()))
         elif named := NAMED_ERROR.match(line.strip()):
@@ -157,7 +157,7 @@ def _parse_go(lines: Sequence[str]) -> list[Trace]:
         return []
     calls = []
     for before, line in pairwise(lines):
-        if found := _GO_PLACE.match(line):
+        if found := GO_PLACE.match(line):
             called = before.strip().removeprefix("created by ").partition(" in goroutine ")[0]
             function = called.rpartition("(")[0] if called.endswith(")") else called
             calls.append(Call(found["file"], int(found["line"]), function))

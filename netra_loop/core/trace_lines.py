@@ -1,38 +1,26 @@
 """Stack traces among log entries: those an entry holds by itself, and those that came as an entry for each line.
 
 Lines are put together for each revision, instance and stream. Between the lines of one trace others may stand, also
-those of another trace that a thread wrote at the same moment: a line goes to the trace that waits for the like of it.
+those of another trace that a thread wrote at the same moment: a line goes to the trace that waits for the like of it
+(`waiting_traces`). A frame that two traces may own equally well goes to neither: no error is told with a place that
+may be another's.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from netra_loop.core.records import LogEntry, RootCause
-from netra_loop.core.stacktrace import (
-    CAUSED,
-    DURING,
-    GO_PANIC,
-    HEADER,
-    NAMED_ERROR,
-    PY_ERROR,
-    PY_FRAME,
-    Source,
-    parse,
-    root_cause,
-)
+from netra_loop.core.stacktrace import HEADER, Source, parse, root_cause
+from netra_loop.core.waiting_traces import Waiting, give, opens
 
 JOIN_GAP = timedelta(seconds=0.5)  # lines of one trace are written together; a longer pause ends it
 _MAX_DEPTH = 6
 _MOST_OPEN = 16  # traces of one stream at one time
-_MOST_LINES = 500
 _MOST_KNOWN = 512  # texts whose cause is remembered: one fault is logged again and again, in the same words
-_GO_LINE = re.compile(r"^(?:goroutine \d+ |\[signal |created by |[\w./*()\[\]{}-]+\(.*\)$|exit status )")
-_LEVEL = re.compile(r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\b")  # no name of an exception
 
 Group = tuple[tuple[LogEntry, ...], RootCause | None]
 _Stream = tuple[str, str, str | None, str]
@@ -72,12 +60,14 @@ class TraceReader:
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self._sources = sources
-        self._open: dict[_Stream, list[_Open]] = {}
+        self._open: dict[_Stream, list[Waiting]] = {}
         self._closed: list[tuple[tuple[LogEntry, ...], str]] = []
         self._known: dict[tuple[str, str], RootCause | None] = {}
 
     def take(self, entry: LogEntry) -> bool:
-        """Whether `entry` is, or may be, of a trace: `closed` or `rest` tells of it then, now or later."""
+        """Whether `entry` is, or may be, of a trace: `closed` or `rest` tells of it then, now or later, unless it is a
+        frame of which nobody knows whose it is.
+        """
         if entry.log == "requests":
             return False
         message, payload = entry.message, entry.payload
@@ -88,19 +78,21 @@ class TraceReader:
                 return True
         if payload is not None:
             return False
-        kind = _opens(message)
+        kind = opens(message)
         if kind is None and not self._open:
             return False
         stream = (entry.service, entry.revision, entry.instance, entry.log)
         if stream in self._open:
             waiting = self._in_time(stream, entry)
-            if waiting and (chosen := _for(entry, waiting)) is not None:
-                chosen.add(entry)
+            if waiting and give(entry, waiting):
                 return True
         if kind is None:
             return False
         waiting = self._open.setdefault(stream, [])
-        waiting.append(_Open(kind, [entry]))
+        for one in [one for one in waiting if one.is_over(kind, entry.timestamp)]:
+            waiting.remove(one)
+            self._close(one)
+        waiting.append(Waiting(kind, [entry]))
         if len(waiting) > _MOST_OPEN:
             self._close(waiting.pop(0))
         return True
@@ -125,7 +117,7 @@ class TraceReader:
         self._open.clear()
         return self.closed()
 
-    def _in_time(self, stream: _Stream, entry: LogEntry) -> list[_Open]:
+    def _in_time(self, stream: _Stream, entry: LogEntry) -> list[Waiting]:
         waiting = self._open[stream]
         since = entry.timestamp - JOIN_GAP
         if all(one.last_at >= since for one in waiting):
@@ -140,7 +132,7 @@ class TraceReader:
             del self._open[stream]
         return left
 
-    def _close(self, one: _Open) -> None:
+    def _close(self, one: Waiting) -> None:
         self._closed.append((tuple(one.entries), "\n".join(entry.message.rstrip("\n") for entry in one.entries)))
 
     def _cause(self, service: str, text: str) -> RootCause | None:
@@ -150,79 +142,6 @@ class TraceReader:
                 del self._known[next(iter(self._known))]
             self._known[key] = root_cause(parse(text), self._sources.get(service, Source()))
         return self._known[key]
-
-
-@dataclass(slots=True)
-class _Open:
-    """A trace whose lines are coming. `kind`: python, at (Node, Java) or go. `state` is Python's: frames, ended,
-    linked.
-    """
-
-    kind: str
-    entries: list[LogEntry]
-    state: str = "frames"
-    last_at: datetime = field(init=False)
-    last: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.last_at, self.last = self.entries[0].timestamp, self.entries[0].message
-
-    def add(self, entry: LogEntry) -> None:
-        line, bare = entry.message, entry.message.strip()
-        if self.kind == "python" and bare:
-            if bare in {CAUSED, DURING}:
-                self.state = "linked"
-            elif bare.endswith(HEADER):
-                self.state = "frames"
-            elif line[:1] not in {" ", "\t"}:
-                self.state = "ended"
-        if len(self.entries) < _MOST_LINES:
-            self.entries.append(entry)
-        self.last_at, self.last = entry.timestamp, line
-
-    def wants(self, line: str) -> int:
-        """How well `line` goes behind the last one: 0 not at all, 2 as the very one that is waited for."""
-        bare, indented = line.strip(), line[:1] in {" ", "\t"}
-        if self.kind == "at":
-            return int(not bare or indented or bare.startswith("Caused by: "))
-        if self.kind == "go":
-            return int(not bare or indented or GO_PANIC.match(line) is not None or _GO_LINE.match(line) is not None)
-        if not bare:
-            return 1
-        frame = indented and PY_FRAME.match(line) is not None
-        if self.state == "frames":
-            if indented:
-                return 1 + (frame != (PY_FRAME.match(self.last) is not None))
-            return int(self.last[:1] in {" ", "\t"} and PY_ERROR.match(line) is not None and not _LEVEL.match(line))
-        if self.state == "ended":
-            return 2 * int(bare in {CAUSED, DURING}) or int(indented and not frame)
-        return 2 * int(bare.endswith(HEADER))
-
-
-def _for(entry: LogEntry, waiting: Sequence[_Open]) -> _Open | None:
-    """The trace that the line goes to: of several, one of the entry's own trace, or that waited longest."""
-    chosen: _Open | None = None
-    best: tuple[int, bool, timedelta] | None = None
-    for one in waiting:
-        wanted = one.wants(entry.message)
-        if not wanted:
-            continue
-        own = entry.trace_id is not None and one.entries[0].trace_id == entry.trace_id
-        rank = (wanted, own, entry.timestamp - one.last_at)
-        if best is None or rank > best:
-            chosen, best = one, rank
-    return chosen
-
-
-def _opens(line: str) -> str | None:
-    """The kind of trace that begins with `line`; None where none does."""
-    if HEADER in line and line.strip().endswith(HEADER):
-        return "python"
-    if "panic" in line or line.startswith("fatal error: "):
-        return "go" if GO_PANIC.match(line) else None
-    if "Error" in line or "Exception" in line or "Throwable" in line:
-        return "at" if NAMED_ERROR.match(line.strip()) else None
-    return None
 
 
 def trace_text(entry: LogEntry) -> str:

@@ -111,3 +111,63 @@ def test_go_s_server_tells_of_a_panic_in_its_own_words(make):
     )
     (one,) = thrown(lines(make, text), SERVICE)
     assert (one.cause.exception, one.cause.message, one.cause.line) == ("panic", "nil map", 9)
+
+
+def test_a_node_trace_and_a_java_trace_in_one_stream_keep_their_own_frames(make):
+    node, java = NODE.format(line=7, name="start"), JAVA.format(line=31, name="add")
+    told = {("TypeError", 7), ("IllegalStateException", 31)}
+    for entries in (alternating(make, node, java), alternating(make, java, node)):
+        assert {(one.cause.exception, one.cause.line) for one in thrown(entries, SERVICE)} == told
+
+
+def test_frames_of_go_and_python_are_none_of_node_s(make):
+    node, go, python = (
+        FORMS[form].format(line=line, name=form) for form, line in (("node", 7), ("go", 8), ("python", 9))
+    )
+    assert places(alternating(make, node, go)) == [("TypeError", 7), ("panic", 8)]
+    assert places(alternating(make, go, node)) == [("TypeError", 7), ("panic", 8)]
+    assert places(alternating(make, node, python)) == [("AttributeError", 9), ("TypeError", 7)]
+    assert places(alternating(make, python, node)) == [("AttributeError", 9), ("TypeError", 7)]
+
+
+def test_the_first_frame_tells_what_an_error_of_an_own_name_is(make):
+    own = "CartError: empty\n    at add (/app/src/cart.js:{line}:5)"
+    java = JAVA.format(line=31, name="add")
+    assert places(alternating(make, own.format(line=12), java)) == [("CartError", 12), ("IllegalStateException", 31)]
+
+
+@pytest.mark.parametrize("form", ["node", "java", "go"])
+def test_a_frame_that_may_be_of_either_of_two_traces_is_nobody_s(make, form):
+    one, other = (FORMS[form].format(line=line, name=name) for line, name in ((1, "a"), (2, "b")))
+    right = {("a", 1), ("b", 2), ("a is undefined", 1), ("b is undefined", 2)}
+    for woven in (alternating(make, one, other), lines(make, "\n".join(staggered(one, other)))):
+        told = {(found.cause.message, found.cause.line) for found in thrown(woven, SERVICE)}
+        assert told <= right
+
+
+def staggered(one, other):
+    first, second = one.split("\n"), other.split("\n")
+    return [*first[:1], *second[:1], *first[1:], *second[1:]]
+
+
+@pytest.mark.parametrize("form", ["node", "java", "go"])
+def test_traces_one_after_another_are_each_told(make, form):
+    one, other = (FORMS[form].format(line=line, name=name) for line, name in ((1, "a"), (2, "b")))
+    entries = [*lines(make, one), *lines(make, other, 1.1)]
+    found = {(each.cause.function.rpartition(".")[2], each.cause.line) for each in thrown(entries, SERVICE)}
+    assert found == {("a", 1), ("b", 2)}
+
+
+@pytest.mark.parametrize("form", ["node", "java"])
+def test_an_error_that_is_logged_twice_is_told_twice(make, form):
+    text = FORMS[form].format(line=41, name="start")
+    assert len(places(lines(make, f"{text}\n{text}"))) == 2
+
+
+def test_two_panics_of_go_are_not_one(make):
+    one, other = GO.format(line=1, name="a"), GO.format(line=2, name="b")
+    entries = alternating(make, one, other)
+    reader = TraceReader(SERVICE)
+    for entry in entries:
+        reader.take(entry)
+    assert [group[0].message for group, _ in reader.rest()] == ["panic: a", "panic: b"]
