@@ -17,10 +17,12 @@ import typer
 
 from netra_loop import __version__
 from netra_loop.cli import cloud, doctor, inspect, run, watch
-from netra_loop.errors import NetraLoopError
+from netra_loop.errors import EnvironmentFailed, NetraLoopError
 
 if TYPE_CHECKING:
     from netra_loop.cli.opening import Opening
+
+_SESSIONS = frozenset({"run", "resume"})  # their exit code tells of the session, whoever hears of it
 
 app = typer.Typer(
     name="netra-loop",
@@ -69,11 +71,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # else what it is was chosen by whoever put it there
             stream.reconfigure(errors="backslashreplace")  # no odd letter ends a command that is to tell of it
-    sys.stdout, sys.stderr = cast("TextIO", _Unbroken(sys.stdout)), cast("TextIO", _Unbroken(sys.stderr))
+    told = _Unbroken(sys.stdout)
+    sys.stdout, sys.stderr = cast("TextIO", told), cast("TextIO", _Unbroken(sys.stderr))
     arguments = sys.argv[1:]
     code = _begun(arguments) if "run" in arguments else _run(arguments)
     atexit._run_exitfuncs()  # noqa: SLF001 - nothing is left to be done but to take the interpreter apart, object by object
     sys.stdout.flush()
+    if told.trouble and not code and _command(arguments) not in _SESSIONS:
+        lost = EnvironmentFailed(f"standard output cannot be written: {told.trouble}")
+        _tell(lost)
+        code = lost.exit_code
     sys.stderr.flush()
     os._exit(code)
 
@@ -91,29 +98,34 @@ def _open_what_is_closed() -> None:
 
 
 class _Unbroken:
-    """A stream whose reader may go away (`| head`): what is said from then on is lost, and nothing else. What was asked
-    for goes on, and the exit code says how it went.
+    """A stream whose reader may go away (`| head`), or that cannot be written (a full disk): what is said from then on
+    is lost, and nothing else. What was asked for goes on, and the exit code says how it went.
+
+    `trouble` is why it cannot be written, "" while it can, and where a reader only went away: it had enough.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.broken = False
+        self.trouble = ""
         self._stream = stream
 
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            self._divert()
+        except OSError as error:
+            self._divert(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._divert()
+        except OSError as error:
+            self._divert(error)
 
-    def _divert(self) -> None:
+    def _divert(self, error: OSError) -> None:
         self.broken = True
+        if not isinstance(error, BrokenPipeError):
+            self.trouble = self.trouble or error.strerror or str(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
@@ -146,6 +158,16 @@ def _run(arguments: list[str], opening: Opening | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the boundary: what reaches it unnamed is a defect of ours
         return _defect(error)
     return 0
+
+
+def _command(arguments: list[str]) -> str | None:
+    words = iter(_store_first(arguments))
+    for word in words:
+        if word == "--store":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
 
 
 def _store_first(arguments: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from netra_loop import __version__
-from netra_loop.cli.main import _run, _store_first
+from netra_loop.cli.main import _command, _run, _store_first
 from netra_loop.core.events import SessionStarted
 from netra_loop.core.records import Batch, Evidence, Frame, Outcome, Result
 from netra_loop.journal.base import SessionHead
@@ -163,6 +163,53 @@ def test_a_reader_that_goes_away_changes_no_exit_code(project):
     finally:
         os.close(inlet)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+
+
+def spoken(project, words, redirect):
+    command = f'"{sys.executable}" -m netra_loop.cli.main {words} {redirect}'
+    return subprocess.run(["sh", "-c", command], cwd=project, capture_output=True, text=True, timeout=60, check=False)
+
+
+@full
+@pytest.mark.parametrize("words", ["schema", "--help", "journal latest --json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_cannot_be_written_is_the_environment_s_fault(stored, monkeypatch, words, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    done = spoken(stored, words, ">/dev/full")
+    assert (done.returncode, done.stderr) == (
+        3,
+        "error: standard output cannot be written: No space left on device\n",
+    )
+
+
+@full
+@pytest.mark.parametrize(("words", "code"), [("schema", 0), ("nonsense", 2), ("results nobody", 2)])
+def test_an_error_stream_that_cannot_be_written_changes_no_exit_code(project, words, code):
+    assert spoken(project, words, "2>/dev/full").returncode == code
+
+
+@full
+@pytest.mark.parametrize("redirect", [">/dev/full", "2>/dev/full"])
+def test_a_session_goes_on_though_nobody_can_be_told(project, redirect):
+    done = spoken(project, "run plain", redirect)
+    assert done.returncode == spoken(project, "run plain", "").returncode
+    assert "defect" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        (["list"], "list"),
+        (["--store", "run", "results", "run"], "results"),
+        (["run", "x", "--store=y"], "run"),
+        (["--help"], None),
+    ],
+)
+def test_the_command_is_the_first_word_that_is_no_option(typed, command):
+    assert _command(typed) == command
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
