@@ -18,7 +18,7 @@ from google.longrunning.operations_pb2 import GetOperationRequest  # type: ignor
 
 from netra_loop.cloud.auth_identity import in_thread
 from netra_loop.cloud.google_link import LOGIN, Link
-from netra_loop.cloud.google_refusals import API_ERRORS, Caller, refused
+from netra_loop.cloud.google_refusals import API_ERRORS, Caller, granting, refused
 from netra_loop.errors import CloudCallFailed
 
 LIMIT_S = 8.0
@@ -105,6 +105,10 @@ class Checkup:
         call = self._link.services.test_iam_permissions(request, retry=None, timeout=LIMIT_S)
         answer: Any = await self._once("asking for permissions", call)
         return set(answer.permissions)
+
+    def granting(self, role: str) -> str:
+        """The command that gives us this role in the project."""
+        return granting(role, Caller(self._project, self._link.principal))
 
     async def rehearse(self, service: str, image: str | None) -> None:
         """A deploy that is looked at and not carried out (`validate_only`). `image` None is for an embedded cloud,

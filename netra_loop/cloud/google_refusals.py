@@ -84,17 +84,18 @@ def _denied(message: str, reason: str | None, facts: dict[str, str], caller: Cal
     role = next((role for start, role in _ROLES.items() if (permission or "run.").lower().startswith(start)), None)
     who = caller.principal or "the caller (its name is not in the credentials)"
     told = f"{who} lacks {permission or 'a permission'} in project {caller.project!r}: {message}"
-    return told, _grant(role, permission, caller)
-
-
-def _grant(role: str | None, permission: str | None, caller: Caller) -> str:
     if role is None:
-        return f"grant the caller a role with {permission} in project {caller.project}, then resume"
+        return told, f"grant the caller a role with {permission} in project {caller.project}, then resume"
+    return told, f"{granting(role, caller)}, then resume"
+
+
+def granting(role: str, caller: Caller) -> str:
+    """The command that gives `caller` this role in its project; `MEMBER` stands in it where the caller is not known."""
     member = "MEMBER"
     if caller.principal is not None:
         kind = "serviceAccount" if caller.principal.endswith("gserviceaccount.com") else "user"
         member = f"{kind}:{caller.principal}"
-    return f"gcloud projects add-iam-policy-binding {caller.project} --member={member} --role={role}, then resume"
+    return f"gcloud projects add-iam-policy-binding {caller.project} --member={member} --role={role}"
 
 
 def _quota(*, lasting: bool, caller: Caller) -> str:

@@ -131,8 +131,7 @@ async def _held(checkup: Checkup, name: str) -> Line:
         return warn(check, f"cannot be asked for: {error}", error.hint or "")
     lacking = [one for one in _ASKED[:2] if one not in held]
     if lacking:
-        mend = "gcloud projects add-iam-policy-binding PROJECT --member=MEMBER --role=roles/run.developer"
-        return fail(check, f"we lack {', '.join(lacking)}", mend)
+        return fail(check, f"we lack {', '.join(lacking)}", checkup.granting("roles/run.developer"))
     return ok(check, f"we have {', '.join(one for one in _ASKED if one in held)}")
 
 
@@ -155,13 +154,19 @@ def _image(loop: Loop, name: str, *, google: bool) -> str | None:
 
 
 async def _addresses(subject: Subject, loop: Loop, there: dict[str, str]) -> AsyncIterator[Line]:
-    """The services that are there, asked as a test would: a protected one turns us away, which says that it is up."""
+    """The services that are there, asked as a test would: a protected one turns us away, which says that it is up. Last
+    their clocks, held against ours.
+    """
+    answers = []
     for name, url in there.items():
         probe = loop.spec.services[name].startup_probe if name in loop.spec.services else None
         whole = url + (probe.path if probe is not None else "/")
         answer = await network.get(whole, subject.clock)
+        answers.append(answer)
         if answer.status in {401, 403} and not loop.spec.auth:
             mend = "give the loop `auth: [{identity_token: {}}]`, and its principal roles/run.invoker"
             yield warn(f"url of {name}", f"{whole} answers {answer.status}: the service is protected", mend)
         else:
             yield network.reached(f"url of {name}", whole, answer)
+    if (clock := network.skew(answers)) is not None:
+        yield clock

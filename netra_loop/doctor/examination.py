@@ -14,7 +14,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import loopfile
 from netra_loop.core.redact import Redactor
 from netra_loop.doctor import access, cloud, machine, network, store
-from netra_loop.doctor.base import Check, Line, Loop, Subject, fail
+from netra_loop.doctor.base import Check, Line, Loop, Status, Subject, fail
 from netra_loop.errors import NetraLoopError, UsageError
 from netra_loop.loops import find_loop
 from netra_loop.phases.scope import Scope
@@ -58,11 +58,17 @@ async def examine(
             stack.push_async_callback(subject.loop.tools.close)
         tasks = {name: asyncio.create_task(_lines(name, check, subject)) for name, check in CHECKS.items()}
         stack.push_async_callback(_ended, tasks.values())
+        hide = subject.loop.tools.redactor if subject.loop is not None else Redactor()
+        clocks: list[Line] = []
         for task in tasks.values():
             for line in await task:
-                hide = subject.loop.tools.redactor if subject.loop is not None else Redactor()
+                if line.check == network.CLOCK:
+                    clocks.append(line)
+                    continue
                 mend = line.mend.removesuffix(_RESUME)  # a session's own words: here is none to resume
                 yield replace(line, detail=hide.text(line.detail), mend=hide.text(mend))
+        if clocks:  # whoever agrees with ours is right: one server's clock may be wrong
+            yield min(clocks, key=lambda line: list(Status).index(line.status))
 
 
 def _opened(

@@ -19,6 +19,7 @@ from netra_loop.doctor.base import Line, Loop, Subject, fail, ok, warn
 from netra_loop.errors import NetraLoopError
 
 LIMIT_S = 10.0
+CLOCK = "clock"
 _SKEW_WARN_S = 5.0
 _SKEW_FAIL_S = 300.0
 _GOOGLE = "https://run.googleapis.com/"
@@ -139,7 +140,7 @@ def skew(answers: list[Answer]) -> Line | None:
     told = f"this machine's clock is {abs(worst):.0f} s {'ahead of' if worst > 0 else 'behind'} those of who answered"
     mend = "set it: sudo timedatectl set-ntp true"
     if abs(worst) > _SKEW_FAIL_S:
-        return fail("clock", told, mend)
+        return fail(CLOCK, told, mend)
     if abs(worst) > _SKEW_WARN_S:
-        return warn("clock", told, mend)
-    return ok("clock", "agrees with those of who answered")
+        return warn(CLOCK, told, mend)
+    return ok(CLOCK, "agrees with those of who answered")

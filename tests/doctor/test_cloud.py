@@ -64,6 +64,10 @@ async def test_a_service_that_is_there_is_asked_itself(subject, server, tmp_path
     found = {line.check: line for line in await lines(cloud, subject(THERE.format(endpoint=server.endpoint)))}
     assert found["permissions on backend"].status is Status.FAIL
     assert found["permissions on backend"].detail == "we lack run.services.update"
+    assert found["permissions on backend"].mend == (
+        "gcloud projects add-iam-policy-binding demo --member=MEMBER --role=roles/run.developer"
+    )
+    assert found["clock"].status is Status.OK
     assert found["url of backend"].detail.endswith("answers 200")
     set_knobs(tmp_path / "state", protected=["backend"])
     found = {line.check: line for line in await lines(cloud, subject(THERE.format(endpoint=server.endpoint)))}

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from netra_loop.doctor import examination
-from netra_loop.doctor.base import Status, ok
+from netra_loop.doctor.base import Status, ok, warn
 from netra_loop.doctor.examination import examine
 from netra_loop.errors import LoopFileError, UsageError
 from tests.doctor.conftest import NOWHERE, settings, written
@@ -46,6 +46,18 @@ async def test_a_check_without_an_end_is_told_beside_what_it_found(tmp_path, mon
     found = [line async for line in examine(settings(tmp_path))]
     assert [line.status for line in found] == [Status.OK, Status.FAIL]
     assert "no answer within" in found[1].detail
+
+
+async def test_clocks_are_told_of_once_and_whoever_agrees_is_right(tmp_path, monkeypatch):
+    async def wrong(_):
+        yield warn("clock", "9 s ahead")
+
+    async def right(_):
+        yield ok("clock", "agrees")
+        yield ok("else", "too")
+
+    monkeypatch.setattr(examination, "CHECKS", {"wrong": wrong, "right": right})
+    assert [line.detail async for line in examine(settings(tmp_path))] == ["too", "agrees"]
 
 
 async def test_secrets_are_not_shown(tmp_path, unused_tcp_port):
