@@ -49,19 +49,32 @@ def _fields(raw: bytes, at: int, end: int) -> dict[str, Any]:
     while at < end:
         if raw[at] != _FIELDS:
             raise _StrangeError
-        size, at = _size(raw, at + 1) if raw[at + 1] > 0x7F else (raw[at + 1], at + 2)
+        size = raw[at + 1]
+        at += 2
+        if size > 0x7F:
+            size, at = _size(raw, at - 1)
         stop = at + size
         if raw[at] != _KEY:
             raise _StrangeError
-        size, at = _size(raw, at + 1) if raw[at + 1] > 0x7F else (raw[at + 1], at + 2)
+        size = raw[at + 1]
+        at += 2
+        if size > 0x7F:
+            size, at = _size(raw, at - 1)
         key = raw[at : at + size].decode()
         at += size
         if raw[at] != _VALUE:
             raise _StrangeError
-        size, at = _size(raw, at + 1) if raw[at + 1] > 0x7F else (raw[at + 1], at + 2)
+        size = raw[at + 1]
+        at += 2
+        if size > 0x7F:
+            size, at = _size(raw, at - 1)
         if at + size != stop:
             raise _StrangeError
-        fields[key] = _value(raw, at, stop)
+        # most are short texts
+        if size > 1 and raw[at] == _STRING and raw[at + 1] == size - 2 < 0x80:
+            fields[key] = raw[at + 2 : stop].decode()
+        else:
+            fields[key] = _value(raw, at, stop)
         at = stop
     return fields
 
@@ -74,7 +87,10 @@ def _value(raw: bytes, at: int, stop: int) -> Any:
         return _DOUBLE(raw, at + 1)[0]
     if kind in {_BOOL, _NULL} and at + 2 == stop:
         return None if kind == _NULL else raw[at + 1] == 1
-    size, at = _size(raw, at + 1) if raw[at + 1] > 0x7F else (raw[at + 1], at + 2)
+    size = raw[at + 1]
+    at += 2
+    if size > 0x7F:
+        size, at = _size(raw, at - 1)
     if at + size != stop:
         raise _StrangeError
     if kind == _STRING:

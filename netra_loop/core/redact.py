@@ -119,9 +119,23 @@ _FINDERS_LOWER = {  # in the text lower-cased
     "%3f": f"%3f(?={_TELLING})",
     "%26": f"%26(?={_TELLING})",
 }
-_Finder = tuple[str, re.Pattern[str]]
-_EXACT: tuple[_Finder, ...] = tuple((anchor, re.compile(finder)) for anchor, finder in _FINDERS.items())
-_LOWER: tuple[_Finder, ...] = tuple((anchor, re.compile(finder)) for anchor, finder in _FINDERS_LOWER.items())
+# What several anchors hold, or a character that few texts do: without it none of them need be looked for. Where none
+# of these is in an anchor, its own first letter is.
+_HINTS = ("gh", "%", "pass", "key", "K", "J", "X", "S", "I", "://", "?", "&")
+_Finders = tuple[tuple[str, tuple[tuple[str, re.Pattern[str]], ...]], ...]
+
+
+def _by_hint(finders: Mapping[str, str]) -> _Finders:
+    found: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    for anchor, finder in finders.items():
+        hint = next((hint for hint in _HINTS if hint in anchor + _TAIL.get(anchor, "")), anchor[0])
+        found.setdefault(hint, []).append((anchor, re.compile(finder)))
+    return tuple((hint, tuple(some)) for hint, some in found.items())
+
+
+_TAIL = dict.fromkeys(("api", "access", "private"), "key")  # what must follow the anchor
+_EXACT = _by_hint(_FINDERS)
+_LOWER = _by_hint(_FINDERS_LOWER)
 _LIKE_ASCII = (
     ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i"),
     ("ı", "i"),
@@ -176,13 +190,8 @@ class Redactor:
     def _starts(self, text: str) -> list[int]:
         """Every place where a secret may begin, in order."""
         starts = [place for literal in self._literals if literal in text for place in _places(literal, text)]
-        for anchor, finder in _EXACT:
-            if anchor in text:
-                starts += [found.start() for found in finder.finditer(text)]
-        lowered = _lowered(text)
-        for anchor, finder in _LOWER:
-            if anchor in lowered:
-                starts += [found.start() for found in finder.finditer(lowered)]
+        starts += _found(_EXACT, text)
+        starts += _found(_LOWER, _lowered(text))
         if not starts:
             return starts
         return sorted((*starts, *_places(MARK, text)))  # a mark is passed over whole
@@ -231,6 +240,14 @@ def _pieces(text: str) -> Iterator[str]:
         end = text.find("\n", begin + _PIECE) + 1 or len(text)
         yield text[begin:end]
         begin = end
+
+
+def _found(finders: _Finders, text: str) -> Iterator[int]:
+    for hint, some in finders:
+        if hint in text:
+            for anchor, finder in some:
+                if anchor in text:
+                    yield from (found.start() for found in finder.finditer(text))
 
 
 def _places(literal: str, text: str) -> Iterator[int]:

@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -51,7 +51,7 @@ _encode = _make_encoder and _make_encoder(
     None, _ENCODER.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
 )
 _scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what decode calls, without its search for spaces
-_WITH_MICROSECONDS = len("2026-01-01T00:00:00.000000+00:00")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
 _INSTANCE = ""  # the key, no field of a request, under which its column holds the instance; first in order
@@ -70,12 +70,17 @@ def clean(text: str) -> str:
 
 
 def write_at(instant: datetime) -> str:
-    """`instant` as `clock.rfc3339` spells it, the quick way for one that is in UTC already. Defect: no time zone."""
+    """`instant` as `clock.rfc3339` spells it, the quick way. Defect: no time zone."""
     if instant.tzinfo is None:
         raise Defect(f"instant {instant!r} for the journal has no time zone, expected UTC")
-    utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
-    text = utc.isoformat()  # without the microseconds where there are none; asking for them takes longer
-    return text[:-6] + "Z" if len(text) == _WITH_MICROSECONDS else text[:-6] + ".000000Z"
+    since = instant - _EPOCH
+    return f"{_second(since.days, since.seconds)}.{since.microseconds:06d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(days: int, seconds: int) -> str:
+    """Many entries are of one second, and spelling one takes longer than all else that is done with its instant."""
+    return (_EPOCH + timedelta(days, seconds)).isoformat()[: len("2026-01-01T00:00:00")]
 
 
 def read_at(text: str) -> datetime:
@@ -326,6 +331,11 @@ def entry_to_row(session: str, item: LogEntry) -> Row:
 
 def entry_values(session: str, item: LogEntry) -> tuple[Any, ...]:
     """The same without names: entries are by far the most rows there are."""
+    instance, request = item.instance, item.request
+    if instance is None:
+        asked = None if request is None else canonical(request)
+    else:
+        asked = _only_instance(instance) if request is None else canonical({**request, _INSTANCE: instance})
     message, insert_id, trace_id, payload = item.message, item.insert_id, item.trace_id, item.payload
     return (
         session,
@@ -338,7 +348,7 @@ def entry_values(session: str, item: LogEntry) -> tuple[Any, ...]:
         _word(item.revision),
         _word(trace_id) if trace_id is not None else None,
         _tests_column(item.tests, item.joined) if item.tests else "[]",
-        _request_to_column(item),
+        asked,
         message if message.isascii() and "\0" not in message else clean(message),
         None if payload is None else canonical(payload),
     )
@@ -379,14 +389,6 @@ def _loaded(text: str) -> Any:
     if end != len(text):
         raise ValueError(f"more than one JSON value, at {end}")
     return value
-
-
-def _request_to_column(item: LogEntry) -> str | None:
-    if item.instance is None:
-        return canonical(item.request) if item.request is not None else None
-    return (
-        _only_instance(item.instance) if item.request is None else canonical({**item.request, _INSTANCE: item.instance})
-    )
 
 
 @lru_cache(maxsize=4096)

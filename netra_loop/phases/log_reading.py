@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, cast
 
 from netra_loop.clock import from_rfc3339, rfc3339
@@ -96,8 +98,13 @@ class Reading:
         query = replace(self._query(self._since()), give_up=lambda: self._until(waiting, give_up))
         async for page in self._cloud.entries(query):
             _see(page.entries, waiting)
-            seen = self._seen
-            new = [entry for entry in page.entries if _key(entry) not in seen and self._is_ours(entry)]
+            seen, ours, is_test = self._seen, self.revisions, self._owners.has
+            new = [
+                entry
+                for entry in page.entries
+                if (entry.revision in ours or is_test(entry.trace_id))
+                and (entry.log, entry.timestamp, entry.insert_id) not in seen
+            ]
             late = late or (known is not None and any(entry.timestamp < known for entry in new))
             self._fresh += await self._store(new, page)
         return Sweep(self._fresh, late)
@@ -161,11 +168,12 @@ class Reading:
         clean = redact_many(self._context.redactor, said)
         iteration, tests_of = self._context.iteration, self._owners.tests_of
         stored = []
-        for old, (said_now, payload, request) in zip(entries, clean, strict=True):
-            if payload is old.payload:
-                message = old.message if said_now is None else said_now
-            else:
-                message = said_now if said_now is not None else str((payload or {})["message"])
+        for old, before, after in zip(entries, said, clean, strict=True):
+            message, payload = old.message, old.payload
+            request = old.request
+            if after is not before:
+                own, payload, request = after
+                message = own if own is not None else str((payload or {})["message"])
             tests, by = tests_of(old)
             stored.append(
                 LogEntry(  # by place: a copy by name takes twice the time
@@ -194,6 +202,7 @@ class Owners:
         self._traces: frozenset[str] = frozenset()
         self._known: dict[tuple[str, int], Footprint] = {}
         self._whole: set[str] = set()
+        self._in_order: dict[str, int] = {}
         self._joiner = Joiner(())
 
     async def look(self) -> None:
@@ -210,6 +219,8 @@ class Owners:
             for result in await context.journal.results(context.session, context.iteration, bodies=False):
                 self._known[result.id, result.attempt] = footprint(result)
         self._joiner = Joiner(self._known.values())
+        by_start = sorted(self._known.values(), key=lambda one: one.started_at)
+        self._in_order = {name: place for place, name in enumerate(dict.fromkeys(one.id for one in by_start))}
 
     def has(self, trace_id: str | None) -> bool:
         """Whether that is the trace of a test."""
@@ -224,7 +235,7 @@ class Owners:
                 if not entry.trace_id and (now := self._joiner.running(entry.timestamp)) is not before:
                     tests.update(one.id for one in now)
                     before = now
-            await self._read(sorted(tests - self._whole))
+            await self._read(tests - self._whole)
 
     def tests_of(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None]:
         """The tests that `entry` belongs to, and by what."""
@@ -233,8 +244,14 @@ class Owners:
         tests, by, _ = self._joiner.tests_of(entry)
         return tests, by
 
-    async def _read(self, tests: Sequence[str]) -> None:
+    async def _read(self, wanted: AbstractSet[str]) -> None:
+        """Reads the evidence of these tests; and of some that began next, which the next entries will ask for."""
+        if not wanted:
+            return
         context = self._context
+        tests = sorted(wanted, key=self._in_order.__getitem__)
+        after = islice(self._in_order, self._in_order[tests[-1]] + 1, None)
+        tests += islice((test for test in after if test not in self._whole), -len(tests) % _AT_ONCE)
         for begin in range(0, len(tests), _AT_ONCE):
             some = tests[begin : begin + _AT_ONCE]
             whole = await context.journal.results(context.session, context.iteration, test=some)
