@@ -5,6 +5,7 @@
     │   └── LoopFileError               2   one or more `Problem`s, each with file:line:column
     ├── EnvironmentFailed               3   cloud, credentials or network, after its retries
     │   ├── CloudCallFailed             3   an API call was refused; carries the canonical code's name
+    │   │   ├── OutOfReads              3   our own limit of reads, and the next turn is too late for who asks
     │   │   └── AccessRefused          75   the credentials were refused, also after they were renewed
     │   ├── AuthFailed                  3   no way of the loop's `auth` to a token worked
     │   └── ForeignChange               3   somebody else changed the service meanwhile

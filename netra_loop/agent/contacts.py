@@ -68,8 +68,8 @@ def install_tls(ssl: Any) -> None:
     """Wraps `ssl.SSLSocket`, which reads and writes past `socket.socket`."""
     kind = ssl.SSLSocket
     for name in ("send", "write"):
-        wrap(kind, name, functools.partial(_when_tls, count=lambda result: (result or 0, 0)))
-    wrap(kind, "read", functools.partial(_when_tls, count=lambda result: (0, _length(result))))
+        wrap(kind, name, functools.partial(_when_tls, count=lambda result: (result or 0, 0), sends=True))
+    wrap(kind, "read", functools.partial(_when_tls, count=lambda result: (0, _length(result)), sends=False))
     wrap(ssl.SSLContext, "wrap_socket", _securing)
 
 
@@ -109,12 +109,20 @@ def _note(sock: Any, sent: int, received: int) -> None:
 
 def _beside(peer: Peer, sent: int) -> str | None:
     """The thread that does not work for the test, and did this."""
+    when = whose.now()  # first: of a fixture's set-up that ends meanwhile
     thread = whose.beside()
     if thread is None:
         if sent:
-            peer.asked = whose.now()
+            peer.asked = when
         return None
     return None if whose.holds(peer.asked) else thread
+
+
+def _asks(sock: Any) -> None:
+    """Before the test sends: a thread that reads may have the answer before the one that sent goes on."""
+    when, peer = whose.now(), _peers.get(sock) or _found(sock)
+    if peer is not None and peer is not _NOBODY and whose.beside() is None:
+        peer.asked = when
 
 
 def _found(sock: Any) -> Peer | None:
@@ -285,6 +293,8 @@ def _length(result: Any) -> int:
 def _sending(method: Callable[..., Any]) -> Callable[..., Any]:
     def send(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
+        if whose.watching:
+            quietly(_asks, self)
         count = method(self, *args, **kwargs)
         _note(self, count or 0, 0)
         return count
@@ -295,6 +305,8 @@ def _sending(method: Callable[..., Any]) -> Callable[..., Any]:
 def _sending_all(method: Callable[..., Any]) -> Callable[..., Any]:
     def sendall(self: Any, data: Any, *args: Any) -> Any:
         __tracebackhide__ = True
+        if whose.watching:
+            quietly(_asks, self)
         result = method(self, data, *args)
         _note(self, len(data) if isinstance(data, bytes) else memoryview(data).nbytes, 0)
         return result
@@ -343,10 +355,14 @@ def _datagram(sock: Any, address: Any, sent: int, received: int) -> None:
         _note(sock, sent, received)
 
 
-def _when_tls(method: Callable[..., Any], count: Callable[[Any], tuple[int, int]]) -> Callable[..., Any]:
+def _when_tls(
+    method: Callable[..., Any], count: Callable[[Any], tuple[int, int]], *, sends: bool
+) -> Callable[..., Any]:
     def observed(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         tls = getattr(self, "_sslobj", None) is not None  # without, it goes through socket.socket and is counted there
+        if tls and sends and whose.watching:
+            quietly(_asks, self)
         result = method(self, *args, **kwargs)
         if tls:
             _note(self, *count(result))

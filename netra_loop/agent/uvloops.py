@@ -25,7 +25,7 @@ class _Watched:
         self.loop: Any = None
         self.socket: Any = None
         self.inode = 0
-        self.thread = 0  # that the loop runs in
+        self.thread: Any = None  # that the loop runs in
         self.sent = 0
         self.received = 0
 

@@ -40,27 +40,29 @@ def install() -> None:
     evidence.begin_with(_begin)
 
 
-def beside(ident: int | None = None, loop: Any = None) -> str | None:
+def beside(thread: Any = None, loop: Any = None) -> str | None:
     """The name of the thread (by default the one that asks) where it does not work for the running test.
 
-    `loop` is the event loop that runs in it, where the one that asks cannot be asked for it.
+    `thread` is as `here` gave it: it may have ended. `loop` is the event loop that runs in it, where the one that asks
+    cannot be asked for it.
     """
     if not watching:
         return None
-    ident = _ident() if ident is None else ident
-    if ident == _here:
-        return None
-    thread = threading._active.get(ident)  # type: ignore[attr-defined] # noqa: SLF001 - current_thread() makes one
     if thread is None:
-        return f"number {ident}" if ident in _nameless else None
-    if thread not in _older or _works(thread) or _runs_given(loop):
+        thread = here()
+    if isinstance(thread, int):
+        return f"number {thread}" if thread in _nameless else None
+    if thread.ident == _here or thread not in _older or _works(thread) or _runs_given(loop):
         return None
     return cut(clean(str(thread.name)), _NAME)
 
 
-def here() -> int:
-    """The thread that asks, as `beside` takes it."""
-    return _ident()
+def here() -> Any:
+    """The thread that asks, as `beside` takes it: itself, not its number, which another may have once it ended; that
+    where `threading` does not know it.
+    """
+    ident = _ident()
+    return threading._active.get(ident, ident)  # type: ignore[attr-defined] # noqa: SLF001 - current_thread() makes one
 
 
 def now() -> int:
@@ -75,27 +77,29 @@ def holds(number: int | None) -> bool:
 
 def give(thing: Any) -> None:
     """Something is put into `thing`, for whoever takes it: counts where the test does it, or who works for it."""
+    when = _now  # first: what is found of a fixture's set-up is not to count for the test, should that end meanwhile
     if _hands_over() and not holds(_given.get(thing)):
-        _given.put(thing, _now)
+        _given.put(thing, when)
 
 
 def take(thing: Any) -> None:
     """The thread that asks took something out of `thing`: where the test had put it there, it works for the test."""
+    when = _now
     if holds(_given.get(thing)) and beside() is not None:
-        hire(threading._active.get(_ident()))  # type: ignore[attr-defined] # noqa: SLF001
+        _hire(threading._active.get(_ident()), when)  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def give_to(threads: Any) -> None:
     """Something is handed to one of `threads`: counts as `give` does."""
+    when = _now
     if _hands_over():
         for thread in list(threads):
-            hire(thread)
+            _hire(thread, when)
 
 
-def hire(thread: Any) -> None:
-    """`thread` works for the running test from here on."""
+def _hire(thread: Any, when: int) -> None:
     if isinstance(thread, threading.Thread) and not holds(_working.get(thread)):
-        _working.put(thread, _now)
+        _working.put(thread, when)
 
 
 def starts(thread: Any) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from . import evidence, outcome, private, sharing, system, wear
 from .page import Page
-from .wire import Line, Message, wall
+from .wire import Line, Message, monotonic, wall
 
 _BLIND = frozenset({"_pytest", "pytest_rerunfailures"})  # they do no more than hand it on
 _pid = os.getpid  # whatever the running test makes of it
@@ -186,7 +186,8 @@ class Worker:
         self._reports = []
         self._token = self.line.peek()
         self._page.clear()
-        self.line.send({"is": "began", "key": self._key, "at": wall(), "log": self._log.mark()})
+        begun, at = monotonic(), wall()
+        self.line.send({"is": "began", "key": self._key, "at": at, "log": self._log.mark()})
         self._timer.begin()
         watched = self._order["evidence"]
         evidence.begin(
@@ -203,8 +204,9 @@ class Worker:
         except BaseException:
             self._stopped(None, traceback.format_exc())
             return
+        elapsed = monotonic() - begun
         self._quit = self._quit or self._wear.spent()
-        self._tell("ended", evidence=evidence.end(), timed=self._timer.take(), last=self._quit)
+        self._tell("ended", elapsed=elapsed, evidence=evidence.end(), timed=self._timer.take(), last=self._quit)
         self._reports = []
 
     def _pass_on(self, news: Callable[[], Message | None]) -> None:

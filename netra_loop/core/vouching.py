@@ -78,9 +78,10 @@ class Vouching:
         if self._complete:
             self._ours.add(result.trace_id)
             evidence = result.evidence
-            if evidence.children or (not own and _talked(result)):
+            if evidence.children or (not own and _talked(result) and result.authenticity is not Authenticity.FAKE):
                 asked = (*evidence.exchanges[:1], *[one for one in evidence.exchanges if one.apart][:1])
-                kept = Evidence(exchanges=asked, mocked=evidence.mocked, children=evidence.children)
+                talked = tuple(one for one in evidence.contacts if one.sent and one.received)
+                kept = Evidence(talked, asked, mocked=evidence.mocked, children=evidence.children)
                 self._able.append(replace(traced, output="", traceback="", evidence=kept))
         return traced
 
@@ -103,7 +104,7 @@ class Vouching:
         running = Running(self._able, timedelta(0))
         found: dict[_Attempt, list[LogEntry]] = defaultdict(list)
         for entry in strange:
-            possible = _senders(entry, running.at(entry.timestamp))
+            possible = _senders(entry, [one for one in running.at(entry.timestamp) if _can_have(one, entry)])
             if len(possible) == 1:
                 found[possible[0].id, possible[0].attempt].append(entry)
         changed = {}
@@ -142,6 +143,14 @@ def _not_its_own(evidence: Evidence) -> int:
     talked = {(canonical_host(one.host), one.port) for one in evidence.contacts if one.sent and one.received}
     answered = [one for one in evidence.exchanges if one.status is not None and not one.apart]
     return sum(host_of(one.url) not in talked for one in answered)
+
+
+def _can_have(result: Result, entry: LogEntry) -> bool:
+    """Whether an attempt that ran then can have sent it: what its programs did is not seen; its own talking is, from
+    first byte to last.
+    """
+    evidence = result.evidence
+    return bool(evidence.children) or any(one.first_at <= entry.timestamp <= one.last_at for one in evidence.contacts)
 
 
 def _senders(entry: LogEntry, running: Sequence[Result]) -> Sequence[Result]:

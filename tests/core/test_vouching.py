@@ -143,12 +143,23 @@ def test_two_tests_that_both_started_programs_are_not_told_apart(make):
     assert (first.authenticity, second.authenticity) == (SUSPECT, FAKE)
 
 
+def talking(make, **more):
+    """For two seconds, without its trace."""
+    return Evidence(contacts=(replace(make.contact(), last_at=make.at(2.0)),), **more)
+
+
 def test_a_test_that_talked_without_its_trace_may_have_sent_it(make):
-    bare = passed(make, "test_b", evidence=Evidence(contacts=(make.contact(),)))
+    bare = passed(make, "test_b", evidence=talking(make))
     shell = fake(make, "test_a", "sh")
     assert reassess([shell, bare], [request(make, "strange")], {NOW}, complete=True) == [shell, bare]
     traced = [request(make, "strange"), request(make, bare.trace_id)]
     assert reassess([shell, bare], traced, {NOW}, complete=True)[0].authenticity is SUSPECT
+
+
+def test_what_came_when_the_other_test_was_seen_to_be_silent_is_not_the_other_s(make):
+    bare, shell = passed(make, "test_b", evidence=talking(make)), fake(make, "test_a", "sh")
+    asked = [request(make, "strange", second=2.5)]
+    assert reassess([shell, bare], asked, {NOW}, complete=True)[0].authenticity is SUSPECT
 
 
 def test_a_user_agent_that_names_the_program_tells_it_from_others(make):
@@ -159,7 +170,7 @@ def test_a_user_agent_that_names_the_program_tells_it_from_others(make):
 
 
 def test_a_python_client_that_talked_untraced_is_not_told_from_a_python_program(make):
-    seen = Evidence(contacts=(make.contact(),), exchanges=(make.exchange(200),))
+    seen = talking(make, exchanges=(make.exchange(200),))
     client, bare = passed(make, "test_b", evidence=seen), passed(make, "test_c", evidence=make.evidence())
     python = fake(make, "test_a", "python3.11")
     asked = [request(make, "strange", agent="Python-urllib/3.11")]

@@ -47,12 +47,27 @@ def running(function):
     thread.join()
 
 
+class Asked(threading.Semaphore):
+    """Released each time that somebody asked. Nobody does before a test wants it: what a shared fixture's threads do
+    while it is set up would be of the test that needs it first.
+    """
+
+    def __init__(self):
+        super().__init__(0)
+        self.wanted = False
+
+    def until_wanted(self, over):
+        while not self.wanted and not over.wait(0.001):
+            pass
+
+
 @contextlib.contextmanager
 def polling(ask):
     """A thread that asks all the time; what is released each time."""
-    over, asked = threading.Event(), threading.Semaphore(0)
+    over, asked = threading.Event(), Asked()
 
     def poll():
+        asked.until_wanted(over)
         while not over.wait(0.01):
             ask()
             asked.release()
@@ -63,6 +78,7 @@ def polling(ask):
 
 
 def wait_for(asked):
+    asked.wanted = True
     assert [asked.acquire(timeout=PATIENCE_S) for _ in range(3)] == [True] * 3
 
 
@@ -240,9 +256,11 @@ class TestBesideOthers:
 
     @pytest.fixture(scope="class", params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
     def poller_on_a_loop(self, request, address):
-        loop, asked = request.param(), threading.Semaphore(0)
+        loop, asked = request.param(), Asked()
 
         async def poll():
+            while not asked.wanted:
+                await asyncio.sleep(0.001)
             while True:
                 reader, writer = await asyncio.open_connection(*address)
                 writer.write(b"GET /health HTTP/1.1\r\nHost: backend\r\nConnection: close\r\n\r\n")
@@ -259,9 +277,10 @@ class TestBesideOthers:
 
     @pytest.fixture(scope="class")
     def poller_in_an_executor(self, ask):
-        over, asked = threading.Event(), threading.Semaphore(0)
+        over, asked = threading.Event(), Asked()
 
         def poll():
+            asked.until_wanted(over)
             while not over.wait(0.01):
                 ask()
                 asked.release()
@@ -274,9 +293,11 @@ class TestBesideOthers:
     @pytest.fixture(scope="class")
     def statuses(self, ask):
         """What a poller found, as much as there is room for."""
-        over, found = threading.Event(), queue.Queue(1)
+        over, found, asked = threading.Event(), queue.Queue(1), Asked()
+        found.asked = asked
 
         def poll():
+            asked.until_wanted(over)
             while not over.is_set():
                 with contextlib.suppress(queue.Full):
                     found.put(ask(), timeout=0.05)
@@ -305,6 +326,7 @@ class TestBesideOthers:
 
     @TWICE
     def test_reading_what_others_found(self, statuses, number):
+        statuses.asked.wanted = True
         assert [statuses.get(timeout=PATIENCE_S) for _ in range(4)] == [200] * 4
 
 
