@@ -33,6 +33,7 @@ bench: $(TESTS)  ## time and memory, each against its peer in the same run (docs
 	$(BIN)/python benchmarks/memory.py --cloud
 	$(BIN)/python benchmarks/workers_memory.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/signatures.py
 
 # Made anew whenever what the project needs has changed, and not otherwise. Running needs less than testing.
 $(RUNS): pyproject.toml
