@@ -20,7 +20,7 @@ from netra_loop.core.machine import Start, decide
 from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
-from netra_loop.engine.signals import Stop, installed
+from netra_loop.engine.signals import Stop, heeding, installed
 from netra_loop.errors import Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
@@ -106,7 +106,7 @@ class Session:
                 f"session {head.id!r} runs in environment {head.environment!r}, not {options.environment!r}",
                 hint=f"netra-loop resume {head.id}",
             )
-        async with self._journal.own(head.id):
+        async with self._journal.own(head.id, takeover=options.takeover):
             recorded = await self._journal.events(head.id)
             state = fold(recorded)
             if state.status.is_final:
@@ -139,6 +139,7 @@ class Session:
         set_subreaper()
         stop = Stop(self._observer.progress)
         async with AsyncExitStack() as stack:
+            stack.enter_context(installed(stop))  # until all that was started has been ended
             tools = SessionTools(
                 session,
                 spec,
@@ -156,7 +157,7 @@ class Session:
                 self._clock, self._observer, stop, close_session,
             )  # fmt: skip
             tools.on_wait = driver.waited
-            stack.enter_context(installed(stop))
+            await stack.enter_async_context(heeding(stop, self._journal, session))
             if options.budget_s is not None:
                 stack.callback(_budget(stop, options.budget_s).cancel)
             if new is not None:

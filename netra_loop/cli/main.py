@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 import typer
 
 from netra_loop import __version__
-from netra_loop.cli import cloud, doctor, inspect, run, watch
+from netra_loop.cli import cloud, doctor, inspect, run, stop, watch
 from netra_loop.errors import EnvironmentFailed, NetraLoopError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 run.register(app)
+stop.register(app)
 inspect.register(app)
 watch.register(app)
 doctor.register(app)

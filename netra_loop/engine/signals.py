@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psutil
+
+from netra_loop.errors import StoreError
+from netra_loop.journal.base import Journal
+
+_SAME_S = 0.2  # a terminal and a wrapper in it may pass the same Ctrl-C on, each of them
+_LOOK_AGAIN_S = 1.0
 
 
 class Stop:
@@ -33,14 +39,19 @@ class Stop:
 
 @contextmanager
 def installed(stop: Stop) -> Iterator[None]:
-    """While the block runs, SIGINT, SIGTERM and SIGHUP ask `stop`; a second one ends everything at once, with 130."""
+    """While the block runs, SIGINT, SIGTERM and SIGHUP ask `stop`; one that comes after somebody asked ends everything
+    at once, with 130. The same one twice within 0.2 s is one.
+    """
     loop = asyncio.get_running_loop()
     kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    first: tuple[signal.Signals, float] | None = None
 
     def received(kind: signal.Signals) -> None:
+        nonlocal first
         if stop.why is None:
+            first = (kind, loop.time())
             stop.request(kind.name)
-        else:
+        elif first is None or kind is not first[0] or loop.time() - first[1] > _SAME_S:
             kill_everything()
 
     for kind in kinds:
@@ -50,6 +61,26 @@ def installed(stop: Stop) -> Iterator[None]:
     finally:
         for kind in kinds:
             loop.remove_signal_handler(kind)
+
+
+@asynccontextmanager
+async def heeding(stop: Stop, journal: Journal, session: str) -> AsyncIterator[None]:
+    """While the block runs, `stop` is asked for whoever asks through the store (`netra-loop stop`)."""
+    task = asyncio.create_task(_heed(stop, journal, session))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _heed(stop: Stop, journal: Journal, session: str) -> None:
+    while stop.why is None:
+        with suppress(StoreError):  # whatever is wrong with the store, the session's own writes will say
+            await journal.asked_to_stop(session)
+            stop.request("netra-loop stop")
+            return
+        await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 def kill_everything() -> None:

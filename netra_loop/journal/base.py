@@ -190,17 +190,31 @@ class Journal(Protocol):
         """
         ...
 
-    def own(self, session: str) -> AbstractAsyncContextManager[int]:
+    def own(self, session: str, *, takeover: bool = False) -> AbstractAsyncContextManager[int]:
         """Exclusive ownership while the `async with` block runs; gives the new epoch.
 
         A second owner, in this process or another, gets SessionHeld at once. The kernel lets go when a process dies,
         however it dies. The session need not exist yet. Its epoch rises by one with each owner, and every append checks
         it: an owner who lost the session without noticing gets StaleEpoch instead of writing.
+        With `takeover` a session that is held is taken from its owner, who finds out at the next append; of two who take
+        it over at once, one gets it.
         """
         ...
 
     async def holder(self, session: str) -> Holder | None:
         """Who owns the session now; None where nobody does, or its process died."""
+        ...
+
+    async def ask_to_stop(self, session: str) -> bool:
+        """Asks whoever owns the session now, in whatever process, to pause it; False where nobody does. The request
+        stands when this returns, and is that owner's alone: a later one never sees it. Safe to repeat.
+        """
+        ...
+
+    async def asked_to_stop(self, session: str) -> None:
+        """Returns once somebody asked the present owner, within a second of it; within 0.2 s on one machine. Only
+        inside `own(session)`. Safe to cancel.
+        """
         ...
 
     async def close(self) -> None:

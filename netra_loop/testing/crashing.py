@@ -63,13 +63,21 @@ class CrashingJournal:
         self.crashed = True
         raise Crash(f"{self._when} append {self._at}")
 
-    def own(self, session: str) -> AbstractAsyncContextManager[int]:
+    def own(self, session: str, *, takeover: bool = False) -> AbstractAsyncContextManager[int]:
         """See `Journal.own`."""
-        return self._living().own(session)
+        return self._living().own(session, takeover=takeover)
 
     async def holder(self, session: str) -> Holder | None:
         """See `Journal.holder`."""
         return await self._living().holder(session)
+
+    async def ask_to_stop(self, session: str) -> bool:
+        """See `Journal.ask_to_stop`."""
+        return await self._living().ask_to_stop(session)
+
+    async def asked_to_stop(self, session: str) -> None:
+        """See `Journal.asked_to_stop`."""
+        await self._living().asked_to_stop(session)
 
     async def events(self, session: str, after: int = 0) -> list[Recorded]:
         """See `Journal.events`."""

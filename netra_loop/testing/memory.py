@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -40,6 +41,7 @@ class MemoryJournal:
         self._sessions: dict[str, _Session] = {}
         self._owners: dict[str, tuple[int, Holder]] = {}
         self._durations: dict[str, dict[str, float]] = {}
+        self._asked: dict[str, asyncio.Event] = {}
 
     async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
         """See `Journal.create`."""
@@ -108,23 +110,25 @@ class MemoryJournal:
             if known is not None:
                 known["tests"] = codec.tests_of_both(known, row)
 
-    def own(self, session: str) -> AbstractAsyncContextManager[int]:
-        """See `Journal.own`."""
-        return self._own(session)
+    def own(self, session: str, *, takeover: bool = False) -> AbstractAsyncContextManager[int]:
+        """See `Journal.own`. Who takes a session over is from then on the only owner that this object knows."""
+        return self._own(session, takeover)
 
     @asynccontextmanager
-    async def _own(self, session: str) -> AsyncIterator[int]:
-        if session in self._owners:
+    async def _own(self, session: str, takeover: bool) -> AsyncIterator[int]:
+        if session in self._owners and not takeover:
             raise SessionHeld(session, str(self._owners[session][1]))
         stored = self._sessions.get(session)
         if stored is not None:
             stored.epoch += 1
         epoch = stored.epoch if stored is not None else 1
-        self._owners[session] = (epoch, Holder(os.getpid(), socket.gethostname(), self._clock.now()))
+        self._owners[session] = ours = (epoch, Holder(os.getpid(), socket.gethostname(), self._clock.now()))
+        self._asked[session] = asyncio.Event()
         try:
             yield epoch
         finally:
-            del self._owners[session]
+            if self._owners.get(session) == ours:
+                del self._owners[session], self._asked[session]
 
     def take_over(self, session: str) -> None:
         """What another process's take-over does: its owner here gets StaleEpoch from now on."""
@@ -133,6 +137,16 @@ class MemoryJournal:
     async def holder(self, session: str) -> Holder | None:
         """See `Journal.holder`."""
         return self._owners[session][1] if session in self._owners else None
+
+    async def ask_to_stop(self, session: str) -> bool:
+        """See `Journal.ask_to_stop`."""
+        if session in self._asked:
+            self._asked[session].set()
+        return session in self._asked
+
+    async def asked_to_stop(self, session: str) -> None:
+        """See `Journal.asked_to_stop`."""
+        await self._asked[session].wait()
 
     async def events(self, session: str, after: int = 0) -> list[Recorded]:
         """See `Journal.events`."""
