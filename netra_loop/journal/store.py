@@ -23,7 +23,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, StaleEpoch
-from netra_loop.journal import chain, ownership, reading, writing
+from netra_loop.journal import chain, ownership, reading, stopping, writing
 from netra_loop.journal.base import Holder, Journal, Mark, News, SessionHead, check_id, choose
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 
@@ -187,6 +187,18 @@ class StoredJournal:
     async def holder(self, session: str) -> Holder | None:
         """See `Journal.holder`."""
         return ownership.holder(ownership.lock_path(self._file.folder, session))
+
+    async def ask_to_stop(self, session: str) -> bool:
+        """See `Journal.ask_to_stop`."""
+        if await self.holder(session) is None:
+            return False
+        epoch = await self._read(partial(stopping.epoch_of, session=session))
+        await asyncio.to_thread(stopping.ask, self._file.folder, session, epoch)
+        return True
+
+    async def asked_to_stop(self, session: str) -> None:
+        """See `Journal.asked_to_stop`."""
+        await stopping.asked(self._file.folder, session, self._owned[session].epoch)
 
     # ------------------------------------------------------------------------------------------------ reading
 
