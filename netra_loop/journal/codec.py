@@ -74,13 +74,14 @@ def write_at(instant: datetime) -> str:
     if instant.tzinfo is None:
         raise Defect(f"instant {instant!r} for the journal has no time zone, expected UTC")
     since = instant - _EPOCH
-    return f"{_second(since.days, since.seconds)}.{since.microseconds:06d}Z"
+    minutes, seconds = divmod(since.seconds, 60)
+    return f"{_minute(since.days, minutes)}:{seconds:02d}.{since.microseconds:06d}Z"
 
 
 @lru_cache(maxsize=4096)
-def _second(days: int, seconds: int) -> str:
-    """Many entries are of one second, and spelling one takes longer than all else that is done with its instant."""
-    return (_EPOCH + timedelta(days, seconds)).isoformat()[: len("2026-01-01T00:00:00")]
+def _minute(days: int, minutes: int) -> str:
+    """Many entries are of one minute, and spelling one takes longer than all else that is done with its instant."""
+    return (_EPOCH + timedelta(days, minutes=minutes)).isoformat()[: len("2026-01-01T00:00")]
 
 
 def read_at(text: str) -> datetime:
