@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,36 +80,83 @@ class SessionLock:
         self._descriptor: int | None = None
         self._said: dict[str, Any] = {}
 
-    def take(self) -> None:
-        """Takes it, or raises SessionHeld within a tenth of a second."""
+    def take(self, *, takeover: bool = False) -> None:
+        """Takes it, or raises SessionHeld within a tenth of a second.
+
+        With `takeover` a held one is replaced: a file of our own, locked already, is renamed into its place. Whoever
+        held the one before goes on holding a file that is nobody's; the epoch stops him at his next write. To be
+        `confirm`ed in the transaction that raises the epoch.
+        """
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise StoreError(
-                f"the lock file {str(self.path)!r} cannot be opened: {error.strerror}, expected a file of our own",
-                hint=f"ls -l {self.path}",
-            ) from error
-        try:
-            self._flock(descriptor)
-            known = _read(self.path)
-            self._said = {key: known[key] for key in ("seq", "hash") if key in known}
-            self._said |= {"pid": os.getpid(), "host": socket.gethostname(), "since": rfc3339(self._clock.now())}
-            _write(descriptor, self._said)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        with self._errors():
+            descriptor = self._taken()
+            if descriptor is None and takeover:
+                descriptor = self._replaced()
+        if descriptor is None:
+            raise self._held()
         self._descriptor = descriptor
 
-    def _flock(self, descriptor: int) -> None:
+    def acknowledged(self) -> Acknowledged | None:
+        """What this or an earlier owner was told is durable."""
+        return acknowledged(self.path)
+
+    def confirm(self, _connection: object = None) -> None:
+        """SessionHeld where another took the session over since `take`."""
+        if self._descriptor is None or not _is_at(self._descriptor, self.path):
+            raise self._held()
+
+    def _taken(self) -> int | None:
+        """The lock file's descriptor, locked; None where somebody else has it."""
         for attempt in range(_PROBES):
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            if attempt + 1 < _PROBES:
+            if attempt:
                 time.sleep(_PROBE_PAUSE_S)  # in the writer's own thread: nothing else waits
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                if _flock(descriptor) and _is_at(descriptor, self.path):
+                    self._introduce(descriptor)
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)  # it is held, or was replaced between opening and locking
+        return None
+
+    def _replaced(self) -> int:
+        """The descriptor of a new lock file, put in the place of the one that is held."""
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        draft.unlink(missing_ok=True)  # left by a process of the same number that was killed right here
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._introduce(descriptor)
+            os.fsync(descriptor)  # what was acknowledged is carried over, whatever happens next
+            draft.replace(self.path)
+        except BaseException:
+            os.close(descriptor)
+            draft.unlink(missing_ok=True)
+            raise
+        return descriptor
+
+    def _introduce(self, descriptor: int) -> None:
+        """Writes who we are, and what the file in place says was acknowledged."""
+        known = _read(self.path)
+        self._said = {key: known[key] for key in ("seq", "hash") if key in known}
+        self._said |= {"pid": os.getpid(), "host": socket.gethostname(), "since": rfc3339(self._clock.now())}
+        _write(descriptor, self._said)
+
+    def _held(self) -> SessionHeld:
         held_by = _holder(_read(self.path))
-        raise SessionHeld(self._session, str(held_by) if held_by else f"a process that has {self.path} locked")
+        return SessionHeld(self._session, str(held_by) if held_by else f"a process that has {self.path} locked")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"the lock file {str(self.path)!r} cannot be used: {error.strerror}, expected a file of our own",
+                hint=f"ls -l {self.path}",
+            ) from error
 
     def acknowledge(self, seq: int, digest: str) -> None:
         """Notes that everything up to event `seq` is durable. Call it after the commit, before anybody is told."""
@@ -132,6 +180,22 @@ def forget_unheld(folder: Path) -> None:
     for path in (folder / "sessions").glob("*.lock"):
         if holder(path) is None:
             path.unlink(missing_ok=True)
+
+
+def _flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

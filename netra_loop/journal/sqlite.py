@@ -16,14 +16,19 @@ import threading
 from collections.abc import Iterator
 from operator import methodcaller
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
+from netra_loop.clock import Clock
 from netra_loop.errors import Defect, StoreDamaged, StoreError, UsageError
-from netra_loop.journal import ownership
+from netra_loop.journal import ownership, stopping
+from netra_loop.journal.base import Holder
+from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, metadata
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 10.0
 _MAGIC = b"SQLite format 3\0"
@@ -76,6 +81,34 @@ class SqliteFile:
     def close(self) -> None:
         """Lets go of the file."""
         self._peek.release()
+
+    def lane(self, *, writer: bool) -> SqliteLane:
+        """See `Ground.lane`."""
+        return SqliteLane(self, writer=writer)
+
+    def lock(self, session: str, clock: Clock) -> ownership.SessionLock:
+        """See `Ground.lock`."""
+        return ownership.SessionLock(self.folder, session, clock)
+
+    def holder(self, session: str, reader: Lane) -> Holder | None:  # noqa: ARG002 - the kernel knows
+        """See `Ground.holder`."""
+        return ownership.holder(ownership.lock_path(self.folder, session))
+
+    def acknowledged(self, session: str) -> ownership.Acknowledged | None:
+        """See `Ground.acknowledged`."""
+        return ownership.acknowledged(ownership.lock_path(self.folder, session))
+
+    def all_acknowledged(self) -> dict[str, ownership.Acknowledged]:
+        """See `Ground.all_acknowledged`."""
+        return ownership.all_acknowledged(self.folder)
+
+    def ask_to_stop(self, session: str, epoch: int, writer: Lane) -> None:  # noqa: ARG002 - a file says it
+        """See `Ground.ask_to_stop`."""
+        stopping.ask(self.folder, session, epoch)
+
+    async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:  # noqa: ARG002 - a file says it
+        """See `Ground.asked_to_stop`."""
+        await stopping.asked(self.folder, session, epoch)
 
     def engine(self, *, writer: bool) -> sa.Engine:
         """An engine of one connection, to be used by one thread alone. A reader cannot write, not even by mistake."""
@@ -147,6 +180,32 @@ class SqliteFile:
                 if first <= _WAL_WRITE_LOCK and (last == "EOF" or int(last) >= _WAL_WRITE_LOCK):
                     return f"process {words[4]}"
         return "another program"
+
+
+class SqliteLane:
+    """`Lane` on a file: a transaction is committed, or it is not; there is nothing to try again."""
+
+    def __init__(self, file: SqliteFile, *, writer: bool) -> None:
+        self._file = file
+        self._writer = writer
+        self._engine: sa.Engine | None = None
+
+    def transaction(self, work: Work[T], *, session: str | None = None, lock: Lock | None = None) -> T:  # noqa: ARG002
+        """See `Lane.transaction`."""
+        if self._engine is None:
+            self._engine = self._file.engine(writer=self._writer)
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except sa.exc.DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise self._file.meaning(error.orig) from error
+            raise
+
+    def close(self) -> None:
+        """See `Lane.close`."""
+        if self._engine is not None:
+            self._engine.dispose()
 
 
 # ---------------------------------------------------------------------------------------------------- checks

@@ -8,7 +8,6 @@ is committed and never waits for the writer, so that `status` in another process
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,12 +22,13 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, StaleEpoch
-from netra_loop.journal import chain, ownership, reading, stopping, writing
-from netra_loop.journal.base import Holder, Journal, Mark, News, SessionHead, check_id, choose
+from netra_loop.journal import chain, onlooking, reading, stopping, writing
+from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, check_id, choose
+from netra_loop.journal.ground import Ground, Lane, Lock, Work
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 
 T = TypeVar("T")
-Work = Callable[[sa.Connection], T]
+_PAGES_GROW = 16  # the first page is to be there at once, the later ones are to be few
 
 
 def open_store(url: str, *, clock: Clock | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Journal:
@@ -41,37 +41,19 @@ def open_store(url: str, *, clock: Clock | None = None, busy_timeout_s: float = 
     return StoredJournal(SqliteFile(path_of(url), busy_timeout_s=busy_timeout_s), clock or SystemClock())
 
 
-class _Lane:
-    """A connection and the only thread that may use it. The connection is made by the first call."""
+class _Thread:
+    """A lane and the only thread that may use it."""
 
-    def __init__(self, file: SqliteFile, *, writer: bool) -> None:
-        self._file = file
-        self._writer = writer
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-writer" if writer else "journal-reader")
-        self._engine: sa.Engine | None = None
+    def __init__(self, lane: Lane, name: str) -> None:
+        self.lane = lane
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"journal-{name}")
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         return self._thread.submit(work)
 
-    def transaction(self, work: Work[T]) -> T:
-        """Runs `work` in one transaction. Only in this lane's own thread."""
-        if self._engine is None:
-            self._engine = self._file.engine(writer=self._writer)
-        try:
-            with self._engine.begin() as connection:
-                return work(connection)
-        except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, sqlite3.Error):
-                raise self._file.meaning(error.orig) from error
-            raise
-
     async def close(self) -> None:
-        await _settled(self.submit(self._dispose))
+        await _settled(self.submit(self.lane.close))
         self._thread.shutdown()
-
-    def _dispose(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
 
 
 async def _settled(future: Future[T], *, may_skip: bool = False) -> T:
@@ -96,18 +78,18 @@ async def _settled(future: Future[T], *, may_skip: bool = False) -> T:
 
 @dataclass
 class _Owned:
-    lock: ownership.SessionLock
+    lock: Lock
     epoch: int = 0
 
 
 class StoredJournal:
     """`Journal` in a database; see there for every promise. Made by `open_store`."""
 
-    def __init__(self, file: SqliteFile, clock: Clock) -> None:
-        self._file = file
+    def __init__(self, ground: Ground, clock: Clock) -> None:
+        self._ground = ground
         self._clock = clock
-        self._writer = _Lane(file, writer=True)
-        self._reader = _Lane(file, writer=False)
+        self._writer = _Thread(ground.lane(writer=True), "writer")
+        self._reader = _Thread(ground.lane(writer=False), "reader")
         self._owned: dict[str, _Owned] = {}  # touched by the writer's thread alone
         self._closed = False
 
@@ -132,7 +114,8 @@ class StoredJournal:
             place = writing.Place(epoch=0, seq=0, hash=chain.GENESIS, loop=head.loop)
             return writing.write_batch(connection, head.id, place, first, None, self._clock.now())
 
-        return self._told(owned, self._writer.transaction(work))
+        written = self._writer.lane.transaction(work, session=head.id, lock=owned.lock if owned else None)
+        return self._told(owned, written)
 
     def _append(self, session: str, batch: Batch, head: SessionHead | None) -> tuple[Recorded, ...]:
         owned = self._owned.get(session)
@@ -145,7 +128,7 @@ class StoredJournal:
                 raise StaleEpoch(session, owned.epoch, place.epoch)
             return writing.write_batch(connection, session, place, batch, head, self._clock.now())
 
-        return self._told(owned, self._writer.transaction(work))
+        return self._told(owned, self._writer.lane.transaction(work, session=session, lock=owned.lock))
 
     def _told(self, owned: _Owned | None, written: writing.Written) -> tuple[Recorded, ...]:
         if owned is not None and written.recorded:
@@ -154,28 +137,29 @@ class StoredJournal:
 
     # ------------------------------------------------------------------------------------------------ ownership
 
-    def own(self, session: str) -> AbstractAsyncContextManager[int]:
+    def own(self, session: str, *, takeover: bool = False) -> AbstractAsyncContextManager[int]:
         """See `Journal.own`."""
-        return self._own(session)
+        return self._own(session, takeover)
 
     @asynccontextmanager
-    async def _own(self, session: str) -> AsyncIterator[int]:
-        owned = _Owned(ownership.SessionLock(self._file.folder, session, self._clock))
+    async def _own(self, session: str, takeover: bool) -> AsyncIterator[int]:
+        owned = _Owned(self._ground.lock(session, self._clock))
         try:
-            yield await self._write(partial(self._take, session, owned))
+            yield await self._write(partial(self._take, session, owned, takeover))
         finally:
             if not self._closed:
                 await _settled(self._writer.submit(partial(self._release, session, owned)))
 
-    def _take(self, session: str, owned: _Owned) -> int:
-        owned.lock.take()
-        known = ownership.acknowledged(owned.lock.path)
+    def _take(self, session: str, owned: _Owned, takeover: bool) -> int:
+        owned.lock.take(takeover=takeover)
+        known = owned.lock.acknowledged()
 
         def work(connection: sa.Connection) -> int:
+            owned.lock.confirm(connection)
             reading.check_acknowledged(connection, session, known)
             return writing.raise_epoch(connection, session)
 
-        owned.epoch = self._writer.transaction(work)
+        owned.epoch = self._writer.lane.transaction(work, session=session)
         self._owned[session] = owned
         return owned.epoch
 
@@ -186,30 +170,30 @@ class StoredJournal:
 
     async def holder(self, session: str) -> Holder | None:
         """See `Journal.holder`."""
-        return ownership.holder(ownership.lock_path(self._file.folder, session))
+        self._check_open()
+        return await asyncio.wrap_future(self._reader.submit(partial(self._ground.holder, session, self._reader.lane)))
 
     async def ask_to_stop(self, session: str) -> bool:
         """See `Journal.ask_to_stop`."""
         if await self.holder(session) is None:
             return False
         epoch = await self._read(partial(stopping.epoch_of, session=session))
-        await asyncio.to_thread(stopping.ask, self._file.folder, session, epoch)
+        await self._write(partial(self._ground.ask_to_stop, session, epoch, self._writer.lane))
         return True
 
     async def asked_to_stop(self, session: str) -> None:
         """See `Journal.asked_to_stop`."""
-        await stopping.asked(self._file.folder, session, self._owned[session].epoch)
+        await self._ground.asked_to_stop(session, self._owned[session].epoch, self._read)
 
     # ------------------------------------------------------------------------------------------------ reading
 
     async def events(self, session: str, after: int = 0) -> list[Recorded]:
         """See `Journal.events`."""
-        path = ownership.lock_path(self._file.folder, session)
 
         def work(connection: sa.Connection) -> list[Recorded]:
             return reading.events(connection, session, after, known)
 
-        known = ownership.acknowledged(path)  # before the snapshot is taken: the store may only be ahead of it
+        known = self._ground.acknowledged(session)  # before the snapshot is taken: the store may only be ahead of it
         return await self._read(work)
 
     async def verify(self, session: str) -> int:
@@ -218,15 +202,21 @@ class StoredJournal:
 
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
-        known = ownership.all_acknowledged(self._file.folder)
+        known = self._ground.all_acknowledged()
         return await self._read(partial(reading.sessions, known=known))
 
     async def find(self, name: str) -> SessionHead:
         """See `Journal.find`."""
         return choose(name, await self.sessions())
 
-    async def selection(self, session: str, iteration: int) -> list[Selected]:
+    async def selection(
+        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
+    ) -> list[Selected]:
         """See `Journal.selection`."""
+        if tests is not None:
+            return await self._read(
+                partial(onlooking.selected, session=session, iteration=iteration, tests=tests)
+            )
         return await self._read(partial(reading.selection, session=session, iteration=iteration))
 
     async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
@@ -246,6 +236,27 @@ class StoredJournal:
         return await self._read(
             partial(reading.results, session=session, iteration=iteration, tests=tests, bodies=bodies)
         )
+
+    async def result_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[Result]]:
+        """See `Journal.result_pages`."""
+        most = _PAGES_GROW * size
+        for read in (onlooking.placed_page, onlooking.unplaced_page):
+            after: onlooking.Place | None = ()
+            while after is not None:
+                page, after = await self._read(
+                    partial(read, session=session, iteration=iteration, after=after, size=size)
+                )
+                size = min(2 * size, most)
+                if page:
+                    yield page
+
+    async def counted(self, session: str, iteration: int) -> Counted:
+        """See `Journal.counted`."""
+        return await self._read(partial(onlooking.counted, session=session, iteration=iteration))
+
+    async def named(self, session: str, iteration: int, part: str) -> list[str]:
+        """See `Journal.named`."""
+        return await self._read(partial(onlooking.named, session=session, iteration=iteration, part=part))
 
     async def count(self, session: str, iteration: int) -> int:
         """See `Journal.count`."""
@@ -282,7 +293,7 @@ class StoredJournal:
 
     async def news(self, session: str, since: Mark) -> News:
         """See `Journal.news`."""
-        known = ownership.acknowledged(ownership.lock_path(self._file.folder, session))
+        known = self._ground.acknowledged(session)
         return await self._read(partial(reading.news, session=session, since=since, known=known))
 
     # ------------------------------------------------------------------------------------------------ lanes
@@ -293,7 +304,7 @@ class StoredJournal:
 
     async def _read(self, work: Work[T]) -> T:
         self._check_open()
-        return await asyncio.wrap_future(self._reader.submit(partial(self._reader.transaction, work)))
+        return await asyncio.wrap_future(self._reader.submit(partial(self._reader.lane.transaction, work)))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -307,7 +318,7 @@ class StoredJournal:
         await self._reader.close()  # first: the last one to close moves the -wal into the file, which a reader cannot
         await _settled(self._writer.submit(self._release_all))
         await self._writer.close()
-        self._file.close()
+        self._ground.close()
 
     def _release_all(self) -> None:
         for session, owned in list(self._owned.items()):
