@@ -150,7 +150,12 @@ class Session:
                 ahead,
             )
             stack.push_async_callback(tools.close)
-            await pool_folder.clear(tools.folder)  # what a killed process left of its tests, before anything runs
+            # what a killed process left of its tests, or whoever the session was taken from, before anything runs
+            await pool_folder.clear(tools.folder, taken=options.takeover)
+            if options.takeover:
+                from netra_loop.cloud.embedded.launch import end_taken  # with Google's packages
+
+                await end_taken(tools.folder / "cloud")
             git = await git_facts(spec.root_dir)
             driver = Driver(
                 session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),

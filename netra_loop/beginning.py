@@ -25,7 +25,9 @@ from netra_loop.settings import Settings
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says of a run or a resume. `budget_s` None: no limit of this process's own."""
+    """What the command line says of a run or a resume. `budget_s` None: no limit of this process's own. `takeover`: a
+    session that is held is taken from its owner.
+    """
 
     environment: str | None = None
     vars: Mapping[str, str] = field(default_factory=dict)
@@ -33,6 +35,7 @@ class Options:
     max_iterations: int | None = None
     budget_s: float | None = None
     session_name: str | None = None
+    takeover: bool = False
 
 
 def read_loop(path: Path) -> tuple[LoopSpec, str]:

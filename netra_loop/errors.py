@@ -146,7 +146,8 @@ class SessionHeld(StoreError):
     def __init__(self, session: str, holder: str) -> None:
         super().__init__(
             f"session {session!r} is held by {holder}",
-            hint="wait for it, or end that process, then: netra-loop resume " + session,
+            hint=f"wait for it, or end that process, then: netra-loop resume {session}; "
+            f"where it hangs or is out of reach: netra-loop resume {session} --takeover",
         )
         self.session = session
         self.holder = holder

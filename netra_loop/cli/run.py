@@ -26,6 +26,9 @@ _Only = Annotated[str | None, typer.Option(metavar="TIER", help="Run this tier a
 _Iterations = Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after this many iterations.")]
 _Budget = Annotated[str | None, typer.Option(metavar="5h30m", help="Pause when this much time is used up.")]
 _Plain = Annotated[bool, typer.Option("--plain", help="No live screen. The default in CI and without a terminal.")]
+_Takeover = Annotated[
+    bool, typer.Option("--takeover", help="Take the session from the process that holds it, which then stops.")
+]
 _Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more: every test as it ends.")]
 
 
@@ -51,6 +54,7 @@ def run(
         bool,
         typer.Option("--continue", help="Resume the loop's newest unfinished session; start one only if none."),
     ] = False,
+    takeover: _Takeover = False,
     plain: _Plain = False,
     verbose: _Verbose = False,
 ) -> None:
@@ -61,12 +65,16 @@ def run(
 
     settings = read(context.obj)
     path = find_loop(settings, loop)
+    if takeover and not go_on:
+        raise UsageError(
+            "--takeover means nothing to a new session", hint=f"netra-loop run {loop} --continue --takeover"
+        )
 
     opening = context.meta.get(OPENING) or Opening()
 
     async def main() -> State:
         # whatever is wrong with the file or with what was asked for is said before a store is made
-        options = _options(env, var, only, max_iterations, budget, session_name)
+        options = _options(env, var, only, max_iterations, budget, session_name, takeover=takeover)
         beginning = await opening.prepare(path, settings, options, ahead=not go_on)
 
         async def work(journal: Journal, session: Session) -> State:
@@ -95,6 +103,7 @@ def resume(
     only: _Only = None,
     max_iterations: _Iterations = None,
     budget: _Budget = None,
+    takeover: _Takeover = False,
     plain: _Plain = False,
     verbose: _Verbose = False,
 ) -> None:
@@ -105,7 +114,7 @@ def resume(
     from netra_loop.settings import STORE_FILE, read
 
     settings = read(context.obj)
-    options = _options(env, var, only, max_iterations, budget, None)
+    options = _options(env, var, only, max_iterations, budget, None, takeover=takeover)
     if settings.store is None and not (settings.state_dir() / STORE_FILE).exists():
         raise UsageError("there is no session to resume: none was ever started here", hint="netra-loop run LOOP")
 
@@ -128,6 +137,8 @@ def _options(
     max_iterations: int | None,
     budget: str | None,
     session_name: str | None,
+    *,
+    takeover: bool,
 ) -> Options:
     from netra_loop.beginning import Options
     from netra_loop.core import durations
@@ -144,7 +155,7 @@ def _options(
         raise UsageError(f"--budget: {error}", hint="for example: --budget 5h30m") from error
     if budget_s is not None and budget_s <= 0:
         raise UsageError(f"--budget {budget!r} leaves no time at all", hint="for example: --budget 5h30m")
-    return Options(env, given, only, max_iterations, budget_s, session_name)
+    return Options(env, given, only, max_iterations, budget_s, session_name, takeover)
 
 
 async def _driven(

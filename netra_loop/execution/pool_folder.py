@@ -159,16 +159,17 @@ def _take(lock: int) -> bool:
     return True
 
 
-async def clear(scratch: Path, parent: Path | None = None) -> None:
+async def clear(scratch: Path, parent: Path | None = None, *, taken: bool = False) -> None:
     """Ends and removes what pools of dead processes left: the session's in `scratch`, and all others that can be found
-    in `parent` (None: the system's temporary folder). Called before anything of a session runs.
+    in `parent` (None: the system's temporary folder). Called before anything of a session runs. `taken`: the session's
+    is ended though its owner lives, for the session was taken from him.
     """
     await cgroups.sweep()
     record = Record.read(scratch / _POOL)
-    if record is not None and record.is_left():
+    if record is not None and (taken or record.is_left()):
         await record.end()
         _tidy(scratch)
-        forget(scratch)
+        (scratch / _POOL).unlink(missing_ok=True)
     wanted = parent or Path(tempfile.gettempdir())
     parents = {wanted, _SHORT} if _is_long(wanted) else {wanted}
     for folder in (folder for parent in parents for folder in parent.glob(PREFIX + "*")):
@@ -192,5 +193,7 @@ def _tidy(scratch: Path) -> None:
 
 
 def forget(scratch: Path) -> None:
-    """The session's pool has ended well."""
-    (scratch / _POOL).unlink(missing_ok=True)
+    """The session's pool has ended well. What another owner's pool wrote there since is let be."""
+    record = Record.read(scratch / _POOL)
+    if record is None or record.owner == identify(os.getpid()):
+        (scratch / _POOL).unlink(missing_ok=True)

@@ -134,7 +134,12 @@ async def _endpoint_of(process: Process, state_dir: Path) -> str:
     return endpoint
 
 
-async def _end_earlier(state_dir: Path) -> None:
+async def end_taken(state_dir: Path) -> None:
+    """Ends the server on the folder, if any, though its owner lives: the session was taken from him."""
+    await _end_earlier(state_dir, taken=True)
+
+
+async def _end_earlier(state_dir: Path, *, taken: bool = False) -> None:
     """Ends a server whose owner is gone; it is about to end by itself, but we need not wait for it."""
     found = read_json(state_dir / "cloud.json")
     if not found or not found.get("server"):
@@ -143,7 +148,7 @@ async def _end_earlier(state_dir: Path) -> None:
     owner = processes.ProcessIdentity(**found["owner"]) if found.get("owner") else None
     if not processes.same(server):
         return
-    if owner is not None and owner.pid not in {1, os.getpid()} and processes.same(owner):
+    if not taken and owner is not None and owner.pid not in {1, os.getpid()} and processes.same(owner):
         raise EnvironmentFailed(
             f"the embedded cloud on {state_dir} belongs to process {owner.pid}, which lives",
             hint=f"wait for process {owner.pid} or end it, then resume the session",
