@@ -1,7 +1,8 @@
 r"""Secrets out of anything that is stored or shown: those we were told of, and those that look like one.
 
-A literal secret is found plain, URL-escaped, JSON-escaped and inside base64 at any alignment. Shapes are bearer and
-cookie headers, JWTs, private keys, well-known API keys, passwords in URLs, and values of names that speak of secrets.
+A literal secret is found plain, URL- and JSON-escaped (also twice), HTML-escaped, as hex, and inside base64 at any
+alignment, also where that is broken into lines. Shapes are bearer and cookie headers, JWTs, private keys (of one that
+is cut, what is left), well-known API keys, passwords in URLs, and values of names that speak of secrets.
 
 One compiled expression says what a secret is. It is slow, so it is only ever tried where one may begin: plain searches
 for literals and anchors find those places, and each anchor's finder leaves out those that something else must follow.
@@ -10,9 +11,10 @@ for literals and anchors find those places, and each anchor's finder leaves out 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -22,6 +24,13 @@ MIN_LENGTH = 6  # shorter values occur in innocent text far too often
 MAX_DEPTH = 100
 
 _LONG = "PRIVATE KEY"  # all that is looked for over the ends of lines, but for literals that have some
+_KEY_LINE = re.compile(r"(?=.{0,63}[a-z])(?=.{0,63}[A-Z])(?=.{0,63}[0-9+/])[A-Za-z0-9+/]{64}")  # of a key told by lines
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY")
+_KEY_PART = re.compile(r"[A-Za-z0-9+/=]{1,100}")
+_IN_LINES = re.compile(
+    r"^[ \t]{0,8}[A-Za-z0-9+/_-]{60,80}\r?$(?:\n[ \t]{0,8}[A-Za-z0-9+/_-]{1,80}={0,2}\r?$)+", re.MULTILINE
+)
+_JOINT = re.compile(r"\n(?<=[A-Za-z0-9+/_-]{59}[A-Za-z0-9+/_\r-]\n)[ \t]{0,8}[A-Za-z0-9+/_-]")  # between two such lines
 _PIECE = 16_384  # a text is gone through in pieces of about this size: what one of them needs costs the others nothing
 
 # Every run is bounded or possessive, and an alternative begins at its keyword instead of scanning towards it: a hostile
@@ -149,9 +158,13 @@ class Redactor:
     was redacted changes nothing."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        secrets = tuple(secrets)
         literals = {variant for secret in secrets if len(secret) >= MIN_LENGTH for variant in _variants(secret)}
         self._literals = tuple(sorted(literals, key=lambda literal: (-len(literal), literal)))
         kept = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in _KEPT.items()]
+        self._in_base64 = tuple(
+            {part for secret in secrets if len(secret) >= MIN_LENGTH for part in _base64_of(secret)}
+        )
         self._many_lines = tuple(literal for literal in self._literals if "\n" in literal)
         either = "|".join([f"(?P<mark>{re.escape(MARK)})", *map(re.escape, self._literals), *_SHAPES, *kept])
         self._pattern = re.compile(either)
@@ -161,6 +174,10 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """`text` with each secret replaced by `MARK`; the very same object where there is none."""
+        if len(text) == 64 and _KEY_LINE.fullmatch(text):
+            return MARK
+        if len(text) > 64 and self._in_base64 and _JOINT.search(text):
+            text = _replaced(_IN_LINES, self._in_lines, text)
         if len(text) <= 2 * _PIECE or _LONG in text or any(one in text for one in self._many_lines):
             return self._hidden(text)
         pieces = list(_pieces(text))  # nothing else that is looked for goes over the end of a line
@@ -168,12 +185,17 @@ class Redactor:
         same = all(new is old for new, old in zip(hidden, pieces, strict=True))
         return text if same else "".join(hidden)
 
+    def _in_lines(self, found: re.Match[str]) -> str:
+        """Base64 that was broken into lines: hidden whole where a secret is in it."""
+        whole = "".join(found[0].split())
+        return MARK if any(part in whole for part in self._in_base64) else found[0]
+
     def _hidden(self, text: str) -> str:
         """What stands beside a mark may have a shape that it had not before, so: until nothing changes. Each round but
         the last hides at least one more character, so there is a last."""
         while (hidden := self._once(text)) != text:
             text = hidden
-        return text
+        return _without_ends(text) if _LONG in text else text
 
     def _once(self, text: str) -> str:
         parts: list[str] = []
@@ -233,6 +255,29 @@ def speaks_of_secrets(key: str) -> bool:
     return _SECRET_KEY.fullmatch(key) is not None
 
 
+def _replaced(pattern: re.Pattern[str], by: Callable[[re.Match[str]], str], text: str) -> str:
+    """`text` with what matches replaced; the very same object where nothing changes."""
+    new = pattern.sub(by, text)
+    return text if new == text else new
+
+
+def _without_ends(text: str) -> str:
+    """`text` without what is left of private keys whose beginning was cut off."""
+    parts: list[str] = []
+    done = 0
+    for found in _KEY_END.finditer(text):
+        before = text[done : found.start()].splitlines(keepends=True)
+        kept = len(before)
+        while kept and _KEY_PART.fullmatch(before[kept - 1].strip()):
+            kept -= 1
+        parts += before[:kept]
+        if kept < len(before):
+            parts.append(MARK + "\n")
+        done = found.start()
+    new = "".join((*parts, text[done:]))
+    return text if new == text else new
+
+
 def _pieces(text: str) -> Iterator[str]:
     """`text` in pieces of whole lines, each about `_PIECE` long, more where a line is."""
     begin = 0
@@ -275,18 +320,29 @@ def _hide(found: re.Match[str]) -> str:
 
 
 def _variants(secret: str) -> Iterator[str]:
-    """The secret and what it becomes in URLs, JSON, Python source and base64. A secret of several lines also line by
-    line."""
+    """The secret and what it becomes in URLs, JSON, HTML, Python source, hex and base64. A secret of several lines also
+    line by line.
+    """
     yield secret
     for escaped in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
         yield escaped
         yield re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), escaped)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield json.dumps(secret)[1:-1].replace("/", "\\/")
+        yield quote(escaped, safe="")
+    for plain in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield plain
+        yield plain.replace("/", "\\/")
+        yield json.dumps(plain, ensure_ascii=False)[1:-1]
+    raw = secret.encode("utf-8", "surrogatepass")
+    yield html.escape(secret)
     yield repr(secret)[1:-1]
+    yield repr(raw)[2:-1]
+    yield raw.hex()
     yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= 16)
-    yield from _base64(secret.encode("utf-8", "surrogatepass"))
+    yield from _base64(raw)
+
+
+def _base64_of(secret: str) -> Iterator[str]:
+    return _base64(secret.encode("utf-8", "surrogatepass"))
 
 
 def _base64(raw: bytes) -> Iterator[str]:

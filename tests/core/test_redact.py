@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netra_loop.core.records import Outcome
-from netra_loop.core.redact import MARK, Redactor
+from netra_loop.core.redact import MARK, Redactor, _base64_of
 
 SECRET = 's3cr3t/val+ue "é'
 redactor = Redactor([SECRET, "short", "multi-line-secret-1\nmulti-line-secret-2"])
@@ -29,6 +32,11 @@ redactor = Redactor([SECRET, "short", "multi-line-secret-1\nmulti-line-secret-2"
         json.dumps(SECRET, ensure_ascii=False)[1:-1],
         repr(SECRET)[1:-1],
         "multi-line-secret-2",
+        quote(quote(SECRET, safe=""), safe=""),
+        json.dumps(json.dumps(SECRET)[1:-1], ensure_ascii=False)[1:-1],
+        html.escape(SECRET),
+        repr(SECRET.encode())[2:-1],
+        SECRET.encode().hex(),
     ],
 )
 def test_a_literal_secret_is_found_in_every_spelling(form: str):
@@ -39,6 +47,32 @@ def test_a_literal_secret_is_found_in_every_spelling(form: str):
 def test_a_literal_secret_is_found_inside_base64_at_every_alignment(before: str):
     encoded = base64.b64encode(f"{before}{SECRET}{before}xyz".encode()).decode()
     assert MARK in redactor.text(encoded)
+
+
+@pytest.mark.parametrize("before", range(120))
+@pytest.mark.parametrize(
+    "wrap", [base64.encodebytes, lambda raw: textwrap.fill(base64.b64encode(raw).decode(), 64).encode()]
+)
+def test_a_literal_secret_is_found_in_base64_that_is_broken_into_lines(before: int, wrap: Callable[[bytes], bytes]):
+    told = redactor.text("a line\n" + wrap(b"x" * before + SECRET.encode() + b"y" * 60).decode() + "\nanother line")
+    assert (told.splitlines()[0], told.splitlines()[-1]) == ("a line", "another line")
+    rest = "".join(told.replace(MARK, " ").split())
+    assert not any(part in rest for part in _base64_of(SECRET))
+
+
+def test_base64_in_lines_without_a_secret_stays():
+    text = base64.encodebytes(bytes(range(256)) * 3).decode()
+    assert redactor.text(text) is text
+
+
+def test_what_is_left_of_a_private_key_is_hidden():
+    body = [base64.b64encode(bytes(range(place, place + 48))).decode() for place in (1, 60, 120)]
+    key = "\n".join(("-----BEGIN PRIVATE KEY-----", *body, "c2hvcnQ=", "-----END PRIVATE KEY-----"))
+    assert redactor.text(f"log\n{key[:-20]}") == f"log\n{MARK}"
+    told = redactor.text(f"left out ...\n{key[40:]}\nlog")
+    assert told == f"left out ...\n{MARK}\n-----END PRIVATE KEY-----\nlog"
+    assert redactor.text(told) == told
+    assert redactor.text(body[0]) == MARK  # a line of a log, whose entries are lines
 
 
 @pytest.mark.parametrize(
@@ -103,6 +137,7 @@ def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
         "/runs?code=404&key=id&page=2&session=1&design=wide",
         "/runs/5f9b35b?thread=6a1e0b1c-7c1e-4b1e-9a55-0d9c1a2b3c4d&since=2026-11-21T04:00:00Z&hash=cf92e2bfac61f708",
         "/go?to=http%3A%2F%2Fexample.com%2FPath1&file=src/Main/App2Controller.java",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "exit code=123456789, a key=abcdef of a map? sig = x & code",
     ],
 )
@@ -210,6 +245,9 @@ def test_its_own_text_tells_no_secret():
         '"token' * 15_000,
         "the token was fine and no other token is known\n" * 100_000,
         "token " * 500_000,
+        "abcdefgh\n" * 50_000 + "-----END PRIVATE KEY",
+        "-----END PRIVATE KEY\n" * 20_000,
+        ("A" * 76 + "\n") * 5_000,
         "https://host/a@b ask-me monkey_key bearer of news\n" * 50_000,
     ],
 )
