@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _MARK_TIMEOUT_S = 10.0
 _MARK_BODY = 65_536
-_CLOUD_GRACE_S = 2.0
+_CLOUD_GRACE_S = 1.0  # a stop takes 6 s at most, tests that will not end 3.5 of them
 CLOUD_TOKEN = "NETRA_LOOP_CLOUD_TOKEN"  # sent to an `endpoint`, where `netra-loop cloud` was given one
 
 
@@ -83,10 +84,11 @@ class SessionTools:
             return self._cloud
 
     async def _start_cloud(self) -> Cloud:
-        # The google packages cost half a second and 50 MB: only sessions that deploy or read logs pay for them.
-        with lean_imports():
-            from netra_loop.cloud.embedded.launch import start_embedded
-            from netra_loop.cloud.google import CloudRun
+        # The google packages cost half a second and 50 MB: only sessions that deploy or read logs pay for them. In a
+        # thread, so that signals are answered meanwhile.
+        await asyncio.to_thread(_import_cloud)
+        from netra_loop.cloud.embedded.launch import start_embedded
+        from netra_loop.cloud.google import CloudRun
 
         project, region, endpoint, token = self.place()
         if self._environment.cloud == "google":
@@ -279,6 +281,11 @@ class SessionTools:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             await ahead.end()
+
+
+def _import_cloud() -> None:
+    with lean_imports():
+        importlib.import_module("netra_loop.cloud.google")
 
 
 def _known_secrets(spec: LoopSpec, scope: Scope) -> list[str]:

@@ -7,17 +7,21 @@ exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
-import typer
+try:
+    import atexit
+    import sys
+    from io import TextIOWrapper
+    from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
-from netra_loop import __version__
-from netra_loop.cli import cloud, doctor, inspect, run, stop, watch
-from netra_loop.errors import EnvironmentFailed, NetraLoopError
+    import typer
+
+    from netra_loop import __version__
+    from netra_loop.cli import cloud, doctor, inspect, run, stop, watch
+    from netra_loop.errors import EnvironmentFailed, NetraLoopError
+except KeyboardInterrupt:  # a tenth of a second, in which nothing has begun
+    os._exit(130)
 
 if TYPE_CHECKING:
     from netra_loop.cli.opening import Opening
@@ -68,6 +72,14 @@ def _options(
 
 def main() -> None:
     """Runs the command line and ends the process with the contract's exit code."""
+    try:
+        code = _main()
+    except KeyboardInterrupt:
+        code = 130
+    os._exit(code)
+
+
+def _main() -> int:
     _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # else what it is was chosen by whoever put it there
@@ -83,7 +95,7 @@ def main() -> None:
         _tell(lost)
         code = lost.exit_code
     sys.stderr.flush()
-    os._exit(code)
+    return code
 
 
 def _open_what_is_closed() -> None:
