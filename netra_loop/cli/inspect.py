@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Sized
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,9 +21,16 @@ _Json = Annotated[
     bool,
     typer.Option("--json", help="Machine output: one JSON object a line, or one document for status."),
 ]
-_Session = Annotated[str, typer.Argument(metavar="SESSION", help="An id, its unambiguous beginning, or latest.")]
+_SESSION_HELP = "An id, its unambiguous beginning, or latest."
+_Session = Annotated[str, typer.Argument(metavar="SESSION", help=_SESSION_HELP)]
 _MaybeSession = Annotated[str, typer.Argument(metavar="[SESSION]", help="An id, its beginning, or latest.")]
 _Iteration = Annotated[str | None, typer.Option(metavar="N|all", help="Which iteration. Default: the newest.")]
+
+
+LOOKING = frozenset({"list", "status", "watch", "results", "findings", "logs", "journal"})
+"""Whose processes begin with the collector off: most of what they take is imports, in which it finds nothing. They turn
+it on before they open the store.
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,13 +47,15 @@ def register(app: typer.Typer) -> None:
 
 def list_sessions(context: typer.Context, as_json: _Json = False) -> None:
     """List the sessions, the newest first."""
-    from netra_loop.report import render, rows
+    from netra_loop.report import rows
 
     async def work(store: Journal | None) -> None:
         heads = await store.sessions() if store is not None else []
         if as_json:
             _lines(rows.session_row(head) for head in heads)
         else:
+            from netra_loop.report import render  # and rich, start-up time that a listing for machines may do without
+
             render.show(render.sessions([rows.session_row(head) for head in heads]), sys.stdout)
 
     _open(context, work)
@@ -53,13 +64,15 @@ def list_sessions(context: typer.Context, as_json: _Json = False) -> None:
 def status(context: typer.Context, session: _MaybeSession = "latest", as_json: _Json = False) -> None:
     """Show how a session stands now."""
     from netra_loop.cli.view import view_of
-    from netra_loop.report import render, rows
+    from netra_loop.report import rows
 
     async def work(store: Journal) -> None:
         view = await view_of(store, await store.find(session))
         if as_json:
             _lines([rows.status_row(view)])
         else:
+            from netra_loop.report import render  # as above
+
             render.show(render.status(view), sys.stdout)
 
     look(context, work)
@@ -93,12 +106,20 @@ def results(
             else:
                 render.show(one_test.one_test(read), sys.stdout)
             return
-        found = await store.results(head.id, number, bodies=False)
-        reasons = await whys(store, head, found) if why else None
-        if as_json:
-            _lines(rows.result_row(item, why=reasons) for item in found)
-        else:
-            render.show(render.results(found, reasons), sys.stdout)
+        shown = False
+        for one in range(1, max(head.iteration, 1) + 1) if number is None else (number,):
+            async for found in store.result_pages(head.id, one):
+                reasons = await whys(store, head, found) if why else None
+                if as_json:
+                    _lines(rows.result_row(item, why=reasons) for item in found)
+                else:
+                    render.show(render.results(found, reasons, headed=not shown), sys.stdout)
+                shown = True
+                sys.stdout.flush()
+                if getattr(sys.stdout, "broken", False):
+                    return
+        if not shown and not as_json:
+            render.show(render.results(()), sys.stdout)
 
     look(context, work)
 
@@ -176,12 +197,37 @@ def logs(
     look(context, work)
 
 
-def journal(context: typer.Context, session: _Session, as_json: _Json = False) -> None:
-    """Show every transition of a session, in order."""
+def journal(
+    context: typer.Context,
+    session: Annotated[str | None, typer.Argument(metavar="SESSION", help=_SESSION_HELP)] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read the session, or without one every session, from end to end.")
+    ] = False,
+    restore: Annotated[
+        Path | None,
+        typer.Option(metavar="SNAPSHOT", help="Put a snapshot in the store's place, which is kept under another name."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Show every transition of a session, in order; or check that all of it is what was written."""
+    from netra_loop.cli import integrity
     from netra_loop.core.redact import Redactor
     from netra_loop.report import render, rows
+    from netra_loop.settings import read
+
+    if restore is not None:
+        if session is not None or verify or as_json:
+            raise UsageError("--restore stands alone: it is about the whole store", hint="netra-loop journal --help")
+        integrity.restore(read(context.obj), restore)
+        return
+    if session is None and not verify:
+        raise UsageError("journal needs a SESSION, or --verify", hint="netra-loop journal latest")
 
     async def work(store: Journal) -> None:
+        if verify:
+            await integrity.verify(store, session, as_json=as_json)
+            return
+        assert session is not None
         recorded = await store.events((await store.find(session)).id)
         if as_json:
             # The loop file's text and the variables given are stored as they are, since a resume needs them.
@@ -241,6 +287,9 @@ def _open(context: typer.Context, work: Callable[[Journal | None], Awaitable[Non
 
     async def main() -> None:
         from netra_loop.journal.store import open_store
+
+        gc.freeze()  # what was imported without the collector stays: see `LOOKING`
+        gc.enable()
 
         settings = read(context.obj)
         default = settings.state_dir() / "journal.db"

@@ -11,6 +11,7 @@ import os
 
 try:
     import atexit
+    import gc
     import sys
     from io import TextIOWrapper
     from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
@@ -87,6 +88,8 @@ def _main() -> int:
     told = _Unbroken(sys.stdout)
     sys.stdout, sys.stderr = cast("TextIO", told), cast("TextIO", _Unbroken(sys.stderr))
     arguments = sys.argv[1:]
+    if _command(arguments) in inspect.LOOKING:
+        gc.disable()
     code = _begun(arguments) if "run" in arguments else _run(arguments)
     atexit._run_exitfuncs()  # noqa: SLF001 - nothing is left to be done but to take the interpreter apart, object by object
     sys.stdout.flush()

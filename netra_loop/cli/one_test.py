@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from netra_loop.core import loopfile
+from netra_loop.core.events import Recorded, TestsSelected
 from netra_loop.core.records import Result
 from netra_loop.core.stages import Stage, stages_of
 from netra_loop.core.state import fold
@@ -16,6 +16,7 @@ from netra_loop.report.one_test import OneTest
 from netra_loop.report.safe import safe_line
 
 _SHOWN = 12  # ids that a message lists
+_AT_ONCE = 500  # tests whose selection is read at one time
 _BELOW = "\n  "
 
 
@@ -24,30 +25,34 @@ async def read_one_test(store: Journal, head: SessionHead, wanted: str, iteratio
 
     UsageError where there is none, more than one, or no result of it yet; it says which there are, and where.
     """
-    attempts = await store.results(head.id, iteration, test=wanted)
+    numbers = _numbers(head) if iteration is None else (iteration,)
+    attempts = await _attempts(store, head, numbers, wanted)
     if not attempts:
-        found = await _named(store, head, wanted, iteration)
-        attempts = await store.results(head.id, iteration, test=found)
+        attempts = await _attempts(store, head, numbers, await _named(store, head, wanted, iteration))
     iterations = sorted({item.iteration for item in attempts})
-    selections = {number: await store.selection(head.id, number) for number in iterations}
+    recorded = await store.events(head.id)
     return OneTest(
         attempts=attempts,
         selected={
-            number: item for number, chosen in selections.items() for item in chosen if item.id == attempts[0].id
+            number: item
+            for number in iterations
+            for item in await store.selection(head.id, number, tests=[attempts[0].id])
         },
-        of={number: len(chosen) for number, chosen in selections.items()},
+        of=_selected(recorded),
         entries={number: await store.entries(head.id, number) for number in iterations},
-        stages=await _stages(store, head),
+        stages=_stages(recorded, head),
     )
 
 
 async def whys(store: Journal, head: SessionHead, found: Sequence[Result]) -> dict[tuple[int, str], str]:
     """Why each test was selected and where in the order, by iteration and id."""
-    return {
-        (number, item.id): item.reason
-        for number in {result.iteration for result in found}
-        for item in await store.selection(head.id, number)
-    }
+    reasons = {}
+    for number in {result.iteration for result in found}:
+        ids = list(dict.fromkeys(result.id for result in found if result.iteration == number))
+        for begin in range(0, len(ids), _AT_ONCE):
+            for item in await store.selection(head.id, number, tests=ids[begin : begin + _AT_ONCE]):
+                reasons[number, item.id] = item.reason
+    return reasons
 
 
 def matching(ids: Sequence[str], wanted: str) -> list[str]:
@@ -62,38 +67,55 @@ def matching(ids: Sequence[str], wanted: str) -> list[str]:
 
 async def _named(store: Journal, head: SessionHead, wanted: str, iteration: int | None) -> str:
     """The id with a result that `wanted` means; UsageError where it is not one."""
-    ended: dict[int, set[str]] = defaultdict(set)
-    for item in await store.results(head.id, bodies=False):
-        ended[item.iteration].add(item.id)
-    numbers = range(1, max(head.iteration, 1) + 1) if iteration is None else (iteration,)
-    here = {number: await _standing(store, head, number, ended[number]) for number in numbers}
-    ids = list(dict.fromkeys(one for known in here.values() for one in known))
-    found = matching(ids, wanted)
+    numbers = _numbers(head) if iteration is None else (iteration,)
+    found = await _matching(store, head, numbers, wanted)
     if found != [wanted]:  # else that very test may be of other iterations, and only parts of its id of this one
-        others = sorted({*range(1, head.iteration + 1), *ended} - {*numbers})
-        there = {number: await _standing(store, head, number, ended[number]) for number in others}
-        known = list(dict.fromkeys(one for ids_of in there.values() for one in ids_of))
-        if wanted in known or not found:
-            raise _elsewhere(head, wanted, iteration, matching(known, wanted), there)
+        others = [number for number in _numbers(head) if number not in numbers]
+        if not found or any([await _is_of(store, head, number, wanted) for number in others]):
+            known = await _matching(store, head, others, wanted)
+            there = {number: await _standing(store, head, number, known) for number in others}
+            raise _elsewhere(head, wanted, iteration, known, there)
     if len(found) > 1:
         raise UsageError(
             f"--test {wanted!r} could mean {len(found)} tests:{_listed(found, each=_BELOW)}",
             hint="type more of the id",
         )
-    if any(found[0] in ended[number] for number in numbers):
+    if await _attempts(store, head, numbers, found[0]):
         return found[0]
-    number = max(number for number, known in here.items() if found[0] in known)
+    here = {number: await _standing(store, head, number, found) for number in numbers}
+    number = max(number for number, known in here.items() if known)
     raise UsageError(
         f"there is no result yet of {_listed(found)} in iteration {number}: it {here[number][found[0]]}",
         hint=f"netra-loop status {head.id}",
     )
 
 
-async def _standing(store: Journal, head: SessionHead, number: int, ended: Collection[str]) -> dict[str, str]:
-    """How each test of an iteration stands, by its id; `ended` are those with a result."""
-    chosen = {item.id: "is selected and has not begun" for item in await store.selection(head.id, number)}
-    begun = {item.id: "was begun and has not ended" for item in await store.attempts(head.id, number)}
-    return {**chosen, **begun, **dict.fromkeys(sorted(ended), "has ended")}
+def _numbers(head: SessionHead) -> range:
+    return range(1, max(head.iteration, 1) + 1)
+
+
+async def _attempts(store: Journal, head: SessionHead, numbers: Iterable[int], test: str) -> list[Result]:
+    return [result for number in numbers for result in await store.results(head.id, number, test=test)]
+
+
+async def _matching(store: Journal, head: SessionHead, numbers: Iterable[int], wanted: str) -> list[str]:
+    """The ids that `wanted` may mean in these iterations, in their own order."""
+    ids = {one for number in numbers for one in await store.named(head.id, number, wanted)}
+    return matching(sorted(ids), wanted)
+
+
+async def _is_of(store: Journal, head: SessionHead, number: int, test: str) -> bool:
+    """Whether the iteration knows a test of that very id."""
+    selected = await store.selection(head.id, number, tests=[test])
+    return bool(selected or await store.results(head.id, number, test=test, bodies=False))
+
+
+async def _standing(store: Journal, head: SessionHead, number: int, tests: Sequence[str]) -> dict[str, str]:
+    """How each of these tests stands in an iteration that knows of it, by its id."""
+    known = {item.id: "is selected and has not begun" for item in await store.selection(head.id, number)}
+    known |= {item.id: "was begun and has not ended" for item in await store.attempts(head.id, number)}
+    known |= {item.id: "has ended" for item in await store.results(head.id, number, bodies=False)}
+    return {test: known[test] for test in tests if test in known}
 
 
 def _elsewhere(
@@ -113,9 +135,15 @@ def _elsewhere(
     )
 
 
-async def _stages(store: Journal, head: SessionHead) -> tuple[Stage, ...]:
+def _selected(recorded: Iterable[Recorded]) -> dict[int, int]:
+    """How many tests each iteration selected."""
+    events = (item.event for item in recorded)
+    return {event.iteration: event.selected for event in events if isinstance(event, TestsSelected)}
+
+
+def _stages(recorded: Iterable[Recorded], head: SessionHead) -> tuple[Stage, ...]:
     """The session's stages. None where its loop file is of another version, and says nothing to this one any more."""
-    state = fold(await store.events(head.id))
+    state = fold(recorded)
     try:
         return stages_of(loopfile.load(state.loop_text, Path(f"{head.loop}.yaml")).stages)
     except LoopFileError:

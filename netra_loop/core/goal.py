@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from netra_loop.core.records import Authenticity, Outcome, Result, Selected, Symptom, TierVerdict, Verdict
-from netra_loop.core.spec import GoalSpec, LimitsSpec, TierSpec
 from netra_loop.core.symptoms import symptom_of
+
+if TYPE_CHECKING:  # a listing need not know what a loop file may say
+    from netra_loop.core.spec import GoalSpec, LimitsSpec, TierSpec
 
 WRONG_REVISION = "wrong-revision"
 MOVED = "traffic-moved"  # begins the reason of a result that does not count, since another revision served meanwhile
@@ -162,7 +164,7 @@ def count(selected: Sequence[Selected], final: Mapping[str, Result]) -> dict[str
 
 def _tiers(now: Iteration, judged: Mapping[str, Result], goal: GoalSpec) -> Iterable[TierVerdict]:
     """Each tier's verdict. Without tiers there is one, "all", that may not fail at all; with `--only` just that one."""
-    for tier in now.tiers or (TierSpec(name="all"),):
+    for tier in now.tiers or (_whole(),):
         members = [one.id for one in now.selected if one.tier == (tier.name if now.tiers else None)]
         if not members and not now.full:
             continue
@@ -179,6 +181,12 @@ def _tiers(now: Iteration, judged: Mapping[str, Result], goal: GoalSpec) -> Iter
             max_flaky=tier.max_flaky,
         )
         yield replace(verdict, met=seen > 0 and not (_fails_too_much(verdict) or _is_too_flaky(verdict)))
+
+
+def _whole() -> TierSpec:
+    from netra_loop.core.spec import TierSpec  # start-up time: whoever only looks judges nothing
+
+    return TierSpec(name="all")
 
 
 def _fails_too_much(tier: TierVerdict) -> bool:

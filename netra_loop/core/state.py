@@ -71,7 +71,9 @@ TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """What `record` said of one iteration. `signatures` are those of the findings that were open then."""
+    """What `record` said of one iteration. `signatures` are those of the findings that were open then; `counts` is
+    contract's `tests` of `status`, empty where an early version judged.
+    """
 
     iteration: int
     verdict: Verdict
@@ -79,6 +81,7 @@ class Judged:
     tiers: tuple[TierVerdict, ...]
     findings: Mapping[str, int]
     reasons: tuple[str, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -338,6 +341,7 @@ def _goal_judged(state: State, recorded: ev.Recorded) -> State:
         tiers=tuple(TierVerdict(**row) for row in event.tiers),
         findings=dict(event.findings),
         reasons=event.reasons,
+        counts=dict(event.counts),
     )
     earlier = tuple(item for item in state.judged if item.iteration != event.iteration)
     return replace(state, judged=(*earlier, judged))

@@ -15,14 +15,23 @@ and breaking a rule written here is `errors.Defect`. Reads see every append that
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.core.records import (
+    AttemptStarted,
+    Authenticity,
+    Batch,
+    Finding,
+    LogEntry,
+    Outcome,
+    Result,
+    Selected,
+)
 from netra_loop.errors import UsageError
 
 LATEST = "latest"
@@ -60,6 +69,15 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """A session that was read from end to end: how many events, the last one's hash, how many rows beside them."""
+
+    events: int
+    head: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Mark:
     """How far somebody has read a session that is still being written. Numbers mean nothing but to `Journal.news`."""
 
@@ -81,6 +99,16 @@ class News:
     results: Sequence[Result] = ()
     entries: Sequence[LogEntry] = ()
     more: bool = False
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An iteration's results without reading each. `once`: how many tests of a single attempt came to an outcome (with
+    the mark `flaky`, and what it was seen as); `retried`: all attempts, without bodies, of the tests with more.
+    """
+
+    once: Mapping[tuple[Outcome, bool, Authenticity], int]
+    retried: Sequence[Result] = ()
 
 
 class Journal(Protocol):
@@ -120,6 +148,10 @@ class Journal(Protocol):
         """Reads the whole chain and answers with the number of its events. StoreDamaged names the first broken one."""
         ...
 
+    async def verify_all(self, session: str) -> Verified:
+        """`verify`, and reads every row beside the chain. StoreDamaged names the first that is not what was written."""
+        ...
+
     async def sessions(self) -> list[SessionHead]:
         """Every session, the one made last first (by order of making, whatever the clocks said)."""
         ...
@@ -128,8 +160,10 @@ class Journal(Protocol):
         """The session `name` means: a full id, an unambiguous beginning of one, or `latest`. UsageError otherwise."""
         ...
 
-    async def selection(self, session: str, iteration: int) -> list[Selected]:
-        """What was selected, in the order chosen."""
+    async def selection(
+        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
+    ) -> list[Selected]:
+        """What was selected, in the order chosen; of `tests` alone (500 at most) where they are given."""
         ...
 
     async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
@@ -150,6 +184,21 @@ class Journal(Protocol):
         Without `bodies` the three heavy fields (output, traceback, evidence) stay empty, which makes counting a large
         iteration many times cheaper.
         """
+        ...
+
+    def result_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[Result]]:
+        """The iteration's results as `results` has them, without bodies, never all held at once. A page has the results
+        of some `size` tests, each later one of twice as many, 16 times `size` at most; none is empty. Each is a read of
+        its own: what is appended meanwhile is seen where its place is still to come.
+        """
+        ...
+
+    async def counted(self, session: str, iteration: int) -> Counted:
+        """How the iteration's results stand, counted in the store."""
+        ...
+
+    async def named(self, session: str, iteration: int, part: str) -> list[str]:
+        """The ids of the iteration's tests that `part` is a part of: ended, begun or selected; in no order."""
         ...
 
     async def count(self, session: str, iteration: int) -> int:
@@ -214,6 +263,15 @@ class Journal(Protocol):
     async def asked_to_stop(self, session: str) -> None:
         """Returns once somebody asked the present owner, within a second of it; within 0.2 s on one machine. Only
         inside `own(session)`. Safe to cancel.
+        """
+        ...
+
+    async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:
+        """Keeps a copy of the whole store as it is now, where the store is a file of ours; None once that is done. It
+        has no effect on the session, whatever happens: why there is no copy is the answer.
+
+        It takes `within_s` seconds at most, and a twentieth of the process's time: unless it is `due` all the same,
+        nothing is done, and nothing said, so soon after the last one. Safe to cancel; it then goes on to its end first.
         """
         ...
 

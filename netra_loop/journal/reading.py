@@ -20,13 +20,12 @@ from netra_loop.journal.ownership import Acknowledged
 T = TypeVar("T")
 
 _NEWS = 1000  # rows of a kind that are given at one time
-_PLACE: sa.ColumnClause[int] = sa.literal_column("rowid", sa.Integer)
 
 
 def sessions(connection: sa.Connection, known: Mapping[str, Acknowledged]) -> list[SessionHead]:
     """Every head, newest first. StoreDamaged where one of `known`, the acknowledged ones, is not there."""
     rows = t.fetch(connection, sa.select(t.sessions).order_by(t.sessions.c.ordinal.desc()))
-    heads = _decoded("*", "sessions", rows, codec.head_from_row)
+    heads = decoded("*", "sessions", rows, codec.head_from_row)
     for session in known.keys() - {head.id for head in heads}:
         raise _lost(session, known[session], 0)
     return heads
@@ -79,7 +78,7 @@ def selection(connection: sa.Connection, session: str, iteration: int) -> list[S
     """The selection in its order."""
     c = t.selection.c
     asked = sa.select(t.selection).where(c.session == session, c.iteration == iteration).order_by(c.position, c.id)
-    return _decoded(session, "selection", t.rows(connection, asked), codec.selected_from_row)
+    return decoded(session, "selection", t.rows(connection, asked), codec.selected_from_row)
 
 
 def attempts(connection: sa.Connection, session: str, iteration: int) -> list[AttemptStarted]:
@@ -87,7 +86,7 @@ def attempts(connection: sa.Connection, session: str, iteration: int) -> list[At
     c = t.attempts.c
     asked = sa.select(t.attempts).where(c.session == session, c.iteration == iteration)
     rows = t.rows(connection, asked.order_by(c.started_at, c.attempt, c.id))
-    return _decoded(session, "attempts", rows, codec.attempt_from_row)
+    return decoded(session, "attempts", rows, codec.attempt_from_row)
 
 
 def results(
@@ -105,7 +104,7 @@ def results(
     unplaced = s.position.is_(None)
     start = sa.case((unplaced, c.started_at), else_="")
     rows = t.rows(connection, asked.order_by(c.iteration, unplaced, s.position, start, c.attempt, c.id))
-    return _decoded(session, "results", rows, codec.result_from_row)
+    return decoded(session, "results", rows, codec.result_from_row)
 
 
 def count(connection: sa.Connection, session: str, iteration: int) -> int:
@@ -126,7 +125,7 @@ def entries(connection: sa.Connection, session: str, iteration: int | None, limi
         asked = asked.where(c.iteration == iteration)
     newest_first = asked.order_by(c.timestamp.desc(), c.log.desc(), c.insert_id.desc()).limit(limit)
     rows = t.rows(connection, newest_first)
-    return _decoded(session, "entries", rows, codec.entry_from_row)[::-1]
+    return decoded(session, "entries", rows, codec.entry_from_row)[::-1]
 
 
 def entry_page(
@@ -146,7 +145,7 @@ def entry_page(
     if after is not None:
         values |= {"at": codec.write_at(after.timestamp), "log": after.log, "id": codec.clean(after.insert_id)}
     rows = t.fetch_well_formed(connection, _entry_page(since is not None, after is not None), values)
-    return _decoded(session, "entries", rows, partial(codec.entry_from_values, lean=lean))
+    return decoded(session, "entries", rows, partial(codec.entry_from_values, lean=lean))
 
 
 @cache
@@ -172,7 +171,7 @@ def findings(connection: sa.Connection, session: str, iteration: int | None) -> 
         c.session == session, c.iteration == (newest if iteration is None else iteration)
     )
     rows = t.fetch(connection, asked.order_by(c.position, c.id))
-    return _decoded(session, "findings", rows, codec.finding_from_row)
+    return decoded(session, "findings", rows, codec.finding_from_row)
 
 
 def durations(connection: sa.Connection, loop: str) -> dict[str, float]:
@@ -187,7 +186,7 @@ def mark(connection: sa.Connection, session: str) -> Mark:
     """Where the session ends now."""
     c = t.sessions.c
     seq = connection.execute(sa.select(c.last_seq).where(c.id == session)).scalar() or 0
-    return Mark(seq, _end(connection, t.attempts), _end(connection, t.results), _end(connection, t.entries))
+    return Mark(seq, *(_end(connection, table, session) for table in (t.attempts, t.results, t.entries)))
 
 
 def news(connection: sa.Connection, session: str, since: Mark, known: Acknowledged | None) -> News:
@@ -200,33 +199,49 @@ def news(connection: sa.Connection, session: str, since: Mark, known: Acknowledg
     return News(
         Mark(found[-1].seq if found else since.events, attempts_end, results_end, entries_end),
         found,
-        _decoded(session, "attempts", attempts, codec.attempt_from_row),
-        _decoded(session, "results", results, codec.result_from_row),
-        _decoded(session, "entries", entries, codec.entry_from_row),
+        decoded(session, "attempts", attempts, codec.attempt_from_row),
+        decoded(session, "results", results, codec.result_from_row),
+        decoded(session, "entries", entries, codec.entry_from_row),
         more=_NEWS in {len(attempts), len(results), len(entries)},
     )
 
 
-def _end(connection: sa.Connection, table: sa.Table) -> int:
-    """The place of the row stored last, of whatever session: SQLite counts them, and an upsert keeps a row's place."""
-    return int(connection.execute(sa.select(sa.func.max(_PLACE)).select_from(table)).scalar() or 0)
+def _end(connection: sa.Connection, table: sa.Table, session: str) -> int:
+    """The place of the row stored last. SQLite counts them over all sessions, and an upsert keeps a row's place."""
+    place = _place(connection)
+    asked = sa.select(sa.func.max(place)).select_from(table)
+    if not _is_sqlite(connection):  # others commit there at the same time, in another order than that of places
+        asked = asked.where(table.c.session == session)
+    return int(connection.execute(asked).scalar() or 0)
 
 
 def _new(
     connection: sa.Connection, table: sa.Table, session: str, after: int, columns: Sequence[str]
 ) -> tuple[list[dict[str, Any]], int]:
     """The session's rows behind place `after`, so many at most, and the place to go on behind."""
-    end = _end(connection, table)
+    end, place = _end(connection, table, session), _place(connection)
     if end <= after:
         return [], after
-    # the plus: read by place, not by the session's own index
-    ours: sa.ColumnClause[str] = sa.literal_column(f"+{table.name}.session")
-    asked = sa.select(_PLACE.label("place"), *(table.c[name] for name in columns))
-    found = t.fetch(connection, asked.where(after < _PLACE, ours == session).order_by(_PLACE).limit(_NEWS))
+    # the plus: read by place, not by the session's own index; elsewhere there is an index for both
+    ours: sa.ColumnElement[str] = table.c.session
+    if _is_sqlite(connection):
+        ours = sa.literal_column(f"+{table.name}.session")
+    asked = sa.select(place.label("place"), *(table.c[name] for name in columns))
+    found = t.fetch(connection, asked.where(after < place, ours == session).order_by(place).limit(_NEWS))
     return found, found[-1]["place"] if len(found) == _NEWS else end
 
 
-def _decoded(session: str, table: str, rows: Iterable[Any], decode: Callable[[Any], T]) -> list[T]:
+def _place(connection: sa.Connection) -> sa.ColumnClause[int]:
+    """Where a row stands in the order of storing: SQLite's own number, or a column of that name."""
+    return sa.literal_column("rowid" if _is_sqlite(connection) else "place", sa.BigInteger)
+
+
+def _is_sqlite(connection: sa.Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def decoded(session: str, table: str, rows: Iterable[Any], decode: Callable[[Any], T]) -> list[T]:
+    """Each row read by `decode`; StoreDamaged where one is not what was written."""
     try:
         return [decode(row) for row in rows]
     except (ValueError, KeyError, TypeError) as error:

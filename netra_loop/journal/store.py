@@ -22,23 +22,34 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, StaleEpoch
-from netra_loop.journal import chain, onlooking, reading, stopping, writing
-from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, check_id, choose
+from netra_loop.journal import chain, onlooking, reading, stopping, verifying, writing
+from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, Verified, check_id, choose
 from netra_loop.journal.ground import Ground, Lane, Lock, Work
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 
 T = TypeVar("T")
+
+_POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
 _PAGES_GROW = 16  # the first page is to be there at once, the later ones are to be few
 
 
 def open_store(url: str, *, clock: Clock | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Journal:
-    """The journal that `url` names (`sqlite:///PATH` or a plain path), made where there is none yet.
+    """The journal that `url` names: `sqlite:///PATH`, a plain path or `postgresql://…`; made where there is none yet.
 
-    Checks the folder and the file before it touches either: StoreError or StoreDamaged (exit 5) where they cannot be
-    used, UsageError for a URL of another kind. `clock` stamps events; `busy_timeout_s` is how long a write waits for
-    another program's lock. Close the journal when done.
+    A file and its folder are checked before either is touched: StoreError or StoreDamaged (exit 5) where they cannot be
+    used; a server is asked by the first call, which then raises the same. UsageError for a URL of another kind. `clock`
+    stamps events; `busy_timeout_s` is how long a write waits for another program's lock on a file. Close the journal
+    when done.
     """
-    return StoredJournal(SqliteFile(path_of(url), busy_timeout_s=busy_timeout_s), clock or SystemClock())
+    return StoredJournal(_ground(url, busy_timeout_s), clock or SystemClock())
+
+
+def _ground(url: str, busy_timeout_s: float) -> Ground:
+    if url.partition("://")[0] in _POSTGRES:
+        from netra_loop.journal.postgres import PostgresGround  # costs what only a shared store is worth
+
+        return PostgresGround(url)
+    return SqliteFile(path_of(url), busy_timeout_s=busy_timeout_s)
 
 
 class _Thread:
@@ -200,6 +211,11 @@ class StoredJournal:
         """See `Journal.verify`."""
         return len(await self.events(session))
 
+    async def verify_all(self, session: str) -> Verified:
+        """See `Journal.verify_all`."""
+        known = self._ground.acknowledged(session)
+        return await self._read(partial(verifying.verify, session=session, known=known))
+
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         known = self._ground.all_acknowledged()
@@ -209,14 +225,10 @@ class StoredJournal:
         """See `Journal.find`."""
         return choose(name, await self.sessions())
 
-    async def selection(
-        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
-    ) -> list[Selected]:
+    async def selection(self, session: str, iteration: int, *, tests: Sequence[str] | None = None) -> list[Selected]:
         """See `Journal.selection`."""
         if tests is not None:
-            return await self._read(
-                partial(onlooking.selected, session=session, iteration=iteration, tests=tests)
-            )
+            return await self._read(partial(onlooking.selected, session=session, iteration=iteration, tests=tests))
         return await self._read(partial(reading.selection, session=session, iteration=iteration))
 
     async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
@@ -309,6 +321,12 @@ class StoredJournal:
     def _check_open(self) -> None:
         if self._closed:
             raise Defect("the journal was used after it was closed")
+
+    async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:
+        """See `Journal.snapshot`."""
+        self._check_open()
+        with ThreadPoolExecutor(1, thread_name_prefix="journal-snapshot") as thread:
+            return await _settled(thread.submit(partial(self._ground.snapshot, within_s, due=due)))
 
     async def close(self) -> None:
         """See `Journal.close`."""

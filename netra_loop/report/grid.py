@@ -58,7 +58,8 @@ class Column:
 @dataclass(frozen=True)
 class Grid:
     """Rows of harmless one-line texts under columns. `empty` is shown where there is no row. On a terminal the last
-    `below` columns stand below the text of the one before them, where they say anything.
+    `below` columns stand below the text of the one before them, where they say anything. Not `headed`: the columns are
+    named by a grid before it.
     """
 
     columns: Sequence[Column]
@@ -66,6 +67,7 @@ class Grid:
     empty: str = "nothing yet"
     title: str | None = field(default=None)
     below: int = 0
+    headed: bool = True
 
     def plain(self) -> list[str]:
         """Its lines as aligned text, without trailing blanks."""
@@ -74,6 +76,7 @@ class Grid:
             return [*title, self.empty]
         table = [[column.name for column in self.columns], *self.rows]
         widths = [max(width(row[n]) for row in table) for n in range(len(self.columns))]
+        table = table if self.headed else table[1:]
         return title + [
             "  ".join(_pad(cell, widths[n], right=self.columns[n].right) for n, cell in enumerate(row)).rstrip()
             for row in table
@@ -84,7 +87,8 @@ class Grid:
         if not console.is_terminal or not self.rows:
             yield from (Text(line, no_wrap=True, overflow="ignore", end="\n") for line in self.plain())
             return
-        table = Table(box=box.SIMPLE_HEAD, title=self.title, title_justify="left", pad_edge=False, expand=False)
+        table = Table(box=box.SIMPLE_HEAD, title=self.title, title_justify="left", pad_edge=False)
+        table.show_header = self.headed
         beside = len(self.columns) - self.below
         for column in self.columns[:beside]:
             table.add_column(

@@ -92,9 +92,11 @@ def tiers(verdicts: Sequence[TierVerdict]) -> Grid:
     return Grid([*columns, Column("VERDICT")], rows)
 
 
-def results(found: Sequence[Result], why: Mapping[tuple[int, str], str] | None = None) -> Grid:
+def results(
+    found: Sequence[Result], why: Mapping[tuple[int, str], str] | None = None, *, headed: bool = True
+) -> Grid:
     """Every attempt, a test's own one below another, the tests in the order of their starts. With `why`, by iteration
-    and id, a column says why each was selected, and where in the order.
+    and id, a column says why each was selected, and where in the order. Not `headed`: it goes on from one before.
     """
     columns = [
         Column("OUTCOME"),
@@ -129,7 +131,7 @@ def results(found: Sequence[Result], why: Mapping[tuple[int, str], str] | None =
         ]
         rows.append(row if why is None else [*row, safe_line(why.get(key, ""))])
     columns += [] if why is None else [Column("WHY", fold=True)]
-    return Grid(columns, rows, empty="no test has ended yet", below=1 if why is None else 2)
+    return Grid(columns, rows, empty="no test has ended yet", below=1 if why is None else 2, headed=headed)
 
 
 def findings(found: Sequence[Finding]) -> Grid:

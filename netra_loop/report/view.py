@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from netra_loop.core.goal import final_results
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, TierVerdict
 
 TEST_COUNTS = ("selected", *(outcome.value for outcome in Outcome), "flaky", "fake", "suspect")
 FINDING_COUNTS = tuple(state.value for state in FindingState)
+
+
+class Counted(Protocol):
+    """An iteration's results, counted; the journal's `Counted` is one."""
+
+    @property
+    def once(self) -> Mapping[tuple[Outcome, bool, Authenticity], int]:
+        """Tests of a single attempt, by its outcome, its mark and what it was seen as."""
+        ...
+
+    @property
+    def retried(self) -> Sequence[Result]:
+        """Every attempt of the other tests."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,17 @@ def count_tests(selected: int, results: Iterable[Result]) -> dict[str, int]:
         counts["flaky"] += result.flaky
         counts["fake"] += result.authenticity is Authenticity.FAKE
         counts["suspect"] += result.authenticity is Authenticity.SUSPECT
+    return counts
+
+
+def count_told(selected: int, counted: Counted) -> dict[str, int]:
+    """The same, of results that were counted where they are stored."""
+    counts = count_tests(selected, counted.retried)
+    for (outcome, flaky, authenticity), number in counted.once.items():
+        counts[outcome.value] += number
+        counts["flaky"] += number * flaky
+        counts["fake"] += number * (authenticity is Authenticity.FAKE)
+        counts["suspect"] += number * (authenticity is Authenticity.SUSPECT)
     return counts
 
 

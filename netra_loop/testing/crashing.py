@@ -9,7 +9,7 @@ from typing import Literal, Never
 
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
-from netra_loop.journal.base import Holder, Journal, Mark, News, SessionHead
+from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, Verified
 
 
 class Crash(BaseException):
@@ -87,6 +87,10 @@ class CrashingJournal:
         """See `Journal.verify`."""
         return await self._living().verify(session)
 
+    async def verify_all(self, session: str) -> Verified:
+        """See `Journal.verify_all`."""
+        return await self._living().verify_all(session)
+
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         return await self._living().sessions()
@@ -95,9 +99,11 @@ class CrashingJournal:
         """See `Journal.find`."""
         return await self._living().find(name)
 
-    async def selection(self, session: str, iteration: int) -> list[Selected]:
+    async def selection(
+        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
+    ) -> list[Selected]:
         """See `Journal.selection`."""
-        return await self._living().selection(session, iteration)
+        return await self._living().selection(session, iteration, tests=tests)
 
     async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
         """See `Journal.attempts`."""
@@ -113,6 +119,18 @@ class CrashingJournal:
     ) -> list[Result]:
         """See `Journal.results`."""
         return await self._living().results(session, iteration, test=test, bodies=bodies)
+
+    def result_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[Result]]:
+        """See `Journal.result_pages`."""
+        return self._living().result_pages(session, iteration, size)
+
+    async def counted(self, session: str, iteration: int) -> Counted:
+        """See `Journal.counted`."""
+        return await self._living().counted(session, iteration)
+
+    async def named(self, session: str, iteration: int, part: str) -> list[str]:
+        """See `Journal.named`."""
+        return await self._living().named(session, iteration, part)
 
     async def count(self, session: str, iteration: int) -> int:
         """See `Journal.count`."""
@@ -143,6 +161,10 @@ class CrashingJournal:
     async def news(self, session: str, since: Mark) -> News:
         """See `Journal.news`."""
         return await self._living().news(session, since)
+
+    async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:
+        """See `Journal.snapshot`."""
+        return await self._living().snapshot(within_s, due=due)
 
     async def close(self) -> None:
         """See `Journal.close`; the dead close nothing, the wrapped journal lives on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreError
-from netra_loop.journal import chain, codec
-from netra_loop.journal.base import Holder, Mark, News, SessionHead, check_id, choose
+from netra_loop.journal import chain, codec, verifying
+from netra_loop.journal.base import Counted, Holder, Mark, News, SessionHead, Verified, check_id, choose
 from netra_loop.journal.codec import Row
 
 
@@ -159,6 +160,16 @@ class MemoryJournal:
         chain.verified(session, rows, after=0, before=chain.GENESIS, last_seq=len(rows), last_hash=last_hash)
         return len(rows)
 
+    async def verify_all(self, session: str) -> Verified:
+        """See `Journal.verify_all`."""
+        events = await self.verify(session)
+        number = 0
+        for table in verifying.BESIDE:
+            for row in self._rows(session, table):
+                verifying.check(session, table, row)
+                number += 1
+        return Verified(events, self._session(session).events[-1]["hash"] if events else chain.GENESIS, number)
+
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         return [codec.head_from_row(stored.head) for stored in reversed(self._sessions.values())]
@@ -167,9 +178,16 @@ class MemoryJournal:
         """See `Journal.find`."""
         return choose(name, await self.sessions())
 
-    async def selection(self, session: str, iteration: int) -> list[Selected]:
+    async def selection(
+        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
+    ) -> list[Selected]:
         """See `Journal.selection`."""
-        rows = [row for row in self._rows(session, "selection") if row["iteration"] == iteration]
+        known = None if tests is None else {codec.clean(test) for test in tests}
+        rows = [
+            row
+            for row in self._rows(session, "selection")
+            if row["iteration"] == iteration and (known is None or row["id"] in known)
+        ]
         return [codec.selected_from_row(row) for row in sorted(rows, key=lambda row: (row["position"], row["id"]))]
 
     async def attempts(self, session: str, iteration: int) -> list[AttemptStarted]:
@@ -202,6 +220,25 @@ class MemoryJournal:
             if iteration in {None, row["iteration"]} and (tests is None or row["id"] in tests)
         ]
         return [codec.result_from_row(row) for row in sorted(rows, key=order)]
+
+    async def result_pages(self, session: str, iteration: int, size: int = 500) -> AsyncIterator[list[Result]]:
+        """See `Journal.result_pages`; of `size` results each."""
+        found = await self.results(session, iteration, bodies=False)
+        for begin in range(0, len(found), size):
+            yield found[begin : begin + size]
+
+    async def counted(self, session: str, iteration: int) -> Counted:
+        """See `Journal.counted`."""
+        found = await self.results(session, iteration, bodies=False)
+        retried = {one.id for one in found if one.attempt > 1}
+        once = Counter((one.outcome, one.flaky, one.authenticity) for one in found if one.id not in retried)
+        return Counted(once, [one for one in found if one.id in retried])
+
+    async def named(self, session: str, iteration: int, part: str) -> list[str]:
+        """See `Journal.named`."""
+        tables = ("selection", "attempts", "results")
+        rows = (row for table in tables for row in self._rows(session, table))
+        return list({row["id"] for row in rows if row["iteration"] == iteration and codec.clean(part) in row["id"]})
 
     async def count(self, session: str, iteration: int) -> int:
         """See `Journal.count`."""
@@ -256,6 +293,10 @@ class MemoryJournal:
             [codec.result_from_row(row | {"body": None}) for row in list(stored.results.values())[since.results :]],
             [codec.entry_from_row(row) for row in list(stored.entries.values())[since.entries :]],
         )
+
+    async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:  # noqa: ARG002  # nothing to copy
+        """See `Journal.snapshot`."""
+        return None
 
     async def close(self) -> None:
         """See `Journal.close`; what is remembered stays as long as the object."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from netra_loop.cli.one_test import matching, read_one_test, whys
-from netra_loop.core.events import SessionStarted
+from netra_loop.core.events import PhaseFinished, PhaseStarted, SessionStarted, TestsSelected
 from netra_loop.core.records import AttemptStarted, Batch, LogEntry, Outcome, Result, Selected
 from netra_loop.errors import UsageError
 from netra_loop.journal.base import SessionHead
@@ -38,6 +38,11 @@ async def store():
             await journal.append(
                 head.id,
                 Batch(
+                    events=(
+                        PhaseStarted(uses="select", iteration=iteration, phase="select", attempt=1),
+                        TestsSelected(selected=len(ids), iteration=iteration, phase="select", attempt=1),
+                        PhaseFinished(target="select", outcome="ok", iteration=iteration, phase="select", attempt=1),
+                    ),
                     selected=chosen,
                     selected_iteration=iteration,
                     results=results,
