@@ -26,6 +26,9 @@ from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.report.observer import Observer
 
+_COPY_S = 30.0
+_COPY_AT_END_S = 1.0  # somebody waits for the process to end
+
 MakeContext = Callable[["Driver", PhaseSpec, int, int], PhaseContext]
 T = TypeVar("T")
 
@@ -64,6 +67,8 @@ class Driver:
         self._stop = stop
         self._closing = closing
         self._appending = asyncio.Lock()
+        self._copied = 0  # the iteration at whose beginning the store was copied
+        self._no_copy: str | None = None
 
     async def start(self, started: ev.SessionStarted, at: datetime) -> None:
         """Makes the session; nothing exists before this returns."""
@@ -120,7 +125,31 @@ class Driver:
         """Goes on until the session ends, pauses or fails, and returns its state then.
 
         An error of the tree is recorded before it is raised again; so is anything unexpected, as a defect.
+        A copy of the store is kept after each iteration and at the end, where that takes no time worth speaking of.
         """
+        try:
+            state = await self._until_over()
+        except StoreError:
+            raise
+        except NetraLoopError:
+            await self._copy_at_end()
+            raise
+        await self._copy_at_end()
+        return state
+
+    async def _copy_at_end(self) -> None:
+        why = await self._journal.snapshot(_COPY_AT_END_S, due=True)
+        if why is not None:
+            self.observer.progress(f"no snapshot of the store was made: {why}")
+
+    async def _copy(self) -> None:
+        why = await self._journal.snapshot(_COPY_S)
+        if why is not None and why != self._no_copy:
+            told = f"no snapshot of the store was made: {why}"
+            await self.append(Batch(events=(ev.Noted(iteration=self.state.iteration, text=told),)))
+        self._no_copy = why
+
+    async def _until_over(self) -> State:
         while True:
             try:
                 if not await self._advance():
@@ -167,6 +196,9 @@ class Driver:
     async def _perform(self, command: Start | Recover) -> bool:
         phase = self.spec.phase(command.phase)
         where = {"iteration": command.iteration, "phase": phase.name, "attempt": command.attempt}
+        if command.iteration > max(self._copied, 1):
+            self._copied = command.iteration
+            await self._copy()
         if isinstance(command, Recover):
             progress = await self._progress(phase, command.iteration)
             await self.append(Batch(events=(ev.PhaseRecovered(progress=progress, **where),)))  # type: ignore[arg-type]

@@ -99,6 +99,10 @@ class Ground(Protocol):
         """Returns once the owner of that epoch, which is us, was asked; see `Journal.asked_to_stop`."""
         ...
 
+    def snapshot(self, within_s: float, *, due: bool) -> str | None:
+        """Keeps a copy, as `Journal.snapshot` does. In a thread of its own, while the lanes go on."""
+        ...
+
     def close(self) -> None:
         """Lets go of everything. After the last lane was closed."""
         ...

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netra_loop.clock import Clock, from_rfc3339, rfc3339
+from netra_loop.clock import Clock, SystemClock, from_rfc3339, rfc3339
 from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal.base import Holder, check_id
 
@@ -164,6 +164,14 @@ class SessionLock:
             self._said |= {"seq": seq, "hash": digest}
             _write(self._descriptor, self._said)
 
+    def restart(self, seq: int, digest: str) -> None:
+        """Notes that the store was put back to where event `seq` was the last one; 0: it has no such session."""
+        self._said = {key: value for key, value in self._said.items() if key not in {"seq", "hash"}}
+        if seq:
+            self._said |= {"seq": seq, "hash": digest}
+        if self._descriptor is not None:
+            _write(self._descriptor, self._said)
+
     def release(self) -> None:
         """Gives it back. Safe to repeat, and without having taken it."""
         if self._descriptor is None:
@@ -173,6 +181,19 @@ class SessionLock:
             _write(descriptor, {key: self._said[key] for key in ("seq", "hash") if key in self._said})
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def all_locked(folder: Path) -> Iterator[dict[str, SessionLock]]:
+    """The lock of every session that has one, all of them taken while the block runs. SessionHeld where one is held."""
+    with contextlib.ExitStack() as stack:
+        locks: dict[str, SessionLock] = {}
+        for path in sorted((folder / "sessions").glob("*.lock")):
+            lock = SessionLock(folder, path.stem, SystemClock())
+            lock.take()
+            stack.callback(lock.release)
+            locks[path.stem] = lock
+        yield locks
 
 
 def forget_unheld(folder: Path) -> None:

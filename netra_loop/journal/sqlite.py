@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from functools import partial
 from operator import methodcaller
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -23,7 +24,7 @@ from sqlalchemy.pool import StaticPool
 
 from netra_loop.clock import Clock
 from netra_loop.errors import Defect, StoreDamaged, StoreError, UsageError
-from netra_loop.journal import ownership, stopping
+from netra_loop.journal import ownership, snapshots, stopping
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, metadata
@@ -47,7 +48,7 @@ def path_of(url: str) -> Path:
     scheme, colon, rest = url.partition("://")
     if colon and scheme != "sqlite":
         raise UsageError(
-            f"store {scheme + '://…'!r} is not available in this version, expected sqlite:///PATH or a path",
+            f"store {scheme + '://…'!r} cannot be used, expected sqlite:///PATH or a path, or postgresql://USER@HOST/DATABASE",
             hint="netra-loop --store .netra-loop/journal.db list",
         )
     plain = "/" + rest.lstrip("/") if colon else url
@@ -66,6 +67,7 @@ class SqliteFile:
         self.path = path
         self.folder = path.parent
         self._busy_timeout_s = busy_timeout_s
+        self._snapshots = snapshots.Keeper(path, partial(self._connect, writer=False))
         with _file_errors(path):
             _check_folder(self.folder)
             if not _exists(path):
@@ -74,6 +76,10 @@ class SqliteFile:
             self._peek = _Peek.at(path)
             try:
                 _check_header(path, self._peek.header())
+            except StoreDamaged as error:
+                self._peek.release()
+                self.offered(error)
+                raise
             except BaseException:
                 self._peek.release()
                 raise
@@ -109,6 +115,16 @@ class SqliteFile:
     async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:  # noqa: ARG002 - a file says it
         """See `Ground.asked_to_stop`."""
         await stopping.asked(self.folder, session, epoch)
+
+    def snapshot(self, within_s: float, *, due: bool) -> str | None:
+        """See `Ground.snapshot`."""
+        return self._snapshots.make(within_s, due=due)
+
+    def offered(self, error: StoreDamaged) -> StoreDamaged:
+        """The same error; its hint says how to go on with the newest good snapshot, where there is one."""
+        offer = snapshots.offer(self.path)
+        error.hint = offer if offer is not None else f"{error.hint}; no good snapshot of it is kept"
+        return error
 
     def engine(self, *, writer: bool) -> sa.Engine:
         """An engine of one connection, to be used by one thread alone. A reader cannot write, not even by mistake."""
@@ -162,7 +178,7 @@ class SqliteFile:
                     hint=f"check limits, quota and disk of {self.folder}, then resume",
                 )
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_SCHEMA | None:
-                return _damaged(self.path, f"cannot be read: {error}")
+                return self.offered(_damaged(self.path, f"cannot be read: {error}"))
         return Defect(f"{where}: {error}")
 
     def _locker(self) -> str:
@@ -197,6 +213,9 @@ class SqliteLane:
         try:
             with self._engine.begin() as connection:
                 return work(connection)
+        except StoreDamaged as error:
+            self._file.offered(error)
+            raise
         except sa.exc.DBAPIError as error:
             if isinstance(error.orig, sqlite3.Error):
                 raise self._file.meaning(error.orig) from error

@@ -1,0 +1,57 @@
+"""`journal --verify` and `journal --restore`: whether a store is whole, and what to do where it is not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netra_loop.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from netra_loop.journal.base import Journal
+    from netra_loop.settings import Settings
+
+
+async def verify(store: Journal, session: str | None, *, as_json: bool) -> None:
+    """Reads a session (None: every one) from end to end and says so; raises the first error, once all were read."""
+    from netra_loop.core.writable import json_text
+
+    heads = await store.sessions() if session is None else [await store.find(session)]
+    errors = []
+    for head in heads:
+        said: dict[str, Any] = {"session": head.id, "whole": True, "events": None, "rows": None, "head": None}
+        try:
+            found = await store.verify_all(head.id)
+        except StoreError as error:
+            errors.append(error)
+            said |= {"whole": False, "error": str(error)}
+            line = f"{head.id}: {error}"
+        else:
+            said |= {"events": found.events, "rows": found.rows, "head": found.head, "error": None}
+            line = f"{head.id}: {found.events} events, chain whole, head {found.head}; {found.rows} rows beside it read"
+        sys.stdout.write((json_text(said) if as_json else line) + "\n")
+        sys.stdout.flush()
+    if errors:
+        raise errors[0]
+
+
+def restore(settings: Settings, snapshot: Path) -> None:
+    """Puts a snapshot in the place of the settings' store, and says what is lost by it."""
+    from netra_loop.journal.restoring import restore as put_in_place
+    from netra_loop.journal.sqlite import path_of
+    from netra_loop.settings import STORE_FILE
+
+    if not snapshot.is_file():
+        raise UsageError(f"--restore {str(snapshot)!r} is no file", hint="ls -l .netra-loop/snapshots")
+    store = path_of(settings.store or str(settings.state_dir() / STORE_FILE))
+    done = put_in_place(store, snapshot)
+    out = [f"{store} is now {done.snapshot}"]
+    if done.aside is not None:
+        out.append(f"what was there before is kept as {done.aside}")
+    for session, (had, left) in done.lost.items():
+        what = (
+            f"goes on from event {left} of {had}" if left else f"is not in it: its {had} events are in the old file"
+        )
+        out.append(f"session {session} {what}")
+    sys.stderr.write("".join(f"{line}\n" for line in out))
