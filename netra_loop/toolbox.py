@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,12 @@ from netra_loop.cloud import plain_http
 from netra_loop.cloud.base import Cloud
 from netra_loop.cloud.lean import lean_imports
 from netra_loop.cloud.token_life import TokenLife
-from netra_loop.core import template
 from netra_loop.core.events import AuthTried, Event
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import Command, JourneySpec, LoopSpec
 from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions, Runner
+from netra_loop.phases.known_secrets import known_secrets
 from netra_loop.phases.scope import Scope
 from netra_loop.settings import Settings
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from netra_loop.cloud.embedded.launch import EmbeddedCloud
     from netra_loop.execution.pool_ahead import Ahead
 
-_SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _MARK_TIMEOUT_S = 10.0
 _MARK_BODY = 65_536
 _CLOUD_GRACE_S = 1.0  # a stop takes 6 s at most, tests that will not end 3.5 of them
@@ -64,7 +62,9 @@ class SessionTools:
         self._scope = Scope(spec, environment, session, 0, settings.environ)
         self.on_wait: Callable[[str, float], Awaitable[None]] | None = None
         """Is told of each wait over a second that the cloud's API made us take; None: nobody is."""
-        self._secrets = _known_secrets(spec, self._scope)
+        self.known = known_secrets(spec, self._scope)
+        """The secrets known from the start, by where their values come from."""
+        self._secrets = list(self.known.values())
         self.redactor = Redactor(self._secrets)
         self._lock = asyncio.Lock()
         self._embedded: EmbeddedCloud | None = None
@@ -95,7 +95,7 @@ class SessionTools:
             return CloudRun(endpoint, project, region, self._clock, token=token, on_wait=self.waited)
         state = self.folder / "cloud"
         held = {name: self._scope.text(value) for name, value in self._environment.secrets.items()}
-        self._embedded = await start_embedded(state, seed=self._seed(state), secrets=held)
+        self._embedded = await start_embedded(state, seed=self._seed(state), secrets=held, hidden=self.known)
         return CloudRun(self._embedded.endpoint, project, region, self._clock, on_wait=self.waited)
 
     def place(self) -> tuple[str, str, str | None, str | None]:
@@ -134,6 +134,7 @@ class SessionTools:
 
     async def pool(self, options: PoolOptions) -> Runner:
         """See `Toolbox.pool`. Only one pool is kept: other options close the one before."""
+        from netra_loop.execution.names_hidden import NamesHidden
         from netra_loop.execution.pool import PytestPool  # with psutil and the wire, only for sessions that run tests
 
         async with self._lock:
@@ -142,7 +143,8 @@ class SessionTools:
                 self._pool = None
             if self._pool is None:
                 ahead, self._ahead = self._ahead, None
-                self._pool = (options, PytestPool(options, self._clock, self.folder, ahead=ahead))
+                pool = PytestPool(options, self._clock, self.folder, ahead=ahead)
+                self._pool = (options, NamesHidden(pool, lambda: self.redactor))
             return self._pool[1]
 
     async def renew_pool(self) -> None:
@@ -286,37 +288,6 @@ class SessionTools:
 def _import_cloud() -> None:
     with lean_imports():
         importlib.import_module("netra_loop.cloud.google")
-
-
-def _known_secrets(spec: LoopSpec, scope: Scope) -> list[str]:
-    """Values that must not be stored: those of variables whose name says so, wherever the loop gets them from."""
-    places = [spec.vars, *(service.env for service in spec.services.values()), spec.tests.env if spec.tests else {}]
-    found = [text for place in places for name, text in place.items() if _SECRET_NAME.search(name)]
-    for way in spec.auth:
-        found += [way.jwt.secret] if way.jwt else []
-        found += [way.bypass.key] if way.bypass else []
-    found += spec.environments[scope.environment].secrets.values()
-    values = [value for name, value in scope.environ.items() if _SECRET_NAME.search(name)]
-    return [value for value in (*values, *(_known_now(text, scope) for text in found)) if value]
-
-
-def _known_now(text: str, scope: Scope) -> str:
-    """What `text` will be filled in with, where the environment and the loop's variables tell it; else empty, and
-    whatever uses it says what is missing.
-    """
-    for reference in template.parse(text).references:
-        if not reference.name.startswith(("env.", "vars.")):
-            return ""
-        if reference.default is None and not _is_set(reference.name, scope):
-            return ""
-    return scope.text(text)
-
-
-def _is_set(name: str, scope: Scope) -> bool:
-    root, _, rest = name.partition(".")
-    if root == "env":
-        return rest in scope.environ
-    return rest in scope.spec.vars and bool(_known_now(scope.spec.vars[rest], scope))
 
 
 async def git_facts(folder: Path) -> Mapping[str, str]:

@@ -24,10 +24,15 @@ def redact_many(redactor: Redactor, values: Sequence[T]) -> list[T]:
     return done
 
 
+def holds_none(redactor: Redactor, said: str) -> bool:
+    """Whether there is surely nothing to hide in the values that were written as `said`, as JSON or by `repr`."""
+    return _is_plain(said) and redactor.text(said) == said
+
+
 def _look(redactor: Redactor, said: Sequence[str], done: list[T], begin: int, end: int) -> None:
     """Redacts what stands from `begin` to `end`: by halves, where there is anything to hide."""
     together = "\n".join(said[begin:end])
-    if _is_plain(together) and redactor.text(together) == together:
+    if holds_none(redactor, together):
         return
     if end - begin == 1:
         done[begin] = redactor.deep(done[begin])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from netra_loop.cloud.embedded.server import FolderHeld, Whereabouts, serve
 from netra_loop.cloud.embedded.vault import Vault
+from netra_loop.cloud.embedded.withheld import Withheld
 
 
 def main() -> int:
@@ -23,21 +24,24 @@ def main() -> int:
     parser.add_argument("--seed", type=Path, help="resources.json of another state folder, to begin with")
     parser.add_argument("--lifeline-fd", type=int, help="ends when this inherited pipe does")
     parser.add_argument("--secrets-stdin", action="store_true", help="reads a JSON object of secrets from its input")
+    parser.add_argument("--known-stdin", action="store_true", help='reads {"secrets": {…}, "hidden": {…}} instead')
     given = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        vault = Vault.of_json(sys.stdin.read() if given.secrets_stdin else "")
-        asyncio.run(_serve(given.state.absolute(), given.seed, given.lifeline_fd, vault))
+        known = json.loads(sys.stdin.read()) if given.known_stdin else {}
+        vault = Vault(known["secrets"]) if known else Vault.of_json(sys.stdin.read() if given.secrets_stdin else "")
+        withheld = Withheld(known.get("hidden", {}))
+        asyncio.run(_serve(given.state.absolute(), given.seed, given.lifeline_fd, vault, withheld))
     except FolderHeld as held:
         logging.getLogger(__name__).error("%s", held)  # noqa: TRY400  # one sentence, no trace
         return 5
     return 0
 
 
-async def _serve(folder: Path, seed: Path | None, lifeline: int | None, vault: Vault) -> None:
+async def _serve(folder: Path, seed: Path | None, lifeline: int | None, vault: Vault, withheld: Withheld) -> None:
     ready: asyncio.Future[Whereabouts] = asyncio.get_running_loop().create_future()
     ready.add_done_callback(lambda done: _say(done.result()))
-    await serve(folder, seed=seed, lifeline=lifeline, ready=ready, vault=vault)
+    await serve(folder, seed=seed, lifeline=lifeline, ready=ready, vault=vault, withheld=withheld)
 
 
 def _say(where: Whereabouts) -> None:

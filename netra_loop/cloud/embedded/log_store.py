@@ -24,6 +24,8 @@ from netra_loop.cloud.embedded.fields import fold
 from netra_loop.cloud.embedded.knobs import KnobFile, Knobs
 from netra_loop.cloud.embedded.matching import Node, time_bounds, traces_of
 from netra_loop.cloud.embedded.times import instant_ns, rfc3339_ns
+from netra_loop.core.redact import Redactor
+from netra_loop.core.redact_many import holds_none
 
 _log = logging.getLogger(__name__)
 _TABLES = """
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS lines (
 CREATE UNIQUE INDEX IF NOT EXISTS line_order ON lines (at_ns, insert_id, origin);
 """
 _GATHERED = 500
+_TOGETHER = 32  # entries that are looked through at once
 _MOST_WAITING = 20_000
 _EARLIEST = -(2**62)
 _LATEST = 2**62
@@ -54,11 +57,14 @@ class Page:
 
 
 class LogStore:
-    """The entries of one state folder; one process at a time. `knobs` say how late entries can be read."""
+    """The entries of one state folder; one process at a time. `knobs` say how late entries can be read. `redactor`
+    takes out what must not be written; None: nothing is.
+    """
 
-    def __init__(self, path: Path, knobs: KnobFile | None = None) -> None:
+    def __init__(self, path: Path, knobs: KnobFile | None = None, redactor: Redactor | None = None) -> None:
         self._path = path
         self._knobs = knobs
+        self._redactor = redactor
         self._waiting: list[tuple[int, str, int, int, str, str]] = []
         self._unsaved: list[tuple[int, str]] = []
         self._last_ns = 0
@@ -109,7 +115,7 @@ class LogStore:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             self._writer.executemany("INSERT OR IGNORE INTO origins VALUES (?, ?)", self._unsaved)
-            self._writer.executemany("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?, ?)", self._waiting)
+            self._writer.executemany("INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?, ?, ?)", self._clean())
             self._writer.execute("COMMIT")
         except sqlite3.OperationalError as error:
             _log.warning("%d log entries wait to be stored: %s", len(self._waiting), error)
@@ -159,6 +165,23 @@ class LogStore:
         """Commits and lets go of the file."""
         self.flush()
         self._writer.close()
+
+    def _clean(self) -> list[tuple[int, str, int, int, str, str]]:
+        """What waits, without secrets: looked at together, since few entries hold any."""
+        redactor = self._redactor
+        if redactor is None:
+            return self._waiting
+        clean = []
+        for begin in range(0, len(self._waiting), _TOGETHER):
+            some = self._waiting[begin : begin + _TOGETHER]
+            if not holds_none(redactor, "\n".join(row[-1] for row in some)):
+                some = [(*row[:-1], _encode(redactor.deep(json.loads(row[-1])))) for row in some]
+            clean += some
+        return clean
+
+    def hidden(self, text: str) -> str:
+        """`text` without what must not be written, before it is cut into entries."""
+        return text if self._redactor is None else self._redactor.text(text)
 
     def _gather(self, whole: dict[str, Any], at_ns: int, readable_ns: int) -> None:
         origin = self._origin({name: whole[name] for name in _SHARED if name in whole})

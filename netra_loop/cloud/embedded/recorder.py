@@ -41,7 +41,8 @@ class Recorder:
         A time of its own that lies more than a day ahead does not count: the time it came is taken.
         """
         if line.strip():
-            for part in pieces(line.decode("utf-8", "replace")) if len(line) > PIECE else (entry_of(line),):
+            long = len(line) > PIECE
+            for part in pieces(self._store.hidden(line.decode("utf-8", "replace"))) if long else (entry_of(line),):
                 self._append(origin, _entry(origin, stream) | part, part.get("labels", {}))
 
     def system(self, origin: Origin, severity: str, text: str) -> None:

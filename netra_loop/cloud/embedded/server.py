@@ -53,6 +53,7 @@ from netra_loop.cloud.embedded.rollout import Rollouts
 from netra_loop.cloud.embedded.run_api import RunApi
 from netra_loop.cloud.embedded.state import Resources
 from netra_loop.cloud.embedded.vault import Vault
+from netra_loop.cloud.embedded.withheld import Withheld
 
 _FLUSH_S = 0.05
 _LOCK_PATIENCE_S = 4.0  # for a server that is about to end, because its owner did
@@ -105,11 +106,13 @@ async def serve(
     vault: Vault | None = None,
     listening: Listening | None = None,
     knobs: Mapping[str, Any] | None = None,
+    withheld: Withheld | None = None,
 ) -> None:
     """Serves until SIGTERM, SIGINT, SIGHUP or the end of the lifeline; `ready` gets where. Leaves no process behind.
 
     `vault` holds what environment variables may be taken from; None: nothing. `knobs` are the ones that are turned, all
-    others having their defaults; None: as they were left. Raises FolderHeld, PlaceTaken.
+    others having their defaults; None: as they were left. `withheld` are the values that are never written. Raises
+    FolderHeld, PlaceTaken.
     """
     listening = listening or Listening()
     processes.set_subreaper()
@@ -125,7 +128,9 @@ async def serve(
             write_json(folder / KNOBS, {}, durable=False)
             set_knobs(folder, **knobs)
         await end_leftovers(folder / "instances.json")
-        async with _running(folder, seed, address, listening, ending, vault or Vault({})) as where:
+        async with _running(
+            folder, seed, address, listening, ending, vault or Vault({}), withheld or Withheld({})
+        ) as where:
             write_json(folder / "cloud.json", _told(where))
             ready.set_result(where)
             await ending.asked.wait()
@@ -133,11 +138,17 @@ async def serve(
 
 @asynccontextmanager
 async def _running(
-    folder: Path, seed: Path | None, address: str, listening: Listening, ending: Ending, vault: Vault
+    folder: Path,
+    seed: Path | None,
+    address: str,
+    listening: Listening,
+    ending: Ending,
+    vault: Vault,
+    withheld: Withheld,
 ) -> AsyncIterator[Whereabouts]:
-    resources, inherited = Resources.load(folder / "resources.json", seed)
+    resources, inherited = Resources.load(folder / "resources.json", seed, withheld)
     knobs = KnobFile(folder)
-    store = LogStore(folder / "entries.db", knobs)
+    store = LogStore(folder / "entries.db", knobs, withheld.redactor)
     logging_api = LoggingApi(store, knobs)
     operations = Operations(knobs)
     access = Access(knobs)

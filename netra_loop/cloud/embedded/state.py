@@ -9,6 +9,7 @@ from google.cloud import run_v2
 from google.protobuf import json_format
 
 from netra_loop.cloud.embedded.files import read_json, write_json
+from netra_loop.cloud.embedded.withheld import Withheld
 
 _VERSION = 1
 
@@ -17,19 +18,21 @@ class Resources:
     """What there is. Keys are full names; `ports` maps `(service, tag)` to a loopback port, tag "" being the service's
     own. Whoever changes something calls `save`."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, withheld: Withheld | None = None) -> None:
         self._file = file
+        self._withheld = withheld or Withheld({})
         self.services: dict[str, run_v2.Service] = {}
         self.revisions: dict[str, run_v2.Revision] = {}
         self.ports: dict[tuple[str, str], int] = {}
 
     @classmethod
-    def load(cls, file: Path, seed: Path | None) -> tuple[Resources, bool]:
+    def load(cls, file: Path, seed: Path | None, withheld: Withheld | None = None) -> tuple[Resources, bool]:
         """What `file` holds; where there is no such file, what `seed` holds without its ports. True: it was inherited.
+        What is `withheld` is never in the file, and put back into what comes out of it.
 
         Raises ValueError where a file is not one of ours.
         """
-        resources = cls(file)
+        resources = cls(file, withheld)
         found = read_json(file)
         inherited = found is None and seed is not None
         if inherited and seed is not None:
@@ -46,8 +49,8 @@ class Resources:
             self._file,
             {
                 "version": _VERSION,
-                "services": [json_format.MessageToDict(run_v2.Service.pb(item)) for item in self.services.values()],
-                "revisions": [json_format.MessageToDict(run_v2.Revision.pb(item)) for item in self.revisions.values()],
+                "services": [self._row(run_v2.Service.pb(item)) for item in self.services.values()],
+                "revisions": [self._row(run_v2.Revision.pb(item)) for item in self.revisions.values()],
                 "ports": [[service, tag, port] for (service, tag), port in self.ports.items()],
             },
         )
@@ -57,15 +60,20 @@ class Resources:
         prefix = f"{service}/revisions/"
         return [item for name, item in reversed(self.revisions.items()) if name.startswith(prefix)]
 
+    def _row(self, message: Any) -> Any:
+        return self._withheld.out_of(json_format.MessageToDict(message))
+
     def _fill(self, found: Any, source: Path | None) -> None:
         if not isinstance(found, dict) or found.get("version") != _VERSION:
             raise ValueError(f"{source} holds no resources of version {_VERSION}")
         for row in found["services"]:
             service = run_v2.Service()
-            json_format.ParseDict(row, run_v2.Service.pb(service), ignore_unknown_fields=True)
+            json_format.ParseDict(self._withheld.back_into(row), run_v2.Service.pb(service), ignore_unknown_fields=True)
             self.services[service.name] = service
         for row in found["revisions"]:
             revision = run_v2.Revision()
-            json_format.ParseDict(row, run_v2.Revision.pb(revision), ignore_unknown_fields=True)
+            json_format.ParseDict(
+                self._withheld.back_into(row), run_v2.Revision.pb(revision), ignore_unknown_fields=True
+            )
             self.revisions[revision.name] = revision
         self.ports = {(service, tag): port for service, tag, port in found["ports"]}

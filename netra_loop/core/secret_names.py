@@ -1,0 +1,35 @@
+"""Which names say that what they stand for is a secret, and the passwords within URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+_WORD = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|[^_]_PWD$|APIKEY|(?:^|[_.-])(?:KEY|SECRET|TOKEN|CREDENTIALS?)(?:[_.-]|$)",
+    re.IGNORECASE,
+)
+_CAMEL = re.compile(r"[a-z](?:Key|Secret|Token|Credentials?)$")
+_OF_SOMETHING_ELSE = re.compile(
+    r"[_.-](?:URL|URI|PATH|FILE|DIR|HOST|PORT|TYPE|TTL|HEADER|NAME|ISSUER|LIFETIME|EXPIRY|LENGTH|ALGORITHM)$",
+    re.IGNORECASE,
+)
+_USERINFO = re.compile(r"://([^\s/@\"'<>]{1,1000})@")
+
+
+def names_secret(name: str) -> bool:
+    """Whether a variable called `name` holds a secret: `*_KEY`, `*_SECRET`, `*_TOKEN`, `*PASSWORD*` and their like, but
+    not what only tells of one, such as `TOKEN_URL` or `KEY_FILE`.
+    """
+    if _OF_SOMETHING_ELSE.search(name):
+        return False
+    return _WORD.search(name) is not None or _CAMEL.search(name) is not None
+
+
+def passwords_in(text: str) -> Iterator[str]:
+    """The passwords (else the users, who are the secret then) of the URLs in `text`, as written and decoded."""
+    for found in _USERINFO.finditer(text):
+        user, colon, password = found[1].partition(":")
+        secret = password if colon else user
+        yield from dict.fromkeys((secret, unquote(secret)))
