@@ -84,6 +84,7 @@ class Session:
         self._clock = clock or SystemClock()
         self._command = command
         self.id: str | None = None  # known, and in the store, once a session was begun or taken up
+        self.spec: LoopSpec | None = None  # likewise
 
     async def begin(self, path: Path, options: Options) -> State:
         """Starts a session of the loop at `path` and drives it. Raises UsageError before anything is touched."""
@@ -165,6 +166,7 @@ class Session:
             await stack.enter_async_context(heeding(stop, self._journal, session))
             if options.budget_s is not None:
                 stack.callback(_budget(stop, options.budget_s).cancel)
+            self.spec = spec
             if new is not None:
                 await driver.start(new, self._clock.now())
                 self.id = session
