@@ -21,6 +21,11 @@ class Settings:
     ci: bool
     cwd: Path
 
+    @property
+    def on_github(self) -> bool:
+        """Whether this is a step of GitHub Actions."""
+        return self.environ.get("GITHUB_ACTIONS") == "true"
+
     def state_dir(self, start: Path | None = None) -> Path:
         """`.netra-loop/` beside the nearest folder `loops/`, from `start` (default: the working directory) upwards.
 

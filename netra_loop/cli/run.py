@@ -171,13 +171,14 @@ async def _driven(
 
     command = settings.command(near)
     journal = open_journal(settings, near)
-    observer = _observer(plain=plain or settings.ci or not sys.stdout.isatty(), verbose=verbose)
+    plain = plain or settings.ci or settings.on_github or not sys.stdout.isatty()
+    observer = _observer(plain=plain, verbose=verbose, grouped=settings.on_github)
     session = Session(settings, journal, observer, command=command)
     try:
         return await work(journal, session)
     finally:
         if session.id is not None:
-            await _sum_up(journal, session.id, observer, command)
+            await _sum_up(journal, session, observer, command, settings)
         observer.close()
         await journal.close()
 
@@ -193,7 +194,7 @@ async def _is_unfinished(journal: Journal, head: SessionHead, path: Path, env: s
     return isinstance(first, SessionStarted) and first.loop_file == str(path)
 
 
-async def _sum_up(journal: Journal, session: str, observer: Observer, command: str) -> None:
+async def _sum_up(journal: Journal, session: Session, observer: Observer, command: str, settings: Settings) -> None:
     """The last word on the session, also where an error ends it; where the store itself failed there is none."""
     from dataclasses import replace
 
@@ -201,19 +202,31 @@ async def _sum_up(journal: Journal, session: str, observer: Observer, command: s
     from netra_loop.errors import StoreError
 
     try:
-        head = await journal.find(session)
-        observer.summary(replace(await view_of(journal, head), command=command), await journal.findings(session))
+        head = await journal.find(session.id or "")
+        view = replace(await view_of(journal, head), command=command)
+        findings = await journal.findings(head.id)
+        observer.summary(view, findings)
+        if settings.on_github and session.spec is not None:
+            from netra_loop.cli import github  # of use to its runners alone
+
+            await github.tell(journal, settings, view, findings, session.spec)
     except StoreError:
         return  # the store's own error is on its way to the user
 
 
-def _observer(*, plain: bool, verbose: bool) -> Observer:
+def _observer(*, plain: bool, verbose: bool, grouped: bool) -> Observer:
     from netra_loop.clock import SystemClock
 
     if plain:
         from netra_loop.report.plain import PlainConsole
 
-        return PlainConsole(sys.stderr, SystemClock(), verbose=verbose)
+        console = PlainConsole(sys.stderr, SystemClock(), verbose=verbose)
+        if not grouped:
+            return console
+        from netra_loop.cli.github import say
+        from netra_loop.report.github import Grouped
+
+        return Grouped(console, say)
     from rich.console import Console  # of use on a screen alone
 
     from netra_loop.report.live import LiveConsole

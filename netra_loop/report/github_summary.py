@@ -1,0 +1,139 @@
+"""A session as the summary of a GitHub Actions job: Markdown in which nothing that a test or a log says is markup.
+
+Whatever was not written by netra-loop itself stands in a code span: no HTML, link, image, mention or reference to an
+issue is made of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from netra_loop.core.records import Authenticity, Finding, Result, TierVerdict
+from netra_loop.report import phrases
+from netra_loop.report.safe import safe_line
+from netra_loop.report.view import SessionView
+
+LIMIT = 250_000  # bytes; GitHub refuses the summary of a step that is over 1 MiB
+_FINDINGS = 50
+_TESTS = 100
+_WORDS = {"met": "goal met"}
+_MET = {True: "met", False: "**unmet**"}
+_BACKTICKS = re.compile("`+")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the summary and the annotations tell of: `failing` are tests by the attempt that counts."""
+
+    view: SessionView
+    findings: Sequence[Finding]
+    failing: Sequence[Result]
+
+
+def summary(told: Told, limit: int = LIMIT) -> str:
+    """The Markdown, at most `limit` bytes of UTF-8 long: what does not fit is left out from the end, by whole lines."""
+    lines = [*_head(told.view), *_tiers(told.view.tiers), *_findings(told), *_tests(told)]
+    kept, size = [], 0
+    for line in lines:
+        size += len(line.encode()) + 1
+        if size > limit - 200:
+            kept += ["", "The rest is left out, for its length: " + code(_command(told.view, "results"))]
+            break
+        kept.append(line)
+    return "\n".join(kept) + "\n\n"
+
+
+def code(text: str, limit: int = phrases.MESSAGE_MAX) -> str:
+    """`text` as it is, on one line: a code span, good in a table too."""
+    line = safe_line(text, limit)
+    if not line:
+        return ""
+    fence = "`" * (max((len(run) for run in _BACKTICKS.findall(line)), default=0) + 1)
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}".replace("|", "\\|")
+
+
+def _head(view: SessionView) -> list[str]:
+    verdict = _WORDS.get(view.state, view.state)
+    ended = f", exit {view.exit_code}" if view.exit_code is not None else ""
+    where = f"iteration {view.iteration}" + (f", phase {code(view.phase)}" if view.phase else "")
+    lines = [
+        f"### netra-loop: {code(view.loop)} {verdict}{ended}",
+        "",
+        *([f"Why: {code(view.reason, 2 * phrases.MESSAGE_MAX)}", ""] if view.reason else []),
+        f"Session {code(view.session)}, environment {code(view.environment)}, {where}.",
+        "",
+        f"Tests: {phrases.tests(view.tests)}.",
+        "",
+    ]
+    logs = f"Logs: {phrases.counted(view.log_entries, 'entry', 'entries')}"
+    if view.log_entries or view.logs_complete:
+        lines += [f"{logs}, {'complete' if view.logs_complete else 'not complete'}.", ""]
+    if view.revisions:
+        lines += ["Revisions: " + ", ".join(code(f"{name}: {r}") for name, r in view.revisions.items()) + ".", ""]
+    if view.state in {"paused", "failed", "running"}:
+        lines += ["Go on with it:", "", "```sh", safe_line(_command(view, "resume")), "```", ""]
+    return lines
+
+
+def _tiers(tiers: Sequence[TierVerdict]) -> list[str]:
+    if not tiers:
+        return []
+    rows = ((code(t.name), str(t.selected), str(t.failures), *_rates(t), _MET[t.met]) for t in tiers)
+    return [*_table(("tier", "selected", "failed", "rate", "allowed", ""), rows), ""]
+
+
+def _rates(tier: TierVerdict) -> tuple[str, str]:
+    return phrases.percent(tier.failure_rate), phrases.percent(tier.max_failures)
+
+
+def _findings(told: Told) -> list[str]:
+    found = phrases.in_order(told.findings)
+    if not found:
+        return []
+    rows = (
+        (code(f.id), f.state.value, f"{f.symptom.value} ({f.cause.value})", str(len(f.tests)), code(f.title), _place(f))
+        for f in found[:_FINDINGS]
+    )
+    more = _more(len(found) - _FINDINGS, "findings", told.view)
+    return ["#### Findings", "", *_table(("", "state", "symptom", "tests", "what", "where"), rows), *more, ""]
+
+
+def _tests(told: Told) -> list[str]:
+    if not told.failing:
+        return []
+    rows = (
+        (code(t.id), code(t.tier or ""), _outcome(t), code(t.message or ", ".join(t.reasons)))
+        for t in told.failing[:_TESTS]
+    )
+    more = _more(len(told.failing) - _TESTS, "tests", told.view)
+    title = f"<details><summary>{phrases.counted(len(told.failing), 'test')} that count against the goal</summary>"
+    return [title, "", *_table(("test", "tier", "outcome", "message"), rows), *more, "", "</details>", ""]
+
+
+def _outcome(result: Result) -> str:
+    return f"{result.outcome.value}, but fake" if result.authenticity is Authenticity.FAKE else result.outcome.value
+
+
+def _place(finding: Finding) -> str:
+    return code(phrases.place(finding.root_cause)) if finding.root_cause else ""
+
+
+def _more(left: int, what: str, view: SessionView) -> list[str]:
+    return ["", f"And {left} more {what}: {code(_command(view, 'findings' if what == 'findings' else 'results'))}"] * (
+        left > 0
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _command(view: SessionView, name: str) -> str:
+    return f"{view.command} {name} {view.session}"
