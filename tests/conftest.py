@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from netra_loop import cgroups
+from netra_loop.testing.postgres import Missing, PrivatePostgres
 
 # how long an example takes says more of the machine than of what is tested
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +19,17 @@ settings.load_profile("project")
 # suites that are started here are no workers of the pytest-xdist that started us
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PrivatePostgres]:
+    """A PostgreSQL server of this test process. Whoever restarts it leaves it running."""
+    try:
+        server = PrivatePostgres()
+    except Missing as error:
+        pytest.skip(str(error))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -66,6 +66,16 @@ def check_acknowledged(connection: sa.Connection, session: str, known: Acknowled
         raise chain.damaged(session, known.seq, "is not the one that was acknowledged")
 
 
+def check_end(session: str, seq: int, digest: str, known: Acknowledged | None) -> None:
+    """StoreDamaged where the chain ends before, or elsewhere than, what its owner was told: a server that fell back to
+    an older copy of itself, say.
+    """
+    if known is not None and seq < known.seq:
+        raise _lost(session, known, seq)
+    if known is not None and seq == known.seq and digest != known.hash:
+        raise chain.damaged(session, seq, "is not the one that was acknowledged")
+
+
 def _lost(session: str, known: Acknowledged, last: int) -> StoreDamaged:
     return StoreDamaged(
         f"the store holds {last} events of session {session!r}, {known.seq} were acknowledged: "

@@ -25,6 +25,7 @@ from netra_loop.errors import Defect, StaleEpoch
 from netra_loop.journal import chain, onlooking, reading, stopping, verifying, writing
 from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, Verified, check_id, choose
 from netra_loop.journal.ground import Ground, Lane, Lock, Work
+from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 
 T = TypeVar("T")
@@ -91,6 +92,7 @@ async def _settled(future: Future[T], *, may_skip: bool = False) -> T:
 class _Owned:
     lock: Lock
     epoch: int = 0
+    said: Acknowledged | None = None  # what this owner was told is durable
 
 
 class StoredJournal:
@@ -137,6 +139,7 @@ class StoredJournal:
             place = writing.place_of(connection, session)
             if place.epoch != owned.epoch:
                 raise StaleEpoch(session, owned.epoch, place.epoch)
+            reading.check_end(session, place.seq, place.hash, owned.said)
             return writing.write_batch(connection, session, place, batch, head, self._clock.now())
 
         return self._told(owned, self._writer.lane.transaction(work, session=session, lock=owned.lock))
@@ -144,6 +147,7 @@ class StoredJournal:
     def _told(self, owned: _Owned | None, written: writing.Written) -> tuple[Recorded, ...]:
         if owned is not None and written.recorded:
             owned.lock.acknowledge(written.seq, written.hash)
+            owned.said = Acknowledged(written.seq, written.hash)
         return written.recorded
 
     # ------------------------------------------------------------------------------------------------ ownership

@@ -18,9 +18,22 @@ def store_path(tmp_path: Path) -> Path:
     return tmp_path / "project" / ".netra-loop" / "journal.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, store_path: Path) -> str:
+    """A store that is still to be made, on each ground in turn."""
+    if request.param == "sqlite":
+        return str(store_path)
+    return request.getfixturevalue("postgres").url_of_new_schema()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def journal(request: pytest.FixtureRequest, store_path: Path, clock: FakeClock) -> AsyncIterator[Journal]:
-    opened = MemoryJournal(clock) if request.param == "memory" else open_store(str(store_path), clock=clock)
+    if request.param == "memory":
+        opened: Journal = MemoryJournal(clock)
+    elif request.param == "sqlite":
+        opened = open_store(str(store_path), clock=clock)
+    else:
+        opened = open_store(request.getfixturevalue("postgres").url_of_new_schema(), clock=clock)
     yield opened
     await opened.close()
 

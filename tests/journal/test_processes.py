@@ -4,7 +4,6 @@ import asyncio
 import random
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -35,9 +34,9 @@ asyncio.run(main())
 """
 
 
-async def start(store: Path) -> asyncio.subprocess.Process:
+async def start(store: str) -> asyncio.subprocess.Process:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", APPENDS_FOR_EVER, str(store), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", APPENDS_FOR_EVER, store, stdout=asyncio.subprocess.PIPE
     )
     assert child.stdout is not None
     assert await child.stdout.readline() == b"owns\n"
@@ -54,12 +53,12 @@ async def killed_after(child: asyncio.subprocess.Process, lines: int) -> list[in
     return [int(line) for line in said if line.endswith(b"\n")]
 
 
-async def test_what_was_acknowledged_survives_kill_after_kill(store_path: Path):
-    journal = open_store(str(store_path))
+async def test_what_was_acknowledged_survives_kill_after_kill(store_url: str):
+    journal = open_store(store_url)
     await journal.create(head(), Batch())
     last = 0
     for lines in (1, random.randrange(5, 60)):
-        acknowledged = await killed_after(await start(store_path), lines)
+        acknowledged = await killed_after(await start(store_url), lines)
         assert acknowledged[0] == last + 1
         stored = await journal.events(S)  # which verifies the chain
         last = stored[-1].seq
@@ -68,21 +67,21 @@ async def test_what_was_acknowledged_survives_kill_after_kill(store_path: Path):
     await journal.close()
 
 
-async def test_a_kill_leaves_a_store_that_the_next_process_opens(store_path: Path):
-    journal = open_store(str(store_path))
+async def test_a_kill_leaves_a_store_that_the_next_process_opens(store_url: str):
+    journal = open_store(store_url)
     await journal.create(head(), Batch())
     await journal.close()
-    acknowledged = await killed_after(await start(store_path), 3)
-    again = open_store(str(store_path))
+    acknowledged = await killed_after(await start(store_url), 3)
+    again = open_store(store_url)
     assert await again.verify(S) >= acknowledged[-1]
     assert await again.holder(S) is None
     await again.close()
 
 
-async def test_two_owners(store_path: Path):
-    journal = open_store(str(store_path))
+async def test_two_owners(store_url: str):
+    journal = open_store(store_url)
     await journal.create(head(), Batch())
-    child = await start(store_path)
+    child = await start(store_url)
     try:
         with pytest.raises(SessionHeld, match=rf"held by process {child.pid} on ") as caught:
             await journal.own(S).__aenter__()

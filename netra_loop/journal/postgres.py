@@ -1,0 +1,181 @@
+"""A PostgreSQL database as the journal's ground, for sessions that several machines share.
+
+Any error that passes by itself (the server restarts, is out of connections, the network is cut) is waited out, for a
+minute at most; meanwhile the caller waits, and so does every effect that would have followed the write. Each write puts
+a token of its own beside the session's rows, in the same transaction: where a COMMIT was sent and no answer came, the
+token is looked up, under a lock that the lost transaction would still hold, before anything is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from functools import cache
+from typing import TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.pool import StaticPool
+
+from netra_loop.clock import Clock
+from netra_loop.errors import StoreError
+from netra_loop.journal.base import Holder, check_id
+from netra_loop.journal.ground import Ask, Lane, Lock, Work
+from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.postgres_lock import PostgresLock, holder_of
+from netra_loop.journal.postgres_server import FIRST_S, RETRY_S, Backend, Server
+from netra_loop.journal.postgres_tables import owners, writes
+
+T = TypeVar("T")
+
+_PACE_S = 0.5  # between two looks whether somebody asked to stop
+
+
+class PostgresGround:
+    """The database at `url`. Nothing is touched before the first lane or lock is used; then what is missing is made.
+
+    UsageError where the URL cannot be read. Safe between threads.
+    """
+
+    def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S) -> None:
+        self._server = Server(url, retry_s=retry_s, first_s=first_s)
+
+    def lane(self, *, writer: bool) -> PostgresLane:
+        """See `Ground.lane`."""
+        return PostgresLane(self._server, writer=writer)
+
+    def lock(self, session: str, clock: Clock) -> PostgresLock:
+        """See `Ground.lock`."""
+        return PostgresLock(self._server, session, clock)
+
+    def holder(self, session: str, reader: Lane) -> Holder | None:
+        """See `Ground.holder`."""
+        check_id(session)
+        return reader.transaction(lambda connection: holder_of(connection, session))
+
+    def acknowledged(self, session: str) -> Acknowledged | None:
+        """See `Ground.acknowledged`: nothing is known but what the server says."""
+        check_id(session)
+        return None
+
+    def all_acknowledged(self) -> dict[str, Acknowledged]:
+        """See `Ground.all_acknowledged`."""
+        return {}
+
+    def ask_to_stop(self, session: str, epoch: int, writer: Lane) -> None:
+        """See `Ground.ask_to_stop`."""
+        asked = sa.update(owners).where(owners.c.session == session).values(asked=epoch)
+        writer.transaction(lambda connection: connection.execute(asked))
+
+    async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:
+        """See `Ground.asked_to_stop`."""
+
+        def asked(connection: sa.Connection) -> bool:
+            return connection.execute(sa.select(owners.c.asked).where(owners.c.session == session)).scalar() == epoch
+
+        while not await _or_no(ask(asked)):  # noqa: ASYNC110 - what changes is a row, and another process writes it
+            await asyncio.sleep(_PACE_S)
+
+    def snapshot(self, within_s: float, *, due: bool) -> str | None:  # noqa: ARG002 - its administrator keeps copies
+        """See `Ground.snapshot`."""
+        return None
+
+    def close(self) -> None:
+        """See `Ground.close`: each connection is its lane's or its lock's."""
+
+
+class PostgresLane:
+    """`Lane` on one connection, made anew as often as it is lost."""
+
+    def __init__(self, server: Server, *, writer: bool) -> None:
+        self._server = server
+        self._writer = writer
+        self._engine: sa.Engine | None = None
+        self._backend: Backend | None = None
+
+    def transaction(self, work: Work[T], *, session: str | None = None, lock: Lock | None = None) -> T:
+        """See `Lane.transaction`."""
+        token = secrets.token_hex(16)
+        done: list[T] = []  # what `work` returned before a COMMIT of which no answer came
+
+        def attempt() -> T:
+            if isinstance(lock, PostgresLock):
+                lock.keep()
+            with self._ready().begin() as connection:
+                if session is not None:
+                    if done and _is_ours(connection, session, token):
+                        return done[0]
+                    done.clear()
+                    _sign(connection, session, token)
+                result = work(connection)
+                if session is not None:
+                    done.append(result)
+            return result
+
+        def guarded() -> T:
+            try:
+                return attempt()
+            except (psycopg.Error, sa.exc.DBAPIError):
+                self.close()  # whatever state it is in, the next attempt shall not meet it
+                raise
+
+        return self._server.patiently(guarded, unclear=lambda: bool(done))
+
+    def _ready(self) -> sa.Engine:
+        if self._engine is None:
+            # the URL says nothing but the dialect: all else is the server's to know
+            self._engine = sa.create_engine(
+                "postgresql+psycopg://", creator=self._connect, poolclass=StaticPool, use_native_hstore=False
+            )
+        return self._engine
+
+    def _connect(self) -> psycopg.Connection:
+        connection = self._server.connect()
+        try:
+            if self._backend is not None:
+                self._backend.end(connection)
+            if self._writer:
+                self._backend = Backend(connection)
+            else:
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                connection.read_only = True
+                connection.execute("SET idle_in_transaction_session_timeout = 0")  # much may be read in one snapshot
+            connection.autocommit = False
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """See `Lane.close`."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+
+def _sign(connection: sa.Connection, session: str, token: str) -> None:
+    """Leaves the transaction's token; its row stays locked until the transaction ends."""
+    connection.execute(_signing(), {"session": session, "token": token})
+
+
+@cache
+def _signing() -> sa.Executable:
+    statement = insert(writes)
+    return statement.on_conflict_do_update(index_elements=["session"], set_={"token": statement.excluded.token})
+
+
+def _is_ours(connection: sa.Connection, session: str, token: str) -> bool:
+    """Whether the transaction that left `token` was committed; waits for it where it still goes on."""
+    none_yet = insert(writes).values(session=session, token="").on_conflict_do_nothing()
+    connection.execute(none_yet)  # waits for a row that is being made, which SELECT would not see
+    known = sa.select(writes.c.token).where(writes.c.session == session).with_for_update()
+    return connection.execute(known).scalar() == token
+
+
+async def _or_no(answer: Awaitable[bool]) -> bool:
+    try:
+        return await answer
+    except StoreError:  # the next write says it, to whom it concerns
+        return False

@@ -1,0 +1,206 @@
+"""Who owns a session, in PostgreSQL: an advisory lock on a connection of its own, and a row that tells whose it is.
+
+The server lets go of the lock when the connection ends: at once where the process died, within half a minute where its
+machine or network did. The lock's key holds a generation, which a take-over raises: so it needs no right to end
+anybody, and whoever held the session before holds a lock that means nothing any more. The epoch stops him at his next
+write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import select
+import socket
+import time
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from netra_loop.clock import Clock, from_rfc3339, rfc3339
+from netra_loop.errors import SessionHeld
+from netra_loop.journal.base import Holder, check_id
+from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.postgres_server import Backend, Server
+from netra_loop.journal.postgres_tables import owners
+
+_TRY_S = 0.4  # whoever was killed a moment ago has let go within this
+_PAUSE_S = 0.02
+_HELD = sa.text(
+    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND ((classid::bigint << 32) | objid::bigint) = :key"
+)
+
+
+class PostgresLock:
+    """`Lock` on one session. `keep` is called before each of its owner's transactions."""
+
+    def __init__(self, server: Server, session: str, clock: Clock) -> None:
+        check_id(session)
+        self._server = server
+        self._session = session
+        self._clock = clock
+        self._connection: psycopg.Connection | None = None
+        self._backend: Backend | None = None
+        self._generation = 0
+        self._schema = ""
+
+    def take(self, *, takeover: bool = False) -> None:
+        """See `Lock.take`."""
+        self._server.patiently(lambda: self._take(takeover=takeover))
+
+    def _take(self, *, takeover: bool) -> None:
+        connection = self._server.connect()
+        try:
+            connection.execute(
+                "INSERT INTO netra_loop_owners (session, generation) VALUES (%s, 0) ON CONFLICT DO NOTHING",
+                (self._session,),
+            )
+            self._get(connection, takeover=takeover)
+            self._backend = Backend(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _get(self, connection: psycopg.Connection, *, takeover: bool) -> None:
+        until = time.monotonic() + _TRY_S
+        while True:
+            generation = self._now(connection)
+            if _locks(connection, self._key(generation)):
+                if self._introduce(connection, generation, generation):
+                    return
+                _unlocks(connection, self._key(generation))  # taken over since we looked
+            elif takeover:
+                # a take-over at the same moment makes this one wait, and then find another generation
+                takeover = not self._introduce(connection, generation, generation + 1)
+            elif time.monotonic() >= until:
+                raise SessionHeld(self._session, _named(self._owner(connection)))
+            else:
+                time.sleep(_PAUSE_S)  # in the writer's own thread: nothing else waits
+
+    def _now(self, connection: psycopg.Connection) -> int:
+        found = connection.execute(
+            "SELECT generation, current_schema() FROM netra_loop_owners WHERE session = %s", (self._session,)
+        ).fetchone()
+        assert found is not None  # rows of this table are never removed while somebody wants to own
+        self._schema = found[1]
+        return int(found[0])
+
+    def _introduce(self, connection: psycopg.Connection, before: int, generation: int) -> bool:
+        """Writes who we are; False where the session is of another generation than `before`."""
+        written = connection.execute(
+            "UPDATE netra_loop_owners SET generation = %s, pid = %s, host = %s, since = %s, asked = NULL "
+            "WHERE session = %s AND generation = %s",
+            (generation, os.getpid(), socket.gethostname(), rfc3339(self._clock.now()), self._session, before),
+        )
+        self._generation = generation
+        return written.rowcount == 1
+
+    def _owner(self, connection: psycopg.Connection) -> Holder | None:
+        row = connection.execute(
+            "SELECT pid, host, since FROM netra_loop_owners WHERE session = %s", (self._session,)
+        ).fetchone()
+        return _holder(row)
+
+    def confirm(self, connection: sa.Connection) -> None:
+        """See `Lock.confirm`."""
+        now = sa.select(owners.c.generation).where(owners.c.session == self._session).with_for_update()
+        if connection.execute(now).scalar() != self._generation:
+            raise SessionHeld(self._session, _named(holder_of(connection, self._session)))
+
+    def keep(self) -> None:
+        """Takes it again where its connection was lost. Where somebody else has it meanwhile, the epoch says so to the
+        transaction that follows. Raises psycopg's errors while the server is away.
+        """
+        if self._connection is None or not _is_lost(self._connection):
+            return
+        self._connection.close()
+        connection = self._server.connect()
+        try:
+            if self._backend is not None:
+                self._backend.end(connection)
+            self._backend = Backend(connection)
+            until = time.monotonic() + _TRY_S
+            while not _locks(connection, self._key(self._generation)):
+                if time.monotonic() >= until:
+                    connection.close()  # and the next transaction tries again
+                    break
+                time.sleep(_PAUSE_S)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _key(self, generation: int) -> int:
+        return _key(self._schema, self._session, generation)
+
+    def acknowledged(self) -> Acknowledged | None:
+        """See `Lock.acknowledged`: nothing is known but what the server says."""
+        return None
+
+    def acknowledge(self, seq: int, digest: str) -> None:
+        """See `Lock.acknowledge`: the server keeps what it said."""
+
+    def release(self) -> None:
+        """See `Lock.release`."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with contextlib.suppress(psycopg.Error):  # the end of the connection does the same, a little later
+            _unlocks(connection, self._key(self._generation))
+        connection.close()
+
+
+def holder_of(connection: sa.Connection, session: str) -> Holder | None:
+    """Who owns the session now; None where nobody does."""
+    c = owners.c
+    asked = sa.select(sa.func.current_schema(), c.generation, c.pid, c.host, c.since).where(c.session == session)
+    found = connection.execute(asked).first()
+    if found is None or connection.execute(_HELD, {"key": _key(found[0], session, found[1])}).first() is None:
+        return None
+    return _holder(tuple(found[2:]))
+
+
+def _holder(row: tuple[Any, ...] | None) -> Holder | None:
+    if row is None or row[0] is None:
+        return None
+    pid, host, since = row
+    return Holder(int(pid), str(host), from_rfc3339(since))
+
+
+def _named(holder: Holder | None) -> str:
+    return str(holder) if holder else "a process that took it this moment"
+
+
+def _key(schema: str, session: str, generation: int) -> int:
+    """The number that is locked: 64 bits, of which two sessions have the same in no lifetime."""
+    told = f"netra-loop\0{schema}\0{session}\0{generation}".encode()
+    return int.from_bytes(hashlib.sha256(told).digest()[:8], "big", signed=True)
+
+
+def _locks(connection: psycopg.Connection, key: int) -> bool:
+    found = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+    return found == (True,)
+
+
+def _unlocks(connection: psycopg.Connection, key: int) -> None:
+    connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
+
+
+def _is_lost(connection: psycopg.Connection) -> bool:
+    """Whether the server, or the way to it, ended the connection; nothing is sent to find out."""
+    if connection.closed:
+        return True
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    if not waiting.poll(0):
+        return False
+    try:
+        connection.pgconn.consume_input()  # a farewell, or the end
+    except psycopg.Error:
+        return True
+    return connection.closed

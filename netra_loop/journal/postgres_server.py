@@ -1,0 +1,115 @@
+"""The way to a PostgreSQL server: connections set up as a journal needs them, and patience while there are none."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+import sqlalchemy as sa
+
+from netra_loop.journal.postgres_address import SERVER_SIDE, read_address
+from netra_loop.journal.postgres_errors import given_up, meaning, passes
+from netra_loop.journal.postgres_tables import ensure
+
+T = TypeVar("T")
+
+RETRY_S = 60.0  # how long a server that was there is waited for
+FIRST_S = 5.0  # and one that was not there yet: a name misspelt is no restart
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
+_SETTINGS = {
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    "jit": "off",  # takes longer than the statements themselves
+    **SERVER_SIDE,
+}
+_TOO_WEAK = "remote_write", "local", "off"  # what synchronous_commit may not be: an answer means that it is on disk
+
+
+class Server:
+    """The database at `url`; the first connection makes the tables that are missing. Safe between threads.
+
+    UsageError where the URL cannot be read. `retry_s` is how long errors that pass by themselves are waited out, once
+    the server was reached; `first_s` before that.
+    """
+
+    def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S) -> None:
+        self.address = read_address(url)
+        self._retry_s = retry_s
+        self._first_s = first_s
+        self._seen = False
+        self._ensured = False
+        self._guard = threading.Lock()
+
+    def connect(self) -> psycopg.Connection:
+        """A new connection that commits each statement by itself, to a database whose tables are there."""
+        connection = psycopg.connect(**self.address.parameters(), autocommit=True)
+        try:
+            self._seen = True
+            connection.execute(
+                "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS ours (name, value)",
+                (list(_SETTINGS), list(_SETTINGS.values())),
+            )
+            connection.execute(
+                "SELECT set_config('synchronous_commit', 'on', false) "
+                "WHERE current_setting('synchronous_commit') = ANY(%s)",
+                (list(_TOO_WEAK),),
+            )
+            with self._guard:
+                if not self._ensured:
+                    ensure(connection, self.address)
+                    self._ensured = True
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def patiently(self, attempt: Callable[[], T], *, unclear: Callable[[], bool] = lambda: False) -> T:
+        """What `attempt` returns, tried again while it fails with what passes, at random and ever longer intervals.
+
+        StoreError (or Defect) once it fails with something that does not pass, or did for too long; `unclear` then
+        says whether a commit may have happened all the same.
+        """
+        since, pause_s = time.monotonic(), _FIRST_PAUSE_S
+        while True:
+            try:
+                return attempt()
+            except (psycopg.Error, sa.exc.DBAPIError) as error:
+                cause = _cause(error)
+                waited_s = time.monotonic() - since
+                if not passes(cause) or waited_s >= (self._retry_s if self._seen else self._first_s):
+                    if unclear() or (self._seen and passes(cause)):
+                        raise given_up(cause, self.address, waited_s, unclear=unclear()) from error
+                    raise meaning(cause, self.address) from error
+            time.sleep(random.uniform(0, pause_s))  # noqa: S311 - in a lane's own thread
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+class Backend:
+    """The server's end of a connection, to be known again after the connection was lost."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._known = connection.execute(
+            "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        ).fetchone()
+
+    def end(self, connection: psycopg.Connection) -> None:
+        """Ends it where it is still there: it would keep what it has locked until it finds out that we are gone. It is
+        our own, by number and start; nobody else's is ever touched.
+        """
+        if self._known is not None:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s",
+                tuple(self._known),
+            )
+
+
+def _cause(error: psycopg.Error | sa.exc.DBAPIError) -> psycopg.Error:
+    if isinstance(error, psycopg.Error):
+        return error
+    if isinstance(error.orig, psycopg.Error):
+        return error.orig
+    raise error
