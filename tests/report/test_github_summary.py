@@ -1,0 +1,73 @@
+"""The summary of a job: true, harmless and of a bounded size."""
+
+import re
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netra_loop.core.records import Outcome
+from netra_loop.report.github_summary import Told, code, summary
+from netra_loop.report.view import SessionView
+from netra_loop.testing.rows import T0, finding, result
+
+NASTY = "a|b `code` <script>x</script> @somebody fixes #12 ![](http://h/x) \x1b[31m\n\n# title\n::set-output name=a::b"
+
+
+def view(**changes) -> SessionView:
+    return replace(SessionView("night-1", "night", "local", "paused", 2, "execute", T0, T0), **changes)
+
+
+def without_code(markdown: str) -> str:
+    """What a reader of Markdown would take for markup: everything outside code."""
+    return re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"(?ms)^```sh$.*?^```$", "", markdown))
+
+
+def test_a_paused_session_says_how_to_go_on():
+    told = summary(Told(view(exit_code=75, reason="the budget of 5h30m is used up"), (), ()))
+    assert told.startswith("### netra-loop: `night` paused, exit 75\n")
+    assert "Why: `the budget of 5h30m is used up`" in told
+    assert "```sh\nnetra-loop resume night-1\n```" in told
+
+
+def test_findings_and_failing_tests_are_tables():
+    failing = result("tests/test_a.py::test_b", outcome=Outcome.TIMEOUT, message="timed out after 8 s")
+    told = summary(Told(view(state="unmet", exit_code=1), [finding("F-1")], [failing]))
+    assert "| `F-1` | " in told
+    assert re.search(r"\| `tests/test_a.py::test_b` \| .* \| timeout \| `timed out after 8 s` \|", told)
+    assert "resume" not in told
+
+
+def test_what_tests_say_is_never_markup():
+    failing = result(NASTY, outcome=Outcome.FAILED, message=NASTY)
+    worst = replace(finding("F-1"), title=NASTY)
+    told = summary(Told(view(reason=NASTY, state="unmet"), [worst], [failing]))
+    outside = without_code(told)
+    for trace in ("script", "@somebody", "#12", "http", "\x1b", "# title"):
+        assert trace not in outside
+    assert not re.search(r"(?m)^\s*::", told)
+    rows = [line for line in told.splitlines() if line.startswith("| ") and "F-1" in line]
+    assert len(re.split(r"(?<!\\)\|", rows[0])) == 8  # six cells between eight ends
+
+
+@given(st.text())
+def test_a_code_span_is_one_line_and_closes_where_it_began(text: str):
+    span = code(text)
+    assert len(span.splitlines()) <= 1
+    if span:
+        fence = re.match("`+", span)[0]
+        assert span.endswith(fence)
+        inner = span[len(fence) : -len(fence)]
+        assert len(fence) not in {len(run) for run in re.findall("`+", inner)}
+
+
+def test_its_size_is_bounded_and_what_is_left_out_is_said():
+    many = [result(f"tests/test_a.py::test_{n}", outcome=Outcome.FAILED, message="x" * 5000) for n in range(2000)]
+    found = [replace(finding(f"F-{n}"), title="y" * 5000) for n in range(2000)]
+    told = summary(Told(view(state="unmet"), found, many))
+    assert len(told.encode()) < 250_000
+    assert "And 1950 more findings" in told
+    assert "And 1900 more tests" in told
+    short = summary(Told(view(state="unmet"), found, many), limit=5000)
+    assert len(short.encode()) <= 5000
+    assert "The rest is left out" in short
