@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,12 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
 from netra_loop.core.machine import Start, decide
+from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, heeding, installed
-from netra_loop.errors import Paused, UsageError
+from netra_loop.errors import NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.attach import Attach
@@ -30,6 +32,8 @@ from netra_loop.phases.closing import close_session
 from netra_loop.phases.collect_logs import CollectLogs
 from netra_loop.phases.deploy import Deploy
 from netra_loop.phases.execute import Execute
+from netra_loop.phases.kept import check_given, check_whole, hiding, kept_text, kept_vars
+from netra_loop.phases.known_secrets import known_secrets, too_short
 from netra_loop.phases.record import Record
 from netra_loop.phases.run import Run
 from netra_loop.phases.scope import Scope
@@ -117,12 +121,19 @@ class Session:
             started = recorded[0].event
             assert isinstance(started, ev.SessionStarted)
             path = Path(started.loop_file)
-            text = _text_if_there(path) or state.loop_text
-            before = loopfile.apply_vars(loopfile.load(state.loop_text, path), state.vars)
+            text = _text_if_there(path)
+            if text is None:
+                text = state.loop_text
+                check_whole(text, path, head.id, self._command)
+            check_given(head.id, state.vars, options.vars, self._command)
             spec = loopfile.apply_vars(loopfile.load(text, path), {**state.vars, **options.vars})
             check_tier(spec, options.only)
-            _check_resumable(head, state, before, spec, options)
-            changed = text if text != state.loop_text else None
+            redactor = self._redactor(head, spec)
+            kept, stored = kept_text(text, path, redactor), kept_text(state.loop_text, path, redactor)
+            before = loopfile.apply_vars(loopfile.load(stored, path), kept_vars(state.vars, redactor))
+            given = kept_vars({**state.vars, **options.vars}, redactor)
+            _check_resumable(head, state, before, loopfile.apply_vars(loopfile.load(kept, path), given), options)
+            changed = kept if kept != stored else None
             if changed is not None:
                 self._observer.progress(f"{path} has changed since: going on with it as it is now")
             return await self._drive(head.id, spec, head.environment, options, new=None, changed=changed)
@@ -160,15 +171,17 @@ class Session:
             git = await git_facts(spec.root_dir)
             driver = Driver(
                 session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),
-                self._clock, self._observer, stop, close_session,
+                self._clock, self._observer, stop, close_session, hiding(lambda: tools.redactor),
             )  # fmt: skip
+            given = kept_vars(options.vars, tools.redactor)
             tools.on_wait = driver.waited
             await stack.enter_async_context(heeding(stop, self._journal, session))
             if options.budget_s is not None:
                 stack.callback(_budget(stop, options.budget_s).cancel)
             self.spec = spec
             if new is not None:
-                await driver.start(new, self._clock.now())
+                text = kept_text(new.loop_text, spec.path, tools.redactor)
+                await driver.start(replace(new, loop_text=text, vars=given), self._clock.now())
                 self.id = session
                 if ahead is not None:
                     ahead.go()
@@ -176,12 +189,23 @@ class Session:
                 self.id = session
                 await driver.load()
                 await driver.resume(
-                    max_iterations=options.max_iterations, given=options.vars, only=options.only, loop_text=changed
+                    max_iterations=options.max_iterations, given=given, only=options.only, loop_text=changed
                 )
-            state = await driver.drive()
+            for label in too_short(tools.known):
+                await driver.note(f"the value of {label} is too short to be hidden wherever it appears")
+            try:
+                state = await driver.drive()
+            except NetraLoopError as error:
+                error.hide(tools.redactor.text)
+                raise
         if state.status is Status.PAUSED:
             raise Paused(session, state.reason or "asked to", command=self._command)
         return state
+
+    def _redactor(self, head: SessionHead, spec: LoopSpec) -> Redactor:
+        """What hides the secrets that are known of the session before anything of it runs."""
+        scope = Scope(spec, head.environment, head.id, 0, self._settings.environ)
+        return Redactor(known_secrets(spec, scope).values())
 
     def _session_dir(self, session: str, spec: LoopSpec) -> Path:
         folder = self._settings.state_dir(spec.base_dir) / "sessions" / session

@@ -22,7 +22,7 @@ An error holds fields and builds its text from them: what was found (`!r`), what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -35,6 +35,11 @@ class NetraLoopError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+    def hide(self, text: Callable[[str], str]) -> None:
+        """Passes what will be shown through `text`, which takes secrets out."""
+        self.args = tuple(text(part) if isinstance(part, str) else part for part in self.args)
+        self.hint = None if self.hint is None else text(self.hint)
 
 
 class UsageError(NetraLoopError):

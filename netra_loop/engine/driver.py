@@ -55,6 +55,7 @@ class Driver:
         observer: Observer,
         stop: Stop,
         closing: Closing | None = None,
+        hide: Callable[[Batch], Batch] = lambda batch: batch,
     ) -> None:
         self.session = session
         self.spec = spec
@@ -66,6 +67,7 @@ class Driver:
         self._make_context = make_context
         self._stop = stop
         self._closing = closing
+        self._hide = hide  # what every batch passes before it is stored
         self._appending = asyncio.Lock()
         self._copied = 0  # the iteration at whose beginning the store was copied
         self._no_copy: str | None = None
@@ -103,6 +105,12 @@ class Driver:
         )
         await self.append(Batch(events=(resumed,)))
 
+    async def note(self, text: str) -> None:
+        """Records a sentence for a person, once in the session's life."""
+        told = (item.event for item in await self._journal.events(self.session))
+        if all(not isinstance(event, ev.Noted) or event.text != text for event in told):
+            await self.append(Batch(events=(ev.Noted(iteration=self.state.iteration, text=text),)))
+
     async def append(self, batch: Batch) -> None:
         """Commits `batch` and folds its events. One at a time; what it returns from is durable.
 
@@ -118,6 +126,7 @@ class Driver:
 
     async def _commit(self, batch: Batch) -> None:
         async with self._appending:
+            batch = self._hide(batch)
             head = self._head(batch)
             self._took_in(await self._journal.append(self.session, batch, head))
 
