@@ -13,6 +13,7 @@ import hashlib
 import os
 import select
 import socket
+import threading
 import time
 from typing import Any
 
@@ -20,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 
 from netra_loop.clock import Clock, from_rfc3339, rfc3339
-from netra_loop.errors import SessionHeld
+from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal.base import Holder, check_id
 from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.postgres_server import Backend, Server
@@ -28,6 +29,7 @@ from netra_loop.journal.postgres_tables import owners
 
 _TRY_S = 0.4  # whoever was killed a moment ago has let go within this
 _PAUSE_S = 0.02
+_LOOK_S = 1.0  # between two looks whether the connection is still there; nothing is sent
 _HELD = sa.text(
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
@@ -47,10 +49,13 @@ class PostgresLock:
         self._backend: Backend | None = None
         self._generation = 0
         self._schema = ""
+        self._guard = threading.Lock()
+        self._given_back = threading.Event()
 
     def take(self, *, takeover: bool = False) -> None:
         """See `Lock.take`."""
         self._server.patiently(lambda: self._take(takeover=takeover))
+        threading.Thread(target=self._watch, name="journal-lock", daemon=True).start()
 
     def _take(self, *, takeover: bool) -> None:
         connection = self._server.connect()
@@ -114,11 +119,15 @@ class PostgresLock:
 
     def keep(self) -> None:
         """Takes it again where its connection was lost. Where somebody else has it meanwhile, the epoch says so to the
-        transaction that follows. Raises psycopg's errors while the server is away.
+        transaction that follows. Raises psycopg's errors while the server is away. In any thread.
         """
-        if self._connection is None or not _is_lost(self._connection):
-            return
-        self._connection.close()
+        with self._guard:
+            if self._connection is not None and _is_lost(self._connection):
+                self._connection.close()
+                self._connection = self._retaken()
+
+    def _retaken(self) -> psycopg.Connection:
+        """A connection that has the lock, or one that is closed, so that it is tried again."""
         connection = self._server.connect()
         try:
             if self._backend is not None:
@@ -126,14 +135,20 @@ class PostgresLock:
             self._backend = Backend(connection)
             until = time.monotonic() + _TRY_S
             while not _locks(connection, self._key(self._generation)):
-                if time.monotonic() >= until:
-                    connection.close()  # and the next transaction tries again
+                if self._given_back.is_set() or time.monotonic() >= until:
+                    connection.close()
                     break
                 time.sleep(_PAUSE_S)
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        return connection
+
+    def _watch(self) -> None:
+        """Keeps it while nothing is written for long: somebody else would find it free."""
+        while not self._given_back.wait(_LOOK_S):
+            with contextlib.suppress(psycopg.Error, StoreError):  # the next transaction says it
+                self.keep()
 
     def _key(self, generation: int) -> int:
         return _key(self._schema, self._session, generation)
@@ -147,7 +162,9 @@ class PostgresLock:
 
     def release(self) -> None:
         """See `Lock.release`."""
-        connection, self._connection = self._connection, None
+        self._given_back.set()
+        with self._guard:
+            connection, self._connection = self._connection, None
         if connection is None:
             return
         with contextlib.suppress(psycopg.Error):  # the end of the connection does the same, a little later

@@ -22,7 +22,7 @@ FIRST_S = 5.0  # and one that was not there yet: a name misspelt is no restart
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 _SETTINGS = {
     "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "60s",
+    "idle_in_transaction_session_timeout": "10s",  # a writer that was suspended locks nobody out for longer
     "jit": "off",  # takes longer than the statements themselves
     **SERVER_SIDE,
 }
