@@ -204,21 +204,25 @@ def _store_first(arguments: list[str]) -> list[str]:
 
 
 def _tell(error: NetraLoopError) -> None:
+    from netra_loop.report.safe import safe_text  # what is told may quote a service, a command or a file
+
     name = "" if error.exit_code == 75 else "error: "
-    sys.stderr.write(f"{name}{error}\n")
+    sys.stderr.write(f"{name}{safe_text(str(error))}\n")
     if error.hint:
-        sys.stderr.write(f"{error.hint}\n")
+        sys.stderr.write(f"{safe_text(error.hint)}\n")
 
 
 def _defect(error: Exception) -> int:
     import tempfile
     import traceback
 
+    from netra_loop.report.safe import safe_text
+
     kept: dict[str, Any] = {"prefix": "netra-loop-defect-", "suffix": ".txt", "delete": False}
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="backslashreplace", **kept) as file:
         traceback.print_exception(error, file=file)
     sys.stderr.write(
-        f"defect: {type(error).__name__}: {error}\nthis is a fault of netra-loop {__version__}; "
+        f"defect: {type(error).__name__}: {safe_text(str(error))}\nthis is a fault of netra-loop {__version__}; "
         f"please report it with {file.name}\n",
     )
     return 4
