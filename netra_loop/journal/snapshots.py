@@ -79,7 +79,7 @@ class Keeper:
             self._make(began + within_s)
         except TooLong:
             return f"it took longer than {within_s:g} s"
-        except (OSError, sqlite3.Error, StoreError) as error:
+        except (OSError, sqlite3.Error, StoreError, ValueError) as error:
             return str(error)
         finally:
             ended = time.monotonic()

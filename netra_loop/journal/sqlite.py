@@ -27,6 +27,7 @@ from netra_loop.errors import Defect, StoreDamaged, StoreError, UsageError
 from netra_loop.journal import ownership, snapshots, stopping
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
+from netra_loop.journal.migrations import OLDEST
 from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, metadata
 
 T = TypeVar("T")
@@ -75,7 +76,8 @@ class SqliteFile:
             _check_kind(path)
             self._peek = _Peek.at(path)
             try:
-                _check_header(path, self._peek.header())
+                if _check_header(path, self._peek.header()) < SCHEMA:
+                    self._migrate()
             except StoreDamaged as error:
                 self._peek.release()
                 self.offered(error)
@@ -83,6 +85,14 @@ class SqliteFile:
             except BaseException:
                 self._peek.release()
                 raise
+
+    def _migrate(self) -> None:
+        from netra_loop.journal.migrating import migrate  # of use on one day in many
+
+        try:
+            migrate(self.path, partial(self._connect, writer=True, older=True))
+        except sqlite3.Error as error:
+            raise self.meaning(error) from error
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -136,7 +146,7 @@ class SqliteFile:
 
         return engine
 
-    def _connect(self, *, writer: bool) -> sqlite3.Connection:
+    def _connect(self, *, writer: bool, older: bool = False) -> sqlite3.Connection:
         mode = "rw" if writer else "ro"
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self._busy_timeout_s, isolation_level=None
@@ -146,7 +156,9 @@ class SqliteFile:
         try:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
-            _check_schema(self.path, connection.execute("PRAGMA user_version").fetchone()[0])
+            _check_schema(
+                self.path, connection.execute("PRAGMA user_version").fetchone()[0], OLDEST if older else SCHEMA
+            )
             _check_mode(self.path, connection.execute("PRAGMA journal_mode").fetchone()[0])
         except BaseException:
             connection.close()
@@ -216,6 +228,8 @@ class SqliteLane:
         except StoreDamaged as error:
             self._file.offered(error)
             raise
+        except UnicodeError as error:  # SQLite quotes what it could not make sense of, and Python cannot read that
+            raise self._file.offered(_damaged(self._file.path, f"cannot be read: {error}")) from error
         except sa.exc.DBAPIError as error:
             if isinstance(error.orig, sqlite3.Error):
                 raise self._file.meaning(error.orig) from error
@@ -312,7 +326,8 @@ class _Peek:
                 os.close(self._descriptor)
 
 
-def _check_header(path: Path, header: bytes) -> None:
+def _check_header(path: Path, header: bytes) -> int:
+    """The file's schema, which may lag behind what its -wal says."""
     size = path.stat().st_size
     if size < _HEADER:
         raise _damaged(path, f"is cut off: {size} bytes are left")
@@ -321,23 +336,25 @@ def _check_header(path: Path, header: bytes) -> None:
     mark = int.from_bytes(header[68:72], "big")
     if mark != APPLICATION_ID:
         raise _damaged(path, f"is another program's database (mark {mark:#010x}, expected {APPLICATION_ID:#010x})")
-    _check_schema(path, int.from_bytes(header[60:64], "big"))
+    schema = int.from_bytes(header[60:64], "big")
+    _check_schema(path, schema, OLDEST)
     page = int.from_bytes(header[16:18], "big")
     expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
     wal = Path(f"{path}-wal")
     # with a -wal the file's own length may rightly lag behind, and SQLite knows better
     if size < expected and not (_exists(wal) and wal.stat().st_size):
         raise _damaged(path, f"is cut off: {size} of {expected} bytes are left")
+    return schema
 
 
-def _check_schema(path: Path, found: int) -> None:
+def _check_schema(path: Path, found: int, oldest: int) -> None:
     if found > SCHEMA:
         raise StoreError(
             f"store {str(path)!r} has schema {found}, this version knows {SCHEMA}: a newer netra-loop made it",
             hint="use the newer version, or name another store with --store",
         )
-    if found < SCHEMA:
-        raise _damaged(path, f"has schema {found}, expected {SCHEMA}")
+    if found < oldest:
+        raise _damaged(path, f"has schema {found}, expected {oldest} at least")
 
 
 def _check_mode(path: Path, found: str) -> None:
@@ -393,6 +410,7 @@ def _fill(draft: Path) -> None:
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(draft), poolclass=StaticPool)
     try:
         with engine.begin() as connection:
+            connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning can give room back
             metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")

@@ -1,6 +1,7 @@
 """The journal's tables, for every database alike. Types are the plainest that keep what `codec` writes.
 
-`SCHEMA` goes up by one with each change here; a store of a newer schema is refused. Columns that are read rarely and
+`SCHEMA` goes up by one with each change here, with a revision in `migrations` that makes an older store alike; a store
+of a newer schema is refused. Columns that are read rarely and
 are large stand last, so that counting an iteration does not touch them.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Select, Table, Text
 from sqlalchemy.exc import OperationalError
 
-SCHEMA = 1
+SCHEMA = 2
 APPLICATION_ID = 0x6E4C6F70  # "nLop", SQLite's own mark of whose file it is
 
 metadata = MetaData()
@@ -61,6 +62,7 @@ selection = Table(
     Column("reason", Text, nullable=False),
     Column("path", Text),
     Column("line", Integer),
+    Index("selection_in_order", "session", "iteration", "position"),
 )
 
 attempts = Table(
@@ -96,6 +98,7 @@ results = Table(
     Column("symptom", Text),
     Column("message", Text),
     Column("body", LargeBinary),  # output, traceback and evidence: see codec
+    Index("results_counted", "session", "iteration", "attempt", "outcome", "flaky", "authenticity"),
 )
 
 entries = Table(

@@ -12,7 +12,6 @@ from netra_loop.errors import SessionHeld, StoreDamaged
 from netra_loop.journal import ownership, snapshots
 from netra_loop.journal.base import Journal
 from netra_loop.journal.restoring import restore
-from netra_loop.journal.store import open_store
 from netra_loop.testing.rows import head, result
 
 S = "golden-1"
@@ -28,6 +27,14 @@ async def journal(open_sqlite: Open) -> Journal:
     opened = open_sqlite()
     await opened.create(head(), Batch())
     return opened
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def put(path: Path, raw: bytes) -> None:
+    path.write_bytes(raw)
 
 
 def mode(path: Path) -> int:
@@ -88,7 +95,7 @@ async def test_what_a_kill_left_is_removed_by_the_next(journal: Journal, store_p
     folder = store_path.parent / snapshots.FOLDER
     folder.mkdir()
     left = folder / f".{store_path.name}-999999.new"
-    left.write_bytes(b"half")
+    put(left, b"half")
     assert await journal.snapshot(60) is None
     assert not left.exists()
 
@@ -118,12 +125,12 @@ class TestRestoring:
         return snapshots.named(store_path)[-1]
 
     async def test_the_session_goes_on_from_there(self, snapshot: Path, store_path: Path, open_sqlite: Open):
-        damaged = store_path.read_bytes()[:5000]
-        store_path.write_bytes(damaged)
+        damaged = content(store_path)[:5000]
+        put(store_path, damaged)
         done = restore(store_path, snapshot)
         assert done.lost == {S: (3, 1)}
         assert done.aside is not None
-        assert done.aside.read_bytes() == damaged
+        assert content(done.aside) == damaged
         assert mode(store_path) == 0o600
         again = open_sqlite()
         assert [one.event.text for one in await again.events(S)] == ["kept"]
@@ -134,26 +141,26 @@ class TestRestoring:
     async def test_a_session_that_runs_is_in_the_way(self, snapshot: Path, store_path: Path, open_sqlite: Open):
         running = open_sqlite()
         async with running.own(S):
-            before = store_path.read_bytes()
+            before = content(store_path)
             with pytest.raises(SessionHeld, match=f"held by process {os.getpid()}"):
                 restore(store_path, snapshot)
-            assert store_path.read_bytes() == before
+            assert content(store_path) == before
 
     async def test_a_snapshot_that_is_not_whole_is_refused(self, snapshot: Path, store_path: Path):
-        snapshot.write_bytes(snapshot.read_bytes()[:-4096])
-        before = store_path.read_bytes()
+        put(snapshot, content(snapshot)[:-4096])
+        before = content(store_path)
         with pytest.raises(StoreDamaged):
             restore(store_path, snapshot)
-        assert store_path.read_bytes() == before
+        assert content(store_path) == before
         assert [path.name for path in store_path.parent.glob("*.damaged*")] == []
 
     async def test_killed_before_the_locks_were_told_it_is_done_again(
         self, snapshot: Path, store_path: Path, open_sqlite: Open
     ):
         lock = ownership.lock_path(store_path.parent, S)
-        said = lock.read_bytes()
+        said = content(lock)
         restore(store_path, snapshot)
-        lock.write_bytes(said)  # as the kill would have left it
+        put(lock, said)  # as the kill would have left it
         with pytest.raises(StoreDamaged, match="3 were acknowledged") as caught:
             await open_sqlite().events(S)
         assert str(snapshot) in (caught.value.hint or "")
@@ -161,7 +168,7 @@ class TestRestoring:
         assert await open_sqlite().verify(S) == 1
 
     async def test_a_stale_wal_never_comes_to_lie_beside_it(self, snapshot: Path, store_path: Path, open_sqlite: Open):
-        Path(f"{store_path}-wal").write_bytes(b"of the store before")
+        put(Path(f"{store_path}-wal"), b"of the store before")
         done = restore(store_path, snapshot)
-        assert Path(f"{done.aside}-wal").read_bytes() == b"of the store before"
+        assert content(Path(f"{done.aside}-wal")) == b"of the store before"
         assert await open_sqlite().verify(S) == 1

@@ -1,0 +1,73 @@
+"""An older SQLite store made this version's, when it is opened: after a snapshot, in one transaction, by one process.
+
+Killed at any moment it is the old store or the new one. Whoever opens it meanwhile waits. No session may run: the
+process that runs it is of the older version, and does not know the new tables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from netra_loop.errors import StoreError
+from netra_loop.journal import migrations, ownership
+from netra_loop.journal.snapshots import Keeper
+from netra_loop.journal.tables import SCHEMA
+
+_LONGEST_S = 3600.0
+
+
+def migrate(store: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+    """Brings the store to this version's schema. SessionHeld where one of its sessions runs, StoreError where no
+    snapshot can be made of it; nothing has happened then. `connect` opens it for writing, whatever its schema.
+    """
+    with _alone(store.parent), contextlib.closing(connect()) as connection:
+        found = _schema(connection)
+        if found >= SCHEMA:
+            return  # another process did it while we waited
+        with ownership.all_locked(store.parent):
+            why = Keeper(store, connect).make(_LONGEST_S, due=True)
+            if why is not None:
+                raise StoreError(
+                    f"store {str(store)!r} has schema {found}, expected {SCHEMA}, and is not changed without a "
+                    f"snapshot, which could not be made: {why}",
+                    hint=f"df {store.parent}; make room, or name another store with --store",
+                )
+            _upgrade(connection, found)
+
+
+def _upgrade(connection: sqlite3.Connection, found: int) -> None:
+    engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(opened: sa.Connection) -> None:
+        opened.exec_driver_sql("BEGIN EXCLUSIVE")
+
+    try:
+        with engine.begin() as opened:
+            migrations.upgrade(opened, found)
+            opened.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")  # part of the transaction
+    except sa.exc.DBAPIError as error:
+        raise (error.orig if isinstance(error.orig, sqlite3.Error) else error) from error
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process migrates here."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
