@@ -19,7 +19,7 @@ from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import Command, JourneySpec, LoopSpec
 from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions, Runner
-from netra_loop.phases.known_secrets import known_secrets
+from netra_loop.phases.known_secrets import holding_secrets, known_secrets
 from netra_loop.phases.scope import Scope
 from netra_loop.settings import Settings
 
@@ -95,7 +95,9 @@ class SessionTools:
             return CloudRun(endpoint, project, region, self._clock, token=token, on_wait=self.waited)
         state = self.folder / "cloud"
         held = {name: self._scope.text(value) for name, value in self._environment.secrets.items()}
-        self._embedded = await start_embedded(state, seed=self._seed(state), secrets=held, hidden=self.known)
+        whole = holding_secrets(self._spec, self._scope, self.redactor)
+        seed = self._seed(state)
+        self._embedded = await start_embedded(state, seed=seed, secrets=held, hidden=self.known, whole=whole)
         return CloudRun(self._embedded.endpoint, project, region, self._clock, on_wait=self.waited)
 
     def place(self) -> tuple[str, str, str | None, str | None]:

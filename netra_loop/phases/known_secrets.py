@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from netra_loop.core import template
-from netra_loop.core.redact import MIN_LENGTH
+from netra_loop.core.redact import MIN_LENGTH, Redactor
 from netra_loop.core.secret_names import names_secret, passwords_in
 from netra_loop.core.spec import LoopSpec
 from netra_loop.phases.scope import Scope
@@ -23,6 +23,16 @@ def known_secrets(spec: LoopSpec, scope: Scope) -> dict[str, str]:
         if value:
             found.setdefault(label, value)
     return found
+
+
+def holding_secrets(spec: LoopSpec, scope: Scope, redactor: Redactor) -> dict[str, str]:
+    """The services' variables, by label, that hold a secret in whatever form, as far as their values are known now."""
+    values = {
+        f"services.{name}.env.{variable}": _known_now(text, scope)
+        for name, service in spec.services.items()
+        for variable, text in service.env.items()
+    }
+    return {label: value for label, value in values.items() if redactor.text(value) != value}
 
 
 def too_short(secrets: Mapping[str, str]) -> list[str]:

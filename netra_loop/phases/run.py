@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,8 +90,14 @@ class Run:
         iteration = max((finding.last_iteration for finding in findings), default=context.iteration)
         results = await _told_of(context, findings, iteration)
         brief = brief_json(context.session, context.iteration, findings, results)
-        (folder / "brief.json").write_text(json_text(brief, indent=2), encoding="utf-8")
-        (folder / "brief.md").write_text(writable(brief_markdown(brief)), encoding="utf-8")
+        _write(folder / "brief.json", json_text(brief, indent=2))
+        _write(folder / "brief.md", writable(brief_markdown(brief)))
+
+
+def _write(path: Path, text: str) -> None:
+    """A file for nobody but us, whatever the umask."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 async def _told_of(context: PhaseContext, findings: Sequence[Finding], iteration: int) -> list[Result]:

@@ -30,7 +30,7 @@ def main() -> int:
     try:
         known = json.loads(sys.stdin.read()) if given.known_stdin else {}
         vault = Vault(known["secrets"]) if known else Vault.of_json(sys.stdin.read() if given.secrets_stdin else "")
-        withheld = Withheld(known.get("hidden", {}))
+        withheld = Withheld(known.get("hidden", {}), known.get("whole"))
         asyncio.run(_serve(given.state.absolute(), given.seed, given.lifeline_fd, vault, withheld))
     except FolderHeld as held:
         logging.getLogger(__name__).error("%s", held)  # noqa: TRY400  # one sentence, no trace

@@ -17,14 +17,15 @@ _LABEL = re.compile(r"\[netra-loop keeps: ([^\]\n]*)\]")
 
 
 class Withheld:
-    """`values` by label; an empty one is as good as none. `redactor` hides them in everything else, None: nothing does,
-    since nobody said any.
+    """`values` by label; an empty one is as good as none. `whole` are values of variables that only hold secrets, in
+    some form: they are kept out as a whole. `redactor` hides the values in everything else, None: nothing does, since
+    nobody said any.
     """
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], whole: Mapping[str, str] | None = None) -> None:
         known = {label: value for label, value in values.items() if value and "]" not in label}
-        self._values = known
-        self._labels = {value: label for label, value in reversed(known.items())}
+        self._values = {label: value for label, value in (whole or {}).items() if "]" not in label} | known
+        self._labels = {value: label for label, value in reversed(self._values.items())}
         long = sorted((value for value in known.values() if len(value) >= MIN_LENGTH), key=len, reverse=True)
         self._anywhere = re.compile("|".join(map(re.escape, long))) if long else None
         self.redactor = Redactor(known.values()) if known else None
