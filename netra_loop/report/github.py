@@ -40,7 +40,8 @@ class GitHub:
         if self._output:
             view = told.view
             ended = "" if view.exit_code is None else str(view.exit_code)
-            text = outputs([("session", view.session), ("state", view.state), ("exit_code", ended)])
+            told_of = {"session": view.session, "state": view.state, "exit_code": ended, "reason": view.reason}
+            text = outputs(told_of.items())
             self._append(Path(self._output), lambda _taken: text)
 
     def _append(self, path: Path, text: Callable[[int], str]) -> None:
