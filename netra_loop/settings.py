@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,11 +43,24 @@ class Settings:
         """How netra-loop has to be called in the working directory to find the store used for a loop `near`."""
         if self.store is not None:
             known = self.store == self.environ.get("NETRA_LOOP_STORE")
-            return "netra-loop" if known else f"netra-loop --store {shlex.quote(self.store)}"
+            return "netra-loop" if known else f"netra-loop --store {shlex.quote(without_password(self.store))}"
         used = self.state_dir(near)
         if used == self.state_dir():
             return "netra-loop"
         return f"netra-loop --store {shlex.quote(f'sqlite:///{used / STORE_FILE}')}"
+
+
+def is_server(store: str) -> bool:
+    """Whether a store's URL names a PostgreSQL server, not a file."""
+    return store.partition("://")[0] in {"postgresql", "postgres", "postgresql+psycopg"}
+
+
+def without_password(store: str) -> str:
+    """A store's URL as it may be shown, with `***` for what may be a password, or a part of one."""
+    if not is_server(store):
+        return store
+    plain = re.sub(r"(://[^:/?]*:).*@", r"\1***@", store, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", plain)
 
 
 def read(store: str | None = None) -> Settings:

@@ -1,5 +1,7 @@
 """Tests of what the environment says."""
 
+import shlex
+
 import pytest
 
 from netra_loop import settings
@@ -58,3 +60,18 @@ def test_without_loops_a_store_that_is_there_is_used(here):
 
 def test_with_neither_it_is_made_where_one_stands(here):
     assert settings.read().state_dir() == here / ".netra-loop"
+
+
+@pytest.mark.parametrize(
+    ("store", "shown"),
+    [
+        ("postgresql://me:s3cr3t@h:5432/db", "postgresql://me:***@h:5432/db"),
+        ("postgres://me:s3@cr/3t@h/db?password=s3cr3t&x=y", "postgres://me:***@h/db?password=***&x=y"),
+        ("postgresql://me@h:5432/db", "postgresql://me@h:5432/db"),
+        ("postgresql:///db?host=/tmp&sslpassword=s3cr3t", "postgresql:///db?host=/tmp&sslpassword=***"),
+        ("/home/me:you@there/journal.db", "/home/me:you@there/journal.db"),
+    ],
+)
+def test_the_command_to_type_next_shows_no_password(here, store, shown):
+    told = settings.read(store).command()
+    assert shlex.split(told) == ["netra-loop", "--store", shown]

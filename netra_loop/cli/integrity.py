@@ -40,8 +40,13 @@ def restore(settings: Settings, snapshot: Path) -> None:
     """Puts a snapshot in the place of the settings' store, and says what is lost by it."""
     from netra_loop.journal.restoring import restore as put_in_place
     from netra_loop.journal.sqlite import path_of
-    from netra_loop.settings import STORE_FILE
+    from netra_loop.settings import STORE_FILE, is_server
 
+    if settings.store is not None and is_server(settings.store):
+        raise UsageError(
+            "--restore puts a file back, and this store is on a server",
+            hint="restore the database from the server's own backups, with its pg_restore",
+        )
     if not snapshot.is_file():
         raise UsageError(f"--restore {str(snapshot)!r} is no file", hint="ls -l .netra-loop/snapshots")
     store = path_of(settings.store or str(settings.state_dir() / STORE_FILE))

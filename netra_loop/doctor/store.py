@@ -10,7 +10,7 @@ from pathlib import Path
 
 from netra_loop.doctor.base import Line, Subject, fail, ok, warn
 from netra_loop.errors import StoreError, UsageError
-from netra_loop.settings import STORE_FILE
+from netra_loop.settings import STORE_FILE, is_server
 
 _LITTLE = 200 << 20  # a night of a thousand tests, with evidence and logs
 _TOO_LITTLE = 20 << 20
@@ -23,6 +23,10 @@ async def store(subject: Subject) -> AsyncIterator[Line]:
     folder = settings.state_dir(near)
     url = settings.store or f"sqlite:///{folder / STORE_FILE}"
     path = _file(url)
+    if is_server(url):
+        async for line in _on_server(url):
+            yield line
+        return
     if path is None:
         yield await _opened(url, url.partition("://")[0])
         return
@@ -35,8 +39,18 @@ async def store(subject: Subject) -> AsyncIterator[Line]:
     yield _room(path)
 
 
+async def _on_server(url: str) -> AsyncIterator[Line]:
+    from netra_loop.doctor.postgres import lines  # of use here alone
+
+    shown, found, there = await lines(url)
+    if there:
+        yield await _opened(url, shown)
+    for line in found:
+        yield line
+
+
 def _file(url: str) -> Path | None:
-    """The SQLite file that a store's URL names; None where it names a server."""
+    """The SQLite file that a store's URL names; None where it names something else."""
     if "://" in url and not url.startswith("sqlite:///"):
         return None
     return Path(url.removeprefix("sqlite:///")).expanduser()

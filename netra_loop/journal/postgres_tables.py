@@ -10,11 +10,25 @@ from functools import cache
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from netra_loop.errors import StoreError
+from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal import tables as t
 from netra_loop.journal.postgres_address import Address
 
@@ -79,15 +93,21 @@ def names() -> list[str]:
 
 
 def ensure(connection: psycopg.Connection, address: Address) -> None:
-    """Makes the tables where there are none, all or none of them. StoreError where the server is too old, where they
-    are of a newer version, or where tables of these names are another program's. `connection` commits by itself.
+    """Makes the tables where there are none, and this version's of an older one's, all or none of them. StoreError
+    where the server is too old, where they are of a newer version, or where tables of these names are another
+    program's; SessionHeld where a session of an older version runs. `connection` commits by itself.
     """
     check_server(connection, address)
-    if schema_of(connection, address) is None:
+    found = schema_of(connection, address)
+    if found is None:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
             if schema_of(connection, address) is None:
                 _make(connection, address)
+    elif found < t.SCHEMA:
+        connection.autocommit = False
+        _migrate(connection, address)
+        connection.autocommit = True
 
 
 def check_server(connection: psycopg.Connection, address: Address) -> None:
@@ -141,6 +161,27 @@ def _make(connection: psycopg.Connection, address: Address) -> None:
         connection.execute(statement)
     values = (APPLICATION, t.SCHEMA)
     connection.execute(sql.SQL("INSERT INTO {} VALUES (%s, %s)").format(sql.Identifier(MARK)), values)
+
+
+def _migrate(connection: psycopg.Connection, address: Address) -> None:
+    # of use on one day in many
+    from netra_loop.journal import migrations
+    from netra_loop.journal.postgres_lock import holder_of
+
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool, use_native_hstore=False
+    )
+    with engine.begin() as opened:
+        opened.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+        found = schema_of(connection, address)
+        if found is None or found >= t.SCHEMA:
+            return  # another process did it while we waited
+        for session in opened.execute(select(owners.c.session)).scalars().all():
+            holder = holder_of(opened, session)
+            if holder is not None:  # it is of the older version, and does not know the new tables
+                raise SessionHeld(session, str(holder))
+        migrations.upgrade(opened, found)
+        opened.execute(update(store).values(schema=t.SCHEMA))
 
 
 def _foreign(address: Address, what: str) -> StoreError:

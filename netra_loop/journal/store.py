@@ -27,10 +27,9 @@ from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, Sessio
 from netra_loop.journal.ground import Ground, Lane, Lock, Work
 from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
+from netra_loop.settings import is_server
 
 T = TypeVar("T")
-
-_POSTGRES = {"postgresql", "postgres", "postgresql+psycopg"}
 _PAGES_GROW = 16  # the first page is to be there at once, the later ones are to be few
 
 
@@ -46,7 +45,7 @@ def open_store(url: str, *, clock: Clock | None = None, busy_timeout_s: float = 
 
 
 def _ground(url: str, busy_timeout_s: float) -> Ground:
-    if url.partition("://")[0] in _POSTGRES:
+    if is_server(url):
         from netra_loop.journal.postgres import PostgresGround  # costs what only a shared store is worth
 
         return PostgresGround(url)
