@@ -7,8 +7,8 @@ imported inside the functions that need them, so that commands which only look s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, heeding, installed
-from netra_loop.errors import NetraLoopError, Paused, UsageError
+from netra_loop.errors import DiskFull, NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.attach import Attach
@@ -99,7 +99,7 @@ class Session:
         end of this, used or not.
         """
         new, session = beginning.started, beginning.id
-        async with self._journal.own(session):
+        async with self._pausing(session), self._journal.own(session):
             return await self._drive(session, beginning.spec, new.environment, beginning.options, new=new, ahead=ahead)
 
     async def take_up(self, head: SessionHead, options: Options) -> State:
@@ -111,7 +111,7 @@ class Session:
                 f"session {head.id!r} runs in environment {head.environment!r}, not {options.environment!r}",
                 hint=f"netra-loop resume {head.id}",
             )
-        async with self._journal.own(head.id, takeover=options.takeover):
+        async with self._pausing(head.id), self._journal.own(head.id, takeover=options.takeover):
             recorded = await self._journal.events(head.id)
             state = fold(recorded)
             if state.status.is_final:
@@ -137,6 +137,15 @@ class Session:
             if changed is not None:
                 self._observer.progress(f"{path} has changed since: going on with it as it is now")
             return await self._drive(head.id, spec, head.environment, options, new=None, changed=changed)
+
+    @asynccontextmanager
+    async def _pausing(self, session: str) -> AsyncIterator[None]:
+        """A disk without room for as much as the session's pause is a pause all the same."""
+        try:
+            yield
+        except DiskFull as error:
+            why = f"{error}; not even that could be stored"
+            raise Paused(session, why, command=self._command) from error
 
     async def _drive(
         self,

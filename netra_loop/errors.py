@@ -11,6 +11,7 @@
     │   └── ForeignChange               3   somebody else changed the service meanwhile
     ├── StoreError                      5   the store cannot be used
     │   ├── StoreDamaged                5   what is stored is not what was written
+    │   ├── DiskFull                   75   there is no room for what was to be stored
     │   ├── SessionHeld                 5   another process holds the session
     │   └── StaleEpoch                  5   this process was the owner and no longer is
     ├── Paused                         75   asked to stop; resume goes on
@@ -143,6 +144,14 @@ class StoreError(NetraLoopError):
 
 class StoreDamaged(StoreError):
     """What is stored is not what was written, or belongs to another program. The file is left untouched."""
+
+
+class DiskFull(StoreError):
+    """There is no room for what was to be stored; nothing of it was. The reserve was given back, so that what is small
+    can be stored once more: that the session stopped.
+    """
+
+    exit_code = 75
 
 
 class SessionHeld(StoreError):

@@ -7,6 +7,7 @@ out. After an outcome: the next process decides the same as this one would have.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
@@ -21,7 +22,7 @@ from netra_loop.core.records import Batch
 from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.signals import Stop
-from netra_loop.errors import AccessRefused, Defect, EnvironmentFailed, NetraLoopError, StoreError
+from netra_loop.errors import AccessRefused, Defect, DiskFull, EnvironmentFailed, NetraLoopError, StoreError
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.report.observer import Observer
@@ -71,11 +72,15 @@ class Driver:
         self._appending = asyncio.Lock()
         self._copied = 0  # the iteration at whose beginning the store was copied
         self._no_copy: str | None = None
+        self._full: DiskFull | None = None  # nothing more is stored but that
 
     async def start(self, started: ev.SessionStarted, at: datetime) -> None:
         """Makes the session; nothing exists before this returns."""
         head = SessionHead(self.session, started.loop, started.environment, Status.RUNNING, 1, None, at, at)
-        recorded = await self._journal.create(head, Batch(events=(started,)))
+        try:
+            recorded = await self._journal.create(head, Batch(events=(started,)))
+        except DiskFull as error:  # there is nothing yet that could be resumed
+            raise StoreError(str(error), hint="make room, then run it again") from error
         self._took_in(recorded)
 
     async def load(self) -> State:
@@ -126,9 +131,15 @@ class Driver:
 
     async def _commit(self, batch: Batch) -> None:
         async with self._appending:
+            if self._full is not None:
+                raise self._full  # what room there is is kept for the stop
             batch = self._hide(batch)
             head = self._head(batch)
-            self._took_in(await self._journal.append(self.session, batch, head))
+            try:
+                self._took_in(await self._journal.append(self.session, batch, head))
+            except DiskFull as error:
+                self._full = error
+                raise
 
     async def drive(self) -> State:
         """Goes on until the session ends, pauses or fails, and returns its state then.
@@ -163,15 +174,21 @@ class Driver:
             try:
                 if not await self._advance():
                     return self.state
+            except DiskFull as error:
+                return await self._pause_without_room(error)
             except StoreError:
                 raise  # what cannot be stored cannot be recorded either
             except NetraLoopError as error:
+                if _is_disk_full(error):
+                    return await self._pause_without_room(error)
                 if _is_login_needed(error):  # a person has to do that; the phase then goes on from where it stood
                     await self._pause("; ".join(filter(None, (str(error), error.hint))))
                     return self.state
                 await self._failed(error)
                 raise
             except Exception as error:
+                if _is_disk_full(error):
+                    return await self._pause_without_room(error)
                 defect = Defect(f"{type(error).__name__}: {error}", hint=f"netra-loop journal {self.session}")
                 await self._failed(defect)
                 raise defect from error
@@ -278,6 +295,15 @@ class Driver:
         await self.append(Batch(events=(ev.SessionPaused(iteration=self.state.iteration, why=why),)))
         return False
 
+    async def _pause_without_room(self, error: Exception) -> State:
+        """A full disk is no failure of the session: it pauses, in the room that the reserve took. DiskFull where even
+        that is not enough.
+        """
+        self._full = None
+        hint = error.hint if isinstance(error, NetraLoopError) else None
+        await self._pause("; ".join(filter(None, (str(error), hint))))
+        return self.state
+
     async def _failed(self, error: NetraLoopError) -> None:
         event = ev.SessionFailed(
             iteration=self.state.iteration,
@@ -313,6 +339,17 @@ class Driver:
         self.state = fold(recorded, self.state)
         for item in recorded:
             self.observer.event(item)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether a disk without room, ours or the temporary files', is at the bottom of it."""
+    seen: list[BaseException | None] = [error]
+    for one in seen:
+        if isinstance(one, DiskFull) or (isinstance(one, OSError) and one.errno in {errno.ENOSPC, errno.EDQUOT}):
+            return True
+        if one is not None:
+            seen += [one.__cause__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+    return False
 
 
 def _is_login_needed(error: BaseException | None) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 from netra_loop.clock import Clock, SystemClock, from_rfc3339, rfc3339
 from netra_loop.errors import SessionHeld, StoreError
+from netra_loop.journal import reserve
 from netra_loop.journal.base import Holder, check_id
 
 _SIZE = 512  # bytes; one write, one disk block
@@ -95,6 +96,7 @@ class SessionLock:
         if descriptor is None:
             raise self._held()
         self._descriptor = descriptor
+        reserve.make(self.path.parent.parent)
 
     def acknowledged(self) -> Acknowledged | None:
         """What this or an earlier owner was told is durable."""

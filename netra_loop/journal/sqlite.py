@@ -23,8 +23,8 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from netra_loop.clock import Clock
-from netra_loop.errors import Defect, StoreDamaged, StoreError, UsageError
-from netra_loop.journal import ownership, snapshots, stopping
+from netra_loop.errors import Defect, DiskFull, StoreDamaged, StoreError, UsageError
+from netra_loop.journal import ownership, reserve, snapshots, stopping
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.migrations import OLDEST
@@ -177,9 +177,17 @@ class SqliteFile:
                 )
             case sqlite3.SQLITE_FULL:
                 free = shutil.disk_usage(self.folder).free
-                return StoreError(
+                reserve.give_back(self.folder)
+                return DiskFull(
                     f"{where}: the disk is full ({free // 1024} KiB free), expected {_ROOM // 2**20} MiB at least",
                     hint=f"make room on the disk of {self.folder}, then resume",
+                )
+            case sqlite3.SQLITE_IOERR if code == sqlite3.SQLITE_IOERR_WRITE:
+                reserve.give_back(self.folder)
+                return DiskFull(
+                    f"{where}: the system let nothing more be written, for a quota, a limit (ulimit -f) or a fault "
+                    f"of the disk; expected room for {_ROOM // 2**20} MiB at least",
+                    hint=f"check limits, quota and disk of {self.folder}, then resume",
                 )
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
                 return StoreError(f"{where} cannot be written: {error}", hint=f"ls -ld {self.folder} {self.path}*")
@@ -254,7 +262,9 @@ def _check_folder(folder: Path) -> None:
         with contextlib.suppress(FileExistsError):  # another process makes it at the same moment
             folder.mkdir(mode=0o700)
             folder.chmod(0o700)  # whatever the umask
-    found = folder.stat()
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise StoreError(f"{str(folder)!r} is a symbolic link, expected the folder itself", hint=_ASIDE)
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(f"{str(folder)!r} is no folder, expected one for the store", hint=_ASIDE)
     if found.st_mode & stat.S_IWOTH:

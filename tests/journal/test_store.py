@@ -147,6 +147,12 @@ class TestRefused:
         link.symlink_to(target)
         self.refused(store, "symbolic link")
 
+    def test_a_folder_that_is_a_symbolic_link(self, store: Path):
+        elsewhere = store.parent.with_name("elsewhere")
+        store.parent.rename(elsewhere)
+        store.parent.symlink_to(elsewhere)
+        self.refused(store, "is a symbolic link, expected the folder itself")
+
     def test_a_dangling_link_is_not_filled(self, store: Path):
         store.unlink()
         store.symlink_to(store.with_name("nowhere"))
