@@ -5,6 +5,7 @@ Beside `app`, which imports every phase: what a session's tests need can so be t
 
 from __future__ import annotations
 
+import os
 import secrets
 import stat
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from netra_loop.execution.base import PoolOptions
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.testbed import options_within
 from netra_loop.settings import Settings
+
+_MOST_BYTES = 4 * loopfile.MAX_CHARACTERS
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,20 @@ def read_loop(path: Path) -> tuple[LoopSpec, str]:
 
 def text_of(path: Path) -> str:
     """The file's text. What is no regular file is not opened, what is too large not read: a FIFO never ends."""
-    kind = path.stat()
-    if not stat.S_ISREG(kind.st_mode):
-        raise LoopFileError([Problem(str(path), 1, 1, "this is no regular file, expected a YAML file")])
-    if kind.st_size > 4 * loopfile.MAX_CHARACTERS:
-        found = f"the file has {kind.st_size:,} bytes, expected at most {4 * loopfile.MAX_CHARACTERS:,}"
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for its writer
+        with os.fdopen(number, "rb") as file:
+            kind = os.fstat(number)
+            if not stat.S_ISREG(kind.st_mode):
+                raise LoopFileError([Problem(str(path), 1, 1, "this is no regular file, expected a YAML file")])
+            raw = file.read(_MOST_BYTES + 1)
+    except IsADirectoryError as error:
+        raise LoopFileError([Problem(str(path), 1, 1, "this is no regular file, expected a YAML file")]) from error
+    except OSError as error:
+        raise LoopFileError([Problem(str(path), 1, 1, f"the file cannot be read: {error.strerror}")]) from error
+    if len(raw) > _MOST_BYTES:
+        found = f"the file has {max(kind.st_size, len(raw)):,} bytes, expected at most {_MOST_BYTES:,}"
         raise LoopFileError([Problem(str(path), 1, 1, found)])
-    raw = path.read_bytes()
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

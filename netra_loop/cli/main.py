@@ -216,13 +216,16 @@ def _defect(error: Exception) -> int:
     import tempfile
     import traceback
 
+    from netra_loop.core.redact import Redactor
+    from netra_loop.core.secret_names import names_secret
     from netra_loop.report.safe import safe_text
 
+    hide = Redactor(value for name, value in os.environ.items() if names_secret(name)).text
     kept: dict[str, Any] = {"prefix": "netra-loop-defect-", "suffix": ".txt", "delete": False}
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="backslashreplace", **kept) as file:
-        traceback.print_exception(error, file=file)
+        file.write(hide("".join(traceback.format_exception(error))))
     sys.stderr.write(
-        f"defect: {type(error).__name__}: {safe_text(str(error))}\nthis is a fault of netra-loop {__version__}; "
+        f"defect: {type(error).__name__}: {safe_text(hide(str(error)))}\nthis is a fault of netra-loop {__version__}; "
         f"please report it with {file.name}\n",
     )
     return 4
