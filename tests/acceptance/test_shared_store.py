@@ -1,0 +1,146 @@
+"""A store in PostgreSQL, by the command line: runs, kills, restarts, and two who want the same session."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import psycopg
+import pytest
+
+from netra_loop.testing.postgres import PrivatePostgres
+
+LOOP = """
+version: 1
+name: plain
+environments: {here: {cloud: none}}
+tests: {paths: [../tests], workers: 2, timeout: 60s}
+phases:
+  select: {uses: select}
+  execute: {uses: execute}
+  record: {uses: record, next: {met: done, unmet: stop}}
+goal: {authenticity: off}
+"""
+TESTS = """
+import pathlib, time, pytest
+@pytest.mark.parametrize("n", range(30))
+def test_n(n):
+    while n == 20 and not pathlib.Path("go").exists():
+        time.sleep(0.01)
+"""
+
+
+class Shared:
+    """A project whose sessions are in a server's store."""
+
+    def __init__(self, project, postgres: PrivatePostgres) -> None:
+        self.project = project
+        self.url = postgres.url_of_new_schema().replace("netra@", "netra:needle@")  # which the server does not ask for
+        (project.folder / "loops").mkdir()
+        (project.folder / "tests").mkdir()
+        (project.folder / "loops" / "plain.yaml").write_text(LOOP)
+        (project.folder / "tests" / "test_some.py").write_text(TESTS)
+
+    def start(self, *arguments: str):
+        return self.project.start("--store", self.url, *arguments)
+
+    def call(self, *arguments: str):
+        return self.project.call("--store", self.url, *arguments)
+
+    def json(self, *arguments: str):
+        return self.project.json("--store", self.url, *arguments)
+
+    def let_go(self) -> None:
+        (self.project.folder / "go").touch()
+
+    def results(self) -> int:
+        with psycopg.connect(self.url) as connection:
+            if connection.execute("SELECT to_regclass('netra_loop_store')").fetchone() == (None,):
+                return 0
+            return connection.execute("SELECT count(*) FROM results").fetchone()[0]
+
+    def half_way(self, process) -> bool:
+        return self.project.wait_until(lambda: self.results() >= 15, process)
+
+    def whole(self) -> None:
+        """Every test has one result that counts, and the chain of events is whole."""
+        results = self.json("results", "latest")
+        assert {row["id"] for row in results} == {f"tests/test_some.py::test_n[{n}]" for n in range(30)}
+        assert {row["outcome"] for row in results if row["attempt"] == max_attempt(results, row["id"])} == {"passed"}
+        assert "chain whole" in self.call("journal", "latest", "--verify").stdout
+
+
+def max_attempt(results, test: str) -> int:
+    return max(row["attempt"] for row in results if row["id"] == test)
+
+
+@pytest.fixture
+def shared(project, postgres: PrivatePostgres) -> Shared:
+    return Shared(project, postgres)
+
+
+def test_a_run_and_what_is_asked_of_it_afterwards(shared: Shared):
+    shared.let_go()
+    done = shared.call("run", "plain", "--plain")
+    assert done.returncode == 0, done.stderr
+    shared.whole()
+    assert [row["state"] for row in shared.json("list")] == ["met"]
+    assert shared.json("status", "latest")[0]["tests"]["passed"] == 30
+    doctor = shared.call("doctor")
+    assert "store's server: PostgreSQL" in doctor.stdout
+    for said in (done, doctor):
+        assert "needle" not in said.stdout + said.stderr
+    assert not (shared.project.folder / ".netra-loop" / "journal.db").exists()
+
+
+def test_killed_half_way_it_goes_on_where_it_stood(shared: Shared):
+    process = shared.start("run", "plain", "--plain")
+    assert shared.half_way(process), process.stderr.read()
+    shared.project.kill_group(process)
+    before = {(row["id"], row["attempt"]): row for row in shared.json("results", "latest")}
+    shared.let_go()
+    done = shared.call("resume", "--plain")
+    assert done.returncode == 0, done.stderr
+    shared.whole()
+    after = {(row["id"], row["attempt"]): row for row in shared.json("results", "latest")}
+    assert {key: after[key] for key in before} == before
+
+
+def test_a_server_that_crashes_half_way_is_waited_for(shared: Shared, postgres: PrivatePostgres):
+    process = shared.start("run", "plain", "--plain")
+    assert shared.half_way(process), process.stderr.read()
+    postgres.stop(immediately=True)
+    shared.let_go()
+    postgres.start()
+    assert process.wait(120) == 0, process.stderr.read()
+    shared.whole()
+
+
+def test_whoever_comes_second_is_refused_until_he_takes_over(shared: Shared):
+    process = shared.start("run", "plain", "--plain")
+    assert shared.half_way(process), process.stderr.read()
+    refused = shared.call("resume", "--plain")
+    assert refused.returncode == 5
+    assert re.search(rf"held by process {process.pid} on ", refused.stderr)
+    process.send_signal(signal.SIGSTOP)  # as a machine that sleeps
+    taking = shared.start("resume", "--takeover", "--plain")
+    shared.let_go()
+    assert taking.wait(120) == 0, taking.stderr.read()
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(120) == 5
+    said = process.stderr.read()
+    assert "was taken over" in said
+    assert "needle" not in said
+    shared.whole()
+
+
+def test_asked_to_stop_from_elsewhere_it_pauses_and_goes_on(shared: Shared):
+    process = shared.start("run", "plain", "--plain")
+    assert shared.half_way(process), process.stderr.read()
+    assert shared.call("stop", "latest").returncode == 0
+    assert process.wait(60) == 75
+    last = process.stderr.read().splitlines()[-1]
+    assert re.fullmatch(r"netra-loop --store '?postgresql://netra:\*\*\*@.* resume plain-\S+", last)
+    shared.let_go()
+    assert shared.call("resume", "--plain").returncode == 0
+    shared.whole()
