@@ -1,12 +1,11 @@
-"""Whatever is appended, in whatever order: both backends read it back, alike and as it was."""
+"""Whatever is appended, in whatever order: each store reads it back as the twin in memory does, and as it was."""
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +14,11 @@ from netra_loop.core.records import Batch, Evidence, Exchange, Frame, Outcome, R
 from netra_loop.journal.base import Journal
 from netra_loop.journal.store import open_store
 from netra_loop.testing import FakeClock, MemoryJournal
+from netra_loop.testing.postgres import PrivatePostgres
 from netra_loop.testing.rows import after, attempt, entry, finding, head, result, selected
 
 S = "golden-1"
+NewStore = Callable[[], str]
 
 anything = st.text(st.characters(), max_size=8)  # with NUL and lone surrogates
 names = st.sampled_from(["a", "b", "ä[1]", "z"])
@@ -77,13 +78,21 @@ batches = st.builds(
 )
 
 
-async def on_both(check: Callable[[Journal], Awaitable[Any]]) -> list[Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        stored = open_store(str(Path(folder) / "store" / "journal.db"), clock=FakeClock())
-        try:
-            return [await check(stored), await check(MemoryJournal(FakeClock()))]
-        finally:
-            await stored.close()
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewStore:
+    """Gives the URL of a store that is still to be made, as often as asked."""
+    if request.param == "postgres":
+        postgres: PrivatePostgres = request.getfixturevalue("postgres")
+        return postgres.url_of_new_schema
+    return lambda: str(tmp_path_factory.mktemp("store") / "journal.db")
+
+
+async def on_both(url: str, check: Callable[[Journal], Awaitable[Any]]) -> list[Any]:
+    stored = open_store(url, clock=FakeClock())
+    try:
+        return [await check(stored), await check(MemoryJournal(FakeClock()))]
+    finally:
+        await stored.close()
 
 
 async def everything(journal: Journal) -> list[Any]:
@@ -116,12 +125,12 @@ few = settings(max_examples=30, deadline=None, suppress_health_check=[HealthChec
 
 @few
 @given(st.lists(batches, max_size=4))
-def test_both_read_back_the_same_and_every_event_once_and_in_order(sequence: list[Batch]):
+def test_both_read_back_the_same_and_every_event_once_and_in_order(new_store: NewStore, sequence: list[Batch]):
     async def check(journal: Journal) -> list[Any]:
         await append_all(journal, sequence)
         return await everything(journal)
 
-    stored, remembered = asyncio.run(on_both(check))
+    stored, remembered = asyncio.run(on_both(new_store(), check))
     assert stored == remembered
     appended = [event for batch in sequence for event in batch.events]
     assert [one.event for one in stored[0]] == appended
@@ -130,7 +139,9 @@ def test_both_read_back_the_same_and_every_event_once_and_in_order(sequence: lis
 
 @few
 @given(st.lists(results, max_size=6), batches)
-def test_rows_read_back_as_last_stored_and_again_change_nothing(last_results: list[Result], batch: Batch):
+def test_rows_read_back_as_last_stored_and_again_change_nothing(
+    new_store: NewStore, last_results: list[Result], batch: Batch
+):
     async def check(journal: Journal) -> None:
         rows = replace(batch, events=(), results=tuple(last_results), judged=())
         await append_all(journal, [rows])
@@ -141,4 +152,4 @@ def test_rows_read_back_as_last_stored_and_again_change_nothing(last_results: li
             await journal.append(S, rows)
         assert await everything(journal) == once
 
-    asyncio.run(on_both(check))
+    asyncio.run(on_both(new_store(), check))
