@@ -39,6 +39,40 @@ def find_loop(settings: Settings, name: str) -> Path:
     )
 
 
+def find_again(settings: Settings, recorded: Path) -> Path:
+    """The loop file of a session that began with the file `recorded`: that one or, on another machine or in another
+    checkout, the one at the same place below `loops/` from the working directory upwards. `recorded` itself where it
+    was removed from a folder that is still there. UsageError: nothing of it is here.
+    """
+    if recorded.exists():
+        return recorded
+    place = _place(recorded)
+    above = ("loops",) if "loops" in recorded.parts[:-1] else ()
+    for folder in (settings.cwd, *settings.cwd.parents):
+        candidate = folder.joinpath(*above, *place)
+        if candidate.is_file():
+            return candidate
+    if recorded.parent.is_dir():
+        return recorded
+    raise UsageError(
+        f"the session's loop file {str(recorded)!r} is not on this machine, nor {'/'.join((*above, *place))} from "
+        f"{str(settings.cwd)!r} upwards",
+        hint="resume it in a checkout of its project: cd PROJECT, then the same again",
+    )
+
+
+def same_loop(recorded: Path, path: Path) -> bool:
+    """Whether a session that began with the file `recorded` is one of the loop file at `path`; see `find_again`."""
+    return recorded == path or (not recorded.exists() and _place(recorded) == _place(path))
+
+
+def _place(path: Path) -> tuple[str, ...]:
+    """Where a loop file is below `loops/`; its name alone where it is not."""
+    parts = path.parts
+    folders = [at for at, part in enumerate(parts[:-1]) if part == "loops"]
+    return parts[folders[-1] + 1 :] if folders else parts[-1:]
+
+
 def root_of(folder: Path) -> Path:
     """Where pytest runs for a loop file in `folder` that does not say: what holds `loops/`, else `folder` itself."""
     return folder.parent if folder.name == "loops" else folder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netra_loop.errors import UsageError
-from netra_loop.loops import find_loop, guess
+from netra_loop.loops import find_again, find_loop, guess, same_loop
 from netra_loop.settings import Settings
 
 PLAIN = "name: night\ntests: {paths: [../tests]}\nenvironments: {here: {cloud: none}}\n"
@@ -66,3 +66,38 @@ def test_what_is_no_file_is_left_alone(tmp_path):
     os.mkfifo(tmp_path / "night.yaml")
     assert guess(tmp_path / "night.yaml") is None
     assert guess(tmp_path / "missing.yaml") is None
+
+
+class TestAnotherCheckout:
+    """A session that another machine began is resumed in a checkout of its own."""
+
+    @pytest.fixture
+    def here(self, tmp_path):
+        project = tmp_path / "here"
+        project.mkdir()
+        written(project / "loops", PLAIN)
+        return project
+
+    def settings(self, cwd):
+        return Settings(environ={}, store=None, ci=False, cwd=cwd)
+
+    def test_the_loop_is_found_at_its_place_below_loops(self, here):
+        began = Path("/their/checkout/of/it/loops/night.yaml")
+        assert find_again(self.settings(here / "tests"), began) == here / "loops" / "night.yaml"
+        assert same_loop(began, here / "loops" / "night.yaml")
+        assert not same_loop(Path("/their/loops/more/night.yaml"), here / "loops" / "night.yaml")
+
+    def test_the_one_it_began_with_comes_first(self, here, tmp_path):
+        (tmp_path / "first").mkdir()
+        began = written(tmp_path / "first" / "loops", PLAIN)
+        assert find_again(self.settings(here), began) == began
+        assert not same_loop(began, here / "loops" / "night.yaml")
+
+    def test_one_that_was_removed_where_it_stood_is_read_from_the_store(self, here, tmp_path):
+        began = tmp_path / "gone.yaml"
+        assert find_again(self.settings(here), began) == began
+
+    def test_where_nothing_of_it_is_the_user_is_told_where_to_go(self, tmp_path):
+        with pytest.raises(UsageError, match=r"not on this machine, nor loops/night\.yaml") as refused:
+            find_again(self.settings(tmp_path), Path("/their/checkout/loops/night.yaml"))
+        assert "checkout" in (refused.value.hint or "")

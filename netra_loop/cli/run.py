@@ -185,13 +185,16 @@ async def _driven(
 
 async def _is_unfinished(journal: Journal, head: SessionHead, path: Path, env: str | None) -> bool:
     """Whether `head` is a session of the loop file at `path`, in that environment, that can go on."""
+    from pathlib import Path
+
     from netra_loop.core.events import SessionStarted
     from netra_loop.core.state import Status
+    from netra_loop.loops import same_loop
 
     if Status(head.state).is_final or env not in {None, head.environment}:
         return False
     first = (await journal.events(head.id))[0].event
-    return isinstance(first, SessionStarted) and first.loop_file == str(path)
+    return isinstance(first, SessionStarted) and same_loop(Path(first.loop_file), path)
 
 
 async def _sum_up(journal: Journal, session: Session, observer: Observer, command: str, settings: Settings) -> None:
