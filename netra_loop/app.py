@@ -26,6 +26,7 @@ from netra_loop.engine.signals import Stop, heeding, installed
 from netra_loop.errors import DiskFull, NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.loops import find_again
 from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.phases.closing import close_session
@@ -120,7 +121,7 @@ class Session:
                 )
             started = recorded[0].event
             assert isinstance(started, ev.SessionStarted)
-            path = Path(started.loop_file)
+            path = find_again(self._settings, Path(started.loop_file))
             text = _text_if_there(path)
             if text is None:
                 text = state.loop_text
