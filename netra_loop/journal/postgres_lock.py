@@ -51,6 +51,7 @@ class PostgresLock:
         self._schema = ""
         self._guard = threading.Lock()
         self._given_back = threading.Event()
+        self._forgotten = False
 
     def take(self, *, takeover: bool = False) -> None:
         """See `Lock.take`."""
@@ -60,10 +61,6 @@ class PostgresLock:
     def _take(self, *, takeover: bool) -> None:
         connection = self._server.connect()
         try:
-            connection.execute(
-                "INSERT INTO netra_loop_owners (session, generation) VALUES (%s, 0) ON CONFLICT DO NOTHING",
-                (self._session,),
-            )
             self._get(connection, takeover=takeover)
             self._backend = Backend(connection)
         except BaseException:
@@ -88,10 +85,13 @@ class PostgresLock:
                 time.sleep(_PAUSE_S)  # in the writer's own thread: nothing else waits
 
     def _now(self, connection: psycopg.Connection) -> int:
-        found = connection.execute(
-            "SELECT generation, current_schema() FROM netra_loop_owners WHERE session = %s", (self._session,)
-        ).fetchone()
-        assert found is not None  # rows of this table are never removed while somebody wants to own
+        """The session's generation; its row is made where there is none."""
+        asked = "SELECT generation, current_schema() FROM netra_loop_owners WHERE session = %s"
+        while (found := connection.execute(asked, (self._session,)).fetchone()) is None:
+            connection.execute(
+                "INSERT INTO netra_loop_owners (session, generation) VALUES (%s, 0) ON CONFLICT DO NOTHING",
+                (self._session,),
+            )
         self._schema = found[1]
         return int(found[0])
 
@@ -160,6 +160,10 @@ class PostgresLock:
     def acknowledge(self, seq: int, digest: str) -> None:
         """See `Lock.acknowledge`: the server keeps what it said."""
 
+    def forget(self) -> None:
+        """See `Lock.forget`: what is known of the session beside its rows goes with the lock."""
+        self._forgotten = True
+
     def release(self) -> None:
         """See `Lock.release`."""
         self._given_back.set()
@@ -168,6 +172,12 @@ class PostgresLock:
         if connection is None:
             return
         with contextlib.suppress(psycopg.Error):  # the end of the connection does the same, a little later
+            if self._forgotten:
+                connection.execute("DELETE FROM netra_loop_writes WHERE session = %s", (self._session,))
+                connection.execute(
+                    "DELETE FROM netra_loop_owners WHERE session = %s AND generation = %s",
+                    (self._session, self._generation),
+                )
             _unlocks(connection, self._key(self._generation))
         connection.close()
 
