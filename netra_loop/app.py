@@ -26,6 +26,7 @@ from netra_loop.engine.signals import Stop, heeding, installed
 from netra_loop.errors import DiskFull, NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.journal.ownership import own_folder
 from netra_loop.loops import find_again
 from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
@@ -218,8 +219,10 @@ class Session:
         return Redactor(known_secrets(spec, scope).values())
 
     def _session_dir(self, session: str, spec: LoopSpec) -> Path:
-        folder = self._settings.state_dir(spec.base_dir) / "sessions" / session
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = self._settings.state_dir(spec.base_dir)
+        folder = state / "sessions" / session
+        for place in (state, folder.parent, folder):
+            own_folder(place)
         return folder
 
 

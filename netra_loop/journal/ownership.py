@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -35,6 +36,21 @@ class Acknowledged:
 
     seq: int
     hash: str
+
+
+def own_folder(path: Path) -> None:
+    """Makes the folder at `path`, for nobody but us whatever the umask, where it is missing; its parent is there.
+    StoreError where something else is in its place, such as a link that leads elsewhere.
+    """
+    try:
+        path.mkdir(mode=0o700)
+        path.chmod(0o700)
+    except FileExistsError:
+        if path.is_symlink() or not path.is_dir():
+            kind = "a link" if path.is_symlink() else "no folder"
+            raise StoreError(
+                f"{str(path)!r} is {kind}, expected a folder of our own", hint=f"ls -ld {shlex.quote(str(path))}"
+            ) from None
 
 
 def lock_path(folder: Path, session: str) -> Path:
@@ -80,6 +96,7 @@ class SessionLock:
         self._clock = clock
         self._descriptor: int | None = None
         self._said: dict[str, Any] = {}
+        self._forgotten = False
 
     def take(self, *, takeover: bool = False) -> None:
         """Takes it, or raises SessionHeld within a tenth of a second.
@@ -88,7 +105,7 @@ class SessionLock:
         held the one before goes on holding a file that is nobody's; the epoch stops him at his next write. To be
         `confirm`ed in the transaction that raises the epoch.
         """
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        own_folder(self.path.parent)
         with self._errors():
             descriptor = self._taken()
             if descriptor is None and takeover:
@@ -174,12 +191,19 @@ class SessionLock:
         if self._descriptor is not None:
             _write(self._descriptor, self._said)
 
+    def forget(self) -> None:
+        """What was acknowledged counts no more, and the file goes with the lock: the session is about to be removed."""
+        self.restart(0, "")
+        self._forgotten = True
+
     def release(self) -> None:
         """Gives it back. Safe to repeat, and without having taken it."""
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None
         try:
+            if self._forgotten and _is_at(descriptor, self.path):
+                self.path.unlink()
             _write(descriptor, {key: self._said[key] for key in ("seq", "hash") if key in self._said})
         finally:
             os.close(descriptor)

@@ -161,8 +161,8 @@ def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
     """
     file, separator, node = given.partition("::")
     path = (spec.base_dir / file).resolve()
-    shown = path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path
-    return f"{shown}{separator}{node}"
+    shown = str(path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path)
+    return f"{'./' if shown.startswith('-') else ''}{shown}{separator}{node}"  # a name, never an option
 
 
 def environment_hosts(context: PhaseContext, scope: Scope) -> tuple[Host, ...]:

@@ -183,3 +183,17 @@ def test_nothing_in_a_value_is_ever_executed(before, after):
         ["/bin/sh", "-c", rendered], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
     assert "pwn2ed" not in done.stdout + done.stderr
+
+
+VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
+SHELL_TEXTS = st.text("'\"`$(){}\\;|&<>#!*?~ \n\t-ab", max_size=20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(SHELL_TEXTS, VALUES), min_size=1, max_size=6))
+def test_whatever_a_value_is_a_command_gets_it_as_it_is(values):
+    scope = {"vars": {f"v{place}": value for place, value in enumerate(values)}}
+    words = [f"""${{vars.v{place}}} "${{vars.v{place}}}" '${{vars.v{place}}}'""" for place in range(len(values))]
+    rendered = template.render_shell(f"printf '%s\\0' {' '.join(words)}", scope)
+    done = subprocess.run(["/bin/sh", "-c", rendered], capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    assert done.stdout.decode().split("\0")[:-1] == [value for value in values for _ in range(3)]
