@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+_STEP = timedelta(seconds=1)  # less than that is a clock being adjusted
 
 
 class Clock(Protocol):
@@ -58,6 +59,24 @@ def from_rfc3339(text: str) -> datetime:
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return instant.astimezone(UTC)
+
+
+class Beginning:
+    """The instant at which something began, for asking what happened since: by the wall clock as it was then or, where
+    that was set back since, as it is now. `at` is that instant; None: now.
+    """
+
+    def __init__(self, clock: Clock, at: datetime | None = None) -> None:
+        now = clock.now()
+        self._clock = clock
+        self._at = now if at is None else min(at, now)
+        self._begun_at, self._begun = now, clock.monotonic()
+
+    def at(self) -> datetime:
+        """The earlier of the two."""
+        passed = timedelta(seconds=self._clock.monotonic() - self._begun)
+        set_back = self._begun_at + passed - self._clock.now()
+        return self._at - max(timedelta(), set_back - _STEP)
 
 
 class Elapsed(Exception):

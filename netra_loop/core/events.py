@@ -69,10 +69,13 @@ class SessionResumed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted(Event):
-    """The intent: from here on the phase may have touched the world."""
+    """The intent: from here on the phase may have touched the world. `results` is how far those of the session had been
+    stored (`journal.Mark.results`) where tests of this iteration may have run before; 0 where none have.
+    """
 
     kind: ClassVar[str] = "phase_started"
     uses: str
+    results: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,10 +269,11 @@ class Noted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionPaused(Event):
-    """It was asked to stop and did, at a safe point."""
+    """It was asked to stop and did, at a safe point. `spent_s` is how long this process had been at the open phase."""
 
     kind: ClassVar[str] = "session_paused"
     why: str
+    spent_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from netra_loop.core import events as ev
@@ -87,6 +87,8 @@ class Judged:
 @dataclass(frozen=True)
 class State:
     """Everything `decide` and `status` need to know. `target` is a phase, done, stop or pause; None while OPEN.
+    `iteration_since` is the earliest that anything of the iteration may have happened by the wall clock: before
+    `iteration_started_at` where that was set back since. `results_before` are those stored when the phase began.
 
     `visits` counts the starts of each phase within the iteration; `spent_s` is the time phases took, from monotonic
     clocks; `recoveries` counts the crashes in the open phase since it last got anywhere. `sources` is what each test
@@ -135,6 +137,8 @@ class State:
     built: Mapping[str, str] = field(default_factory=dict)
     foreign: ev.ForeignSeen | None = None
     iteration_started_at: datetime | None = None
+    iteration_since: datetime | None = None
+    results_before: int = 0
     exit_code: int | None = None
     reason: str | None = None
 
@@ -164,7 +168,20 @@ def apply(state: State, recorded: ev.Recorded) -> State:
         )
     state = replace(state, mode=following, seq=recorded.seq, updated_at=recorded.at)
     handler = _HANDLERS.get(type(event))
-    return handler(state, recorded) if handler else state
+    state = handler(state, recorded) if handler else state
+    since = recorded.at - timedelta(seconds=_took_s(event))
+    return state if since >= (state.iteration_since or since) else replace(state, iteration_since=since)
+
+
+def _took_s(event: ev.Event) -> float:
+    """For how long, by the monotonic clock, what ends with `event` had gone on."""
+    match event:
+        case ev.PhaseFinished():
+            return max(0.0, event.duration_s)
+        case ev.SessionPaused():
+            return max(0.0, event.spent_s)
+        case _:
+            return 0.0
 
 
 def _session_started(state: State, recorded: ev.Recorded) -> State:
@@ -221,12 +238,14 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
         recoveries=0,
         progress=None,
         last_uses=event.uses,
+        results_before=event.results,
         visits={**({} if anew else state.visits), str(event.phase): event.attempt},
     )
     if anew:
         return replace(
             state,
             iteration_started_at=recorded.at,
+            iteration_since=recorded.at,
             selection=None,
             log_entries=0,
             logs_complete=None,
@@ -351,7 +370,8 @@ def _session_paused(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.SessionPaused)
     taken = state.mode is Mode.READY and state.target == "pause"
-    return replace(state, status=Status.PAUSED, exit_code=75, reason=event.why, pause_taken=taken)
+    spent_s = state.spent_s + max(0.0, event.spent_s)
+    return replace(state, status=Status.PAUSED, exit_code=75, reason=event.why, pause_taken=taken, spent_s=spent_s)
 
 
 def _session_failed(state: State, recorded: ev.Recorded) -> State:

@@ -231,13 +231,14 @@ class Driver:
             if isinstance(decide(self.spec, self.state), GiveUp):
                 return True
         else:
-            await self.append(Batch(events=(ev.PhaseStarted(uses=phase.uses, **where),)))  # type: ignore[arg-type]
+            before = await self._results_before(phase, command.attempt)
+            await self.append(Batch(events=(ev.PhaseStarted(uses=phase.uses, results=before, **where),)))  # type: ignore[arg-type]
         began = self.clock.monotonic()
         context = self._make_context(self, phase, command.iteration, command.attempt)
         actor = self._phases[phase.uses]
         result = await self._act(actor.reconcile(context) if isinstance(command, Recover) else actor.run(context))
         if result is None:
-            return await self._pause(self._stop.why or "asked to")
+            return await self._pause(self._stop.why or "asked to", spent_s=self.clock.monotonic() - began)
         finished = ev.PhaseFinished(
             outcome=result.outcome,
             target=self.spec.phases[0].name if result.again else target_of(self.spec, phase, result.outcome),
@@ -254,6 +255,12 @@ class Driver:
         if phase.uses == "execute":
             return len(await self._journal.results(self.session, iteration, bodies=False))
         return await self._journal.count(self.session, iteration)
+
+    async def _results_before(self, phase: PhaseSpec, attempt: int) -> int:
+        """Where the results of this attempt of the phase will begin: told by their order, since clocks may be set."""
+        if phase.uses != "execute" or attempt == 1:
+            return 0
+        return (await self._journal.mark(self.session)).results
 
     async def _closed(self, *, met: bool) -> bool:
         """Promotes and takes tags off, where the session may have made any; False where that was interrupted. A crash
@@ -291,8 +298,9 @@ class Driver:
             asked.cancel()
             await asyncio.gather(task, asked, return_exceptions=True)
 
-    async def _pause(self, why: str) -> bool:
-        await self.append(Batch(events=(ev.SessionPaused(iteration=self.state.iteration, why=why),)))
+    async def _pause(self, why: str, *, spent_s: float = 0.0) -> bool:
+        paused = ev.SessionPaused(iteration=self.state.iteration, why=why, spent_s=round(spent_s, 3))
+        await self.append(Batch(events=(paused,)))
         return False
 
     async def _pause_without_room(self, error: Exception) -> State:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from netra_loop.clock import Beginning
 from netra_loop.cloud.base import Cloud
 from netra_loop.core.events import LogsRead, Noted
 from netra_loop.core.records import Batch, Revision
@@ -43,13 +44,13 @@ class CollectLogs:
         if not revisions:
             fact = context.stamp(LogsRead(entries=0, cursor="", complete=False))
             return PhaseResult("ok", "there are no revisions whose logs could be read", batch=Batch(events=(fact,)))
-        began_at = context.clock.now()
+        began = Beginning(context.clock)
         marks = await self._mark(context)
         settle_s = float(context.phase.with_.get("settle_s", _DEFAULT_SETTLE_S))
         reading = Reading(context, cloud, revisions, context.phase.with_.get("severity"))
         await reading.begin()
         waiting = set(marks)
-        await _read_all(context, reading, waiting, began_at - _SKEW, context.clock.monotonic() + settle_s)
+        await _read_all(context, reading, waiting, began, context.clock.monotonic() + settle_s)
         complete = bool(marks) and not waiting
         if complete:
             await read_errors_before(context, cloud)
@@ -95,20 +96,20 @@ async def read_on(context: PhaseContext, cloud: Cloud, reading: Reading | None =
 
 
 async def _read_all(
-    context: PhaseContext, reading: Reading, waiting: set[str], since: datetime, give_up: float
+    context: PhaseContext, reading: Reading, waiting: set[str], began: Beginning, give_up: float
 ) -> None:
     """Reads until the marks that are waited for were seen, or there is no more time: waiting for the limit of reads
     counts. Where entries came late, and wherever it is not our own cloud, all is read once more after the marks, there
     after a pause: until nothing new came. Once the marks were seen no page is given up, however long it takes.
     """
     try:
-        await _until_seen(context, reading, waiting, since, give_up)
+        await _until_seen(context, reading, waiting, began, give_up)
     except OutOfReads as error:
         await context.event(Noted(text=f"the marked request was not found within the time to settle: {error.detail}"))
 
 
 async def _until_seen(
-    context: PhaseContext, reading: Reading, waiting: set[str], since: datetime, give_up: float
+    context: PhaseContext, reading: Reading, waiting: set[str], began: Beginning, give_up: float
 ) -> None:
     clock = context.clock
     foreign = context.environment.cloud != "embedded"
@@ -118,7 +119,7 @@ async def _until_seen(
     while waiting and (left_s := give_up - clock.monotonic()) > 0:
         await clock.sleep(min(pause_s, left_s))
         pause_s = min(2 * pause_s, longest_s)
-        await reading.look_for(waiting, since, give_up)
+        await reading.look_for(waiting, began.at() - _SKEW, give_up)
     if foreign and not waiting:
         await clock.sleep(max(0.0, min(_STRAGGLERS_S, give_up - clock.monotonic())))
     while late:

@@ -60,7 +60,7 @@ async def read_errors_before(context: PhaseContext, cloud: Cloud) -> None:
 
 
 async def _logged(context: PhaseContext, cloud: Cloud, revision: str) -> Sequence[LogEntry]:
-    since = (context.state().iteration_started_at or context.clock.now()) - _LOOK_BACK
+    since = (context.state().iteration_since or context.clock.now()) - _LOOK_BACK
     entries: list[LogEntry] = []
     pages = 0
     try:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from netra_loop.core.authenticity import assess
 from netra_loop.core.events import ForeignSeen, Noted
@@ -123,15 +122,15 @@ class Execute:
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`."""
         give_back_memory()  # so that what 10,000 tests on their way take does not come on top of it
-        return await self._execute(context, since=None)
+        return await self._execute(context, again=False)
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.reconcile`: goes on with the tests that have no result since this attempt of the phase began."""
-        return await self._execute(context, since=context.state().opened_at)
+        return await self._execute(context, again=True)
 
-    async def _execute(self, context: PhaseContext, since: datetime | None) -> PhaseResult:
+    async def _execute(self, context: PhaseContext, *, again: bool) -> PhaseResult:
         selection = await context.journal.selection(context.session, context.iteration)
-        stored = await _stored_since(context, since) if since is not None else []
+        stored = await _stored_so_far(context) if again else []
         stored = [result for result in stored if not was_moved(result)]
         done = final_results(stored)
         context.observer.plan(len(selection))
@@ -299,12 +298,18 @@ async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str,
     return results
 
 
-async def _stored_since(context: PhaseContext, since: datetime) -> list[Result]:
+async def _stored_so_far(context: PhaseContext) -> list[Result]:
     """What this attempt of the phase has already stored, each test's attempts in order."""
-    stored = await context.journal.results(context.session, context.iteration, bodies=False)
     if context.attempt == 1:
-        return stored  # all of the iteration's, whatever a stepped clock says
-    return [result for result in stored if result.started_at >= since]
+        return await context.journal.results(context.session, context.iteration, bodies=False)
+    found: list[Result] = []
+    mark = replace(await context.journal.mark(context.session), results=context.state().results_before)
+    more = True
+    while more:
+        news = await context.journal.news(context.session, mark)
+        found += [result for result in news.results if result.iteration == context.iteration]
+        mark, more = news.mark, news.more
+    return found
 
 
 async def _attempts_so_far(context: PhaseContext) -> defaultdict[str, int]:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
-from netra_loop.clock import from_rfc3339, rfc3339
+from netra_loop.clock import Beginning, from_rfc3339, rfc3339
 from netra_loop.cloud.base import IN_PIECES, Cloud, LogPage, LogQuery
 from netra_loop.core.events import LogsRead
 from netra_loop.core.joining import Footprint, Joiner, footprint
@@ -60,7 +60,7 @@ class Reading:
         self._cloud = cloud
         self._severity = severity
         self.revisions = tuple(revisions)
-        self._start = (context.state().iteration_started_at or context.clock.now()) - _EARLY
+        self._began = Beginning(context.clock, context.state().iteration_since)
         self._newest: datetime | None = None
         self._seen: set[_Key] = set()
         self._bound = _FEW
@@ -133,10 +133,12 @@ class Reading:
 
     def _since(self) -> datetime:
         """A request's entry carries its start but comes after its end, so what is read again depends on the slowest."""
-        if self._newest is None:
-            return self._start
+        began, started = self._began.at(), self._context.state().iteration_started_at
+        start = began - _EARLY
+        if self._newest is None or (started is not None and started - began > _EARLY):
+            return start  # where the clock was set back, the newest entry need not be the one with the latest time
         again = timedelta(seconds=self._context.state().slowest_request_s + _LATE_S)
-        return max(self._start, self._newest - again)
+        return max(start, self._newest - again)
 
     def _is_ours(self, entry: LogEntry) -> bool:
         """Of what other revisions answered only the tests' own requests are kept."""

@@ -175,7 +175,7 @@ async def _failed(
 
 async def _last_lines(context: PhaseContext, cloud: Cloud, revision: Revision) -> tuple[str, ...]:
     """What the container itself said last; nothing where that cannot be read."""
-    since = (context.state().iteration_started_at or context.clock.now()) - _SKEW
+    since = (context.state().iteration_since or context.clock.now()) - _SKEW
     lines: list[str] = []
     pages = 0
     try:

@@ -32,6 +32,10 @@ class FakeClock:
         """Lets `seconds` pass; sleepers that are due wake at their next turn."""
         self._passed_s += seconds
 
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock, forward or back. No time passes, and nobody wakes."""
+        self._start += timedelta(seconds=seconds)
+
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`. What was asked for is noted in `slept`."""
         self.slept.append(seconds)

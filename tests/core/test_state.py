@@ -136,3 +136,40 @@ def test_events_survive_being_written_out_and_read_back(event):
 def test_an_event_of_a_newer_version_is_refused_by_name():
     with pytest.raises(ValueError, match="'moon_landed'"):
         ev.from_row({"event": "moon_landed", "detail": {}})
+
+
+def told(*events: tuple[float, ev.Event]) -> State:
+    """The state after a session's start and these events, each at so many seconds by the wall clock."""
+    return fold(
+        ev.Recorded(seq, AT + timedelta(seconds=second), event)
+        for seq, (second, event) in enumerate([(0.0, STARTED), *events], 1)
+    )
+
+
+def test_an_iteration_s_beginning_is_the_earliest_of_it_where_the_clock_was_set_back():
+    opened = (10.0, ev.PhaseStarted(phase="a", iteration=1, attempt=1, uses="execute"))
+    assert told(opened, (50.0, ev.Noted(text="x"))).iteration_since == AT + timedelta(seconds=10)
+    finished = ev.PhaseFinished(phase="a", iteration=1, attempt=1, outcome="ok", target="b", duration_s=20.0)
+    assert told(opened, (-3000.0, finished)).iteration_since == AT - timedelta(seconds=3020)
+    paused = ev.SessionPaused(why="asked", spent_s=30.0)
+    assert told(opened, (-3000.0, paused)).iteration_since == AT - timedelta(seconds=3030)
+
+
+def test_the_time_before_a_pause_counts_against_the_session_s_limit():
+    opened = (10.0, ev.PhaseStarted(phase="a", iteration=1, attempt=1, uses="execute"))
+    state = told(opened, (50.0, ev.SessionPaused(why="asked", spent_s=40.0)))
+    assert state.spent_s == 40.0
+
+
+def test_the_events_of_earlier_versions_are_read_as_ever():
+    row = {
+        "iteration": 1,
+        "phase": None,
+        "attempt": 0,
+        "outcome": None,
+        "event": "session_paused",
+        "detail": {"why": "x"},
+    }
+    assert ev.from_row(row) == ev.SessionPaused(why="x", iteration=1)
+    row |= {"phase": "a", "attempt": 1, "event": "phase_started", "detail": {"uses": "run"}}
+    assert ev.from_row(row) == ev.PhaseStarted(phase="a", iteration=1, attempt=1, uses="run")

@@ -375,3 +375,34 @@ async def test_dying_anywhere_leaves_what_a_failed_deploy_changed_where_it_was(t
         world.cloud.gets_ready_late("store-00002-fak")
         assert await traffic(world) == first, where
         assert set(world.cloud.effects.values()) == {1}, where
+
+
+class Resetting(MemoryJournal):
+    """Somebody sets the wall clock after the append `at`."""
+
+    at = 0
+    jump_s = 0.0
+
+    async def append(self, session, batch, head=None):
+        recorded = await super().append(session, batch, head)
+        self.at -= 1
+        if self.at == 0:
+            self._clock.jump(self.jump_s)
+        return recorded
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86_400.0, -86_400.0])
+async def test_setting_the_clock_at_any_append_changes_nothing(tmp_path, jump_s):
+    undisturbed = make_world(tmp_path)
+    await process(undisturbed, undisturbed.journal, loop())
+    expected, total = await what_is_left(undisturbed), await appends(tmp_path)
+    for at in range(1, total, 2):
+        world = make_world(tmp_path)
+        world.journal = Resetting(world.clock)
+        world.journal.at, world.journal.jump_s = at, jump_s
+        state = await process(world, world.journal, loop())
+        assert (state.status, state.exit_code, state.logs_complete) == (Status.MET, 0, True), f"set at append {at}"
+        assert await what_is_left(world) == expected, f"set at append {at}"
+        assert 0 <= state.spent_s < 600, f"set at append {at}"
+        finished = [item.event for item in await world.journal.events(SESSION)]
+        assert min(item.duration_s for item in finished if isinstance(item, ev.PhaseFinished)) >= 0

@@ -19,6 +19,7 @@ from netra_loop.errors import AccessRefused, Defect, EnvironmentFailed, StoreErr
 from netra_loop.phases.base import PhaseResult
 from netra_loop.report.observer import Silence
 from netra_loop.testing import FakeClock, MemoryJournal
+from netra_loop.testing.rows import result
 
 SESSION = "night-20260101-000000-abcd"
 
@@ -398,3 +399,32 @@ async def test_a_wait_is_a_fact_of_the_phase_that_waited():
         await driver.waited("too late", 9.0)
     (event,) = [item.event for item in await house.journal.events(SESSION) if item.event.kind == "waited"]
     assert (event.why, event.seconds, event.phase, event.iteration) == ("quota", 2.5, "one", 1)
+
+
+async def test_what_a_phase_took_before_a_pause_is_stored_with_it():
+    async def works(context):
+        house.clock.advance(100)
+        context.driver.stop.request("the budget of 100s is used up")
+        await asyncio.Event().wait()
+
+    house = House(one=Says(works, "ok"))
+    state = await house.drive()
+    assert (state.status, state.spent_s) == (Status.PAUSED, 100)
+
+
+async def test_a_second_attempt_at_the_tests_is_told_from_the_first_by_its_place_in_the_store():
+    house = House(one=Says("ok"), tests=Says("ok", "ok"), two=Says("failed", "ok"))
+    house.loop({"one": {}, "tests": {}, "two": {"failed": "tests", "ok": "done"}})
+    phases = [
+        phase.model_copy(update={"uses": "execute"}) if phase.name == "tests" else phase for phase in house.spec.phases
+    ]
+    house.spec = house.spec.model_copy(update={"phases": tuple(phases)})
+
+    async def stores(context):
+        await context.driver.append(Batch(results=(result("test_a"), result("test_b"))))
+        return PhaseResult("ok", "")
+
+    house.phases["tests"].answers[0] = stores
+    await house.drive()
+    begun = [item.event for item in await house.journal.events(SESSION) if item.event.kind == "phase_started"]
+    assert [event.results for event in begun if event.phase == "tests"] == [0, 2]

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from netra_loop.core.events import TrafficSeen
+import pytest
+
+from netra_loop.core.events import PhaseFinished, TrafficSeen
 from netra_loop.core.records import Batch, Outcome
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import EnvironmentSpec
@@ -412,3 +414,20 @@ async def test_what_another_revision_logged_before_the_session_is_asked_of_the_c
         "KeyError: no": False,
         "ValueError: no": True,
     }
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86_400.0, -86_400.0])
+async def test_the_clock_may_be_set_while_the_tests_run(bench, jump_s):
+    await bench.deployed()
+    bench.entry("before")
+    await bench.open("execute")
+    bench.clock.advance(100)
+    bench.clock.jump(jump_s)
+    bench.clock.advance(1)
+    bench.entry("soon after")
+    bench.clock.advance(1000)
+    finished = PhaseFinished(target="collect", outcome="ok", duration_s=1101.0, iteration=1, phase="execute", attempt=1)
+    await bench.record(Batch(events=(finished,)))
+    result = await bench.act("collect-logs", **SETTLE)
+    assert result.facts["complete"]
+    assert {"before", "soon after"} <= set(await kept(bench))

@@ -1,11 +1,13 @@
 """Tests of `uses: execute`."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from netra_loop.cloud.base import DeployRequest
-from netra_loop.core.records import Authenticity, CollectedTest, Evidence, Exchange, Outcome, Sources
+from netra_loop.core.events import PhaseStarted
+from netra_loop.core.records import Authenticity, Batch, CollectedTest, Evidence, Exchange, Outcome, Sources
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import TestsSpec
 from netra_loop.errors import Defect, ForeignChange
@@ -331,3 +333,21 @@ async def test_reasons_are_redacted_too(bench):
     seen = Evidence(mocked=("httpx.get('open-sesame')",))
     await bench.executed(one=Ends(PASSED, evidence=seen))
     assert "open-sesame" not in str(await judged(bench))
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 86_400.0, -86_400.0])
+async def test_which_results_are_this_attempt_s_is_told_by_their_order_not_by_the_clock(bench, jump_s):
+    await bench.executed(one=PASSED, two=PASSED)
+    bench.clock.advance(60)
+    bench.clock.jump(jump_s)
+    before = (await bench.journal.mark(bench.session)).results
+    again = PhaseStarted(iteration=1, phase="execute", attempt=2, uses="execute", results=before)
+    await bench.record(Batch(events=(again,)))
+    first = (await bench.journal.results(bench.session, 1))[0]
+    bench.clock.jump(-2 * jump_s)
+    await bench.record(Batch(results=(replace(first, attempt=2, started_at=bench.clock.now()),)))
+
+    runner = bench.tests(one=PASSED, two=PASSED)
+    await bench.recover(bench.context("execute", 2))
+    assert runner.begun == {"tests/test_a.py::two": 1}
+    assert sorted(await bench.results()) == [(name, number, "passed") for name in ("one", "two") for number in (1, 2)]
