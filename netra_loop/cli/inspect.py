@@ -45,9 +45,29 @@ def register(app: typer.Typer) -> None:
     app.command()(schema)
 
 
-def list_sessions(context: typer.Context, as_json: _Json = False) -> None:
-    """List the sessions, the newest first."""
+def list_sessions(
+    context: typer.Context,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove sessions that are old or too many, for good.")] = False,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="30d", help="With --prune: those not changed for so long. The default: 30d.")
+    ] = None,
+    keep: Annotated[int | None, typer.Option(min=0, metavar="N", help="With --prune: keep the newest N.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --prune: only say what would go.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """List the sessions, the newest first; with --prune remove old ones."""
     from netra_loop.report import rows
+
+    if prune:
+        from netra_loop.cli import pruning
+        from netra_loop.settings import read
+
+        rule, settings = pruning.rule_of(older_than, keep), read(context.obj)
+        look(context, lambda store: pruning.prune(store, settings, rule, yes=yes, dry_run=dry_run, as_json=as_json))
+        return
+    if older_than is not None or keep is not None or yes or dry_run:
+        raise UsageError("--older-than, --keep, --yes and --dry-run go with --prune", hint="netra-loop list --prune")
 
     async def work(store: Journal | None) -> None:
         heads = await store.sessions() if store is not None else []

@@ -245,8 +245,8 @@ class Journal(Protocol):
         A second owner, in this process or another, gets SessionHeld at once. The kernel lets go when a process dies,
         however it dies. The session need not exist yet. Its epoch rises by one with each owner, and every append checks
         it: an owner who lost the session without noticing gets StaleEpoch instead of writing.
-        With `takeover` a session that is held is taken from its owner, who finds out at the next append; of two who take
-        it over at once, one gets it.
+        With `takeover` a session that is held is taken from its owner, who finds out at the next append; of two who do
+        so at once, one gets it.
         """
         ...
 
@@ -264,6 +264,17 @@ class Journal(Protocol):
         """Returns once somebody asked the present owner, within a second of it; within 0.2 s on one machine. Only
         inside `own(session)`. Safe to cancel.
         """
+        ...
+
+    async def forget(self, session: str) -> None:
+        """Removes the session with all its events and rows. Only inside `own(session)`. Killed in between, the session
+        is there, or it is not; rows that nobody reads any more go with the next `reclaim`. What is known of the
+        durations of its loop's tests stays.
+        """
+        ...
+
+    async def reclaim(self) -> int:
+        """Gives room of what was removed back to the system, where the store can; the bytes that it keeps for later."""
         ...
 
     async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:

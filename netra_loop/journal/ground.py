@@ -63,6 +63,10 @@ class Lock(Protocol):
         """Notes that everything up to event `seq` is durable. After the commit, before anybody is told."""
         ...
 
+    def forget(self) -> None:
+        """What was acknowledged counts no more: the session is about to be removed."""
+        ...
+
     def release(self) -> None:
         """Gives it back. Safe to repeat, and without having taken it."""
         ...
@@ -97,6 +101,12 @@ class Ground(Protocol):
 
     async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:
         """Returns once the owner of that epoch, which is us, was asked; see `Journal.asked_to_stop`."""
+        ...
+
+    def reclaim(self, writer: Lane) -> int:
+        """Gives the room of what was removed back to the system; the bytes that stay the store's, for what is to come.
+        In the writer's thread.
+        """
         ...
 
     def snapshot(self, within_s: float, *, due: bool) -> str | None:

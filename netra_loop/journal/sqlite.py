@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
@@ -38,6 +38,8 @@ _HEADER = 100  # bytes; offsets below are SQLite's file format, "The Database He
 _ROOM = 16 * 1024 * 1024  # bytes that a batch of any size we make fits in, with its copy in the -wal
 _WAL_WRITE_LOCK = 120  # the byte of the -shm file that a writer has locked
 _CACHE_KB = 1024  # for each connection; the system keeps more of the file in memory by itself
+_INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
+_PAGES = 4096  # given back in one transaction
 _ASIDE = "move it away, or name another store with --store"
 
 
@@ -125,6 +127,25 @@ class SqliteFile:
     async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:  # noqa: ARG002 - a file says it
         """See `Ground.asked_to_stop`."""
         await stopping.asked(self.folder, session, epoch)
+
+    def reclaim(self, writer: Lane) -> int:
+        """See `Ground.reclaim`: in portions, each a transaction. A store that an older version made keeps it all."""
+
+        def some(connection: sa.Connection) -> tuple[int, int]:
+            pages, left, size = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+                for name in ("auto_vacuum", "freelist_count", "page_size")
+            )
+            if pages != _INCREMENTAL or not left:
+                return 0, left * size
+            driver: Any = connection.connection.driver_connection
+            # which ends our transaction and is one of its own: a step gives one page back, a script takes all steps
+            driver.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+            return left, left * size
+
+        while (found := writer.transaction(some))[0]:
+            continue
+        return found[1]
 
     def snapshot(self, within_s: float, *, due: bool) -> str | None:
         """See `Ground.snapshot`."""

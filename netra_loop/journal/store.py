@@ -22,7 +22,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, StaleEpoch
-from netra_loop.journal import chain, onlooking, reading, stopping, verifying, writing
+from netra_loop.journal import chain, forgetting, onlooking, reading, stopping, verifying, writing
 from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, Verified, check_id, choose
 from netra_loop.journal.ground import Ground, Lane, Lock, Work
 from netra_loop.journal.ownership import Acknowledged
@@ -324,6 +324,36 @@ class StoredJournal:
     def _check_open(self) -> None:
         if self._closed:
             raise Defect("the journal was used after it was closed")
+
+    async def forget(self, session: str) -> None:
+        """See `Journal.forget`."""
+        await self._write(partial(self._forget_head, session))
+        await self._forget_rows(session)
+
+    def _forget_head(self, session: str) -> None:
+        owned = self._owned.get(session)
+        if owned is None:
+            raise Defect(f"session {session!r} was to be removed by a process that does not own it")
+
+        def work(connection: sa.Connection) -> None:
+            place = writing.place_of(connection, session)
+            if place.epoch != owned.epoch:
+                raise StaleEpoch(session, owned.epoch, place.epoch)
+            forgetting.forget_head(connection, session)
+
+        owned.lock.forget()
+        self._writer.lane.transaction(work)
+
+    async def _forget_rows(self, session: str) -> None:
+        some = partial(forgetting.forget_some, session=session)
+        while await self._write(partial(self._writer.lane.transaction, some)):
+            continue
+
+    async def reclaim(self) -> int:
+        """See `Journal.reclaim`."""
+        for session in await self._read(forgetting.strays):
+            await self._forget_rows(session)
+        return await self._write(partial(self._ground.reclaim, self._writer.lane))
 
     async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:
         """See `Journal.snapshot`."""

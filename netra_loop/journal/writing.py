@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import Batch, LogEntry, Result
 from netra_loop.errors import StoreError
-from netra_loop.journal import chain, codec
+from netra_loop.journal import chain, codec, forgetting
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import SessionHead
 from netra_loop.journal.codec import Row
@@ -49,6 +49,7 @@ def insert_session(connection: sa.Connection, head: SessionHead, epoch: int) -> 
     """A new row in `sessions`, its chain empty. StoreError where the id exists."""
     if connection.execute(sa.select(t.sessions.c.id).where(t.sessions.c.id == head.id)).first():
         raise StoreError(f"session {head.id!r} exists already", hint=f"netra-loop resume {head.id}")
+    forgetting.forget_rows(connection, head.id)
     ordinal = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.sessions.c.ordinal), 0))).scalar_one() + 1
     row = codec.head_to_row(head) | {"ordinal": ordinal, "epoch": epoch, "last_seq": 0, "last_hash": chain.GENESIS}
     connection.execute(sa.insert(t.sessions), [row])

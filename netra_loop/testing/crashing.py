@@ -162,6 +162,14 @@ class CrashingJournal:
         """See `Journal.news`."""
         return await self._living().news(session, since)
 
+    async def forget(self, session: str) -> None:
+        """See `Journal.forget`."""
+        await self._living().forget(session)
+
+    async def reclaim(self) -> int:
+        """See `Journal.reclaim`."""
+        return await self._living().reclaim()
+
     async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:
         """See `Journal.snapshot`."""
         return await self._living().snapshot(within_s, due=due)

@@ -294,6 +294,19 @@ class MemoryJournal:
             [codec.entry_from_row(row) for row in list(stored.entries.values())[since.entries :]],
         )
 
+    async def forget(self, session: str) -> None:
+        """See `Journal.forget`."""
+        if session not in self._owners:
+            raise Defect(f"session {session!r} was to be removed by a process that does not own it")
+        stored = self._session(session)
+        if stored.epoch != self._owners[session][0]:
+            raise StaleEpoch(session, self._owners[session][0], stored.epoch)
+        del self._sessions[session]
+
+    async def reclaim(self) -> int:
+        """See `Journal.reclaim`."""
+        return 0
+
     async def snapshot(self, within_s: float, *, due: bool = False) -> str | None:  # noqa: ARG002  # nothing to copy
         """See `Journal.snapshot`."""
         return None

@@ -1,0 +1,106 @@
+"""`journal --verify` and `--restore`, `list --prune`: as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+
+import pytest
+
+LOOP = """
+version: 1
+name: plain
+environments: {here: {cloud: none}}
+tests: {paths: [../tests], workers: 2, timeout: 30s}
+phases:
+  select: {uses: select}
+  execute: {uses: execute}
+  record: {uses: record, next: {met: done, unmet: stop}}
+goal: {authenticity: off}
+"""
+SOME = """
+import os, time
+def test_some():
+    while os.path.exists("wait"): time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def plain(project):
+    for name, text in {"loops/plain.yaml": LOOP, "tests/test_some.py": SOME}.items():
+        file = project.folder / name
+        file.parent.mkdir()
+        file.write_text(text)
+    return project
+
+
+def run(project, name):
+    done = project.call("run", "plain", "--plain", "--session-name", name)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_whole_store_is_said_to_be_and_a_damaged_one_offers_a_snapshot_that_restores_it(plain):
+    run(plain, "first")
+    run(plain, "second")
+    verified = plain.call("journal", "first", "--verify")
+    assert verified.returncode == 0, verified.stderr
+    assert re.fullmatch(
+        r"first: \d+ events, chain whole, head [0-9a-f]{64}; \d+ rows beside it read\n", verified.stdout
+    )
+    assert [row["session"] for row in plain.json("journal", "--verify")] == ["second", "first"]
+
+    store = plain.folder / ".netra-loop" / "journal.db"
+    raw = store.read_bytes()
+    place = raw.rindex(b'"summary"')
+    store.write_bytes(raw[:place] + b"!" + raw[place + 1 :])
+    damaged = plain.call("journal", "--verify", "--json")
+    assert damaged.returncode == 5
+    whole = {row["session"]: row["whole"] for row in map(json.loads, damaged.stdout.splitlines())}
+    assert sorted(whole.values()) == [False, True]
+    command = shlex.split(damaged.stderr.splitlines()[-1].split(": ", 1)[1])
+    assert command[0] == "netra-loop"
+    restored = plain.call(*command[1:])
+    assert restored.returncode == 0, restored.stderr
+    assert plain.call("journal", "--verify").returncode == 0
+    assert len(list(store.parent.glob("journal.db.damaged-*"))) >= 1
+    run(plain, "third")
+
+
+def test_journal_wants_to_know_of_what(plain):
+    run(plain, "first")
+    assert plain.call("journal").returncode == 2
+    assert plain.call("journal", "first", "--restore", "x").returncode == 2
+    assert plain.call("journal", "--restore", "no-such-file").returncode == 2
+
+
+def test_prune_removes_what_is_too_many_and_nothing_that_runs(plain):
+    for name in ("first", "second"):
+        run(plain, name)
+    (plain.folder / "wait").touch()
+    running = plain.start("run", "plain", "--plain", "--session-name", "third")
+    assert plain.wait_until(lambda: plain.stored("select count(*) from attempts where session = 'third'") >= 1, running)
+    running.send_signal(signal.SIGSTOP)
+    state = plain.folder / ".netra-loop" / "sessions"
+    (state / "first" / "left.txt").write_text("of the cloud")
+
+    assert plain.call("list", "--prune", "--keep", "0").returncode == 2  # nobody there to agree
+    dry = plain.call("list", "--prune", "--keep", "0", "--dry-run")
+    assert [line.split()[2] for line in dry.stdout.splitlines()] == ["second", "first"]
+    assert plain.call("list", "--prune", "--yes").stdout == ""  # none is thirty days old
+    assert len(plain.json("list")) == 3
+
+    done = plain.call("list", "--prune", "--keep", "0", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert [row["session"] for row in plain.json("list")] == ["third"]
+    assert sorted(path.name for path in state.iterdir()) == ["third", "third.lock"]
+    running.send_signal(signal.SIGCONT)
+    (plain.folder / "wait").unlink()
+    assert running.wait(60) == 0
+    assert plain.call("journal", "--verify").returncode == 0
+
+
+def test_the_options_of_prune_are_nothing_without_it(plain):
+    assert plain.call("list", "--keep", "1").returncode == 2
+    assert plain.call("list", "--prune", "--older-than", "soon").returncode == 2
