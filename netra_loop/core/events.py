@@ -70,12 +70,12 @@ class SessionResumed(Event):
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted(Event):
     """The intent: from here on the phase may have touched the world. `results` is how far those of the session had been
-    stored (`journal.Mark.results`) where tests of this iteration may have run before; 0 where none have.
+    stored (`journal.Mark.results`) where tests of this iteration may have run before; None where none have.
     """
 
     kind: ClassVar[str] = "phase_started"
     uses: str
-    results: int = 0
+    results: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

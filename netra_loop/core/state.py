@@ -138,7 +138,7 @@ class State:
     foreign: ev.ForeignSeen | None = None
     iteration_started_at: datetime | None = None
     iteration_since: datetime | None = None
-    results_before: int = 0
+    results_before: int | None = None
     exit_code: int | None = None
     reason: str | None = None
 

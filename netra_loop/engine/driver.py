@@ -256,10 +256,10 @@ class Driver:
             return len(await self._journal.results(self.session, iteration, bodies=False))
         return await self._journal.count(self.session, iteration)
 
-    async def _results_before(self, phase: PhaseSpec, attempt: int) -> int:
+    async def _results_before(self, phase: PhaseSpec, attempt: int) -> int | None:
         """Where the results of this attempt of the phase will begin: told by their order, since clocks may be set."""
         if phase.uses != "execute" or attempt == 1:
-            return 0
+            return None
         return (await self._journal.mark(self.session)).results
 
     async def _closed(self, *, met: bool) -> bool:

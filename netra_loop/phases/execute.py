@@ -303,7 +303,10 @@ async def _stored_so_far(context: PhaseContext) -> list[Result]:
     if context.attempt == 1:
         return await context.journal.results(context.session, context.iteration, bodies=False)
     found: list[Result] = []
-    mark = replace(await context.journal.mark(context.session), results=context.state().results_before)
+    before = context.state().results_before
+    if before is None:  # an earlier version did not say: all of them run again
+        return found
+    mark = replace(await context.journal.mark(context.session), results=before)
     more = True
     while more:
         news = await context.journal.news(context.session, mark)
