@@ -77,7 +77,8 @@ async def entries_as_they_come(
 def line(entry: LogEntry) -> str:
     """One entry for a person, harmless."""
     at = f"{entry.timestamp:%H:%M:%S}.{entry.timestamp.microsecond // 1000:03d}"
-    return f"{at}  {entry.severity:<8}  {entry.log:<8}  {safe_line(entry.revision)}  {safe_line(entry.message, 1000)}"
+    kind = f"{safe_line(entry.severity):<8}  {safe_line(entry.log):<8}"
+    return f"{at}  {kind}  {safe_line(entry.revision)}  {safe_line(entry.message, 1000)}"
 
 
 def _rank(severity: str) -> int:

@@ -34,7 +34,7 @@ def error_groups(rows: Sequence[Mapping[str, Any]]) -> Grid:
         columns,
         [
             [
-                row["id"],
+                safe_line(row["id"]),
                 {True: "new", False: "", None: "?"}[row["new"]],
                 str(row["count"]),
                 f"{from_rfc3339(row['first_at']):%H:%M:%S}",

@@ -86,14 +86,14 @@ def verdict(view: SessionView) -> str:
     """The last line: how it stands, why, the exit code or how to go on."""
     why = f": {safe_line(view.reason, MESSAGE_MAX)}" if view.reason else ""
     code = f" (exit {view.exit_code})" if view.exit_code is not None else ""
-    on = f"; go on with: {view.command} resume {view.session}"
+    command, session = safe_line(view.command), safe_line(view.session)
     match view.state:
         case "met":
             return f"goal met{why}{code}"
         case "paused" | "failed" | "running":
-            return f"{view.state}{why}{code}{on}"
+            return f"{view.state}{why}{code}; go on with: {command} resume {session}"
         case _:
-            return f"{view.state}{why}{code}; look at it with: {view.command} findings {view.session}"
+            return f"{safe_line(view.state)}{why}{code}; look at it with: {command} findings {session}"
 
 
 def tail(item: e.Event) -> list[str]:

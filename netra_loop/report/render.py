@@ -35,7 +35,7 @@ def sessions(rows: Sequence[Mapping[str, Any]]) -> Grid:
         [
             [
                 safe_line(row["session"]),
-                row["state"],
+                safe_line(row["state"]),
                 safe_line(row["environment"]),
                 str(row["iteration"]),
                 safe_line(row["phase"] or ""),
@@ -92,9 +92,7 @@ def tiers(verdicts: Sequence[TierVerdict]) -> Grid:
     return Grid([*columns, Column("VERDICT")], rows)
 
 
-def results(
-    found: Sequence[Result], why: Mapping[tuple[int, str], str] | None = None, *, headed: bool = True
-) -> Grid:
+def results(found: Sequence[Result], why: Mapping[tuple[int, str], str] | None = None, *, headed: bool = True) -> Grid:
     """Every attempt, a test's own one below another, the tests in the order of their starts. With `why`, by iteration
     and id, a column says why each was selected, and where in the order. Not `headed`: it goes on from one before.
     """
@@ -141,7 +139,7 @@ def findings(found: Sequence[Finding]) -> Grid:
         [*columns, Column("TESTS", right=True), Column("TITLE", fold=True), Column("ROOT CAUSE", fold=True)],
         [
             [
-                item.id,
+                safe_line(item.id),
                 item.state.value,
                 item.cause.value,
                 item.symptom.value,
@@ -165,7 +163,7 @@ def failed_deploys(found: Sequence[Finding]) -> Text:
     for item in phrases.in_order(found):
         if item.symptom is not Symptom.DEPLOY or item.state not in phrases.OPEN_STATES:
             continue
-        lines += ["", f"{item.id} {safe_line(item.title, phrases.MESSAGE_MAX)}"]
+        lines += ["", f"{safe_line(item.id)} {safe_line(item.title, phrases.MESSAGE_MAX)}"]
         for why in item.whys:
             first, *more = why.splitlines() or [""]
             lines += [f"  {safe_line(first)}", *(f"    | {safe_line(line)}" for line in more)]
@@ -179,8 +177,8 @@ def logs(entries: Sequence[LogEntry]) -> Grid:
         [
             [
                 _when(entry.timestamp, clock_only=True),
-                entry.severity,
-                entry.log,
+                safe_line(entry.severity),
+                safe_line(entry.log),
                 safe_line(entry.revision),
                 safe_line(entry.message, 1000),
             ]
