@@ -7,7 +7,10 @@ carry one: writing it would raise, long after whoever said it is gone.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def writable(text: str) -> str:
@@ -24,7 +27,8 @@ def writable(text: str) -> str:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """`value` in JSON for people and programs: readable letters, and lone surrogates as JSON's own escapes, so that it
-    reads back as the same value.
+    """`value` in JSON for people and programs: readable letters, and as JSON's own escapes whatever a terminal obeys
+    (controls, marks that turn the direction of writing) and lone surrogates, so that it reads back as the same value.
     """
-    return writable(json.dumps(value, indent=indent, ensure_ascii=False))
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return writable(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

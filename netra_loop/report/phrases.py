@@ -93,7 +93,7 @@ def verdict(view: SessionView) -> str:
         case "paused" | "failed" | "running":
             return f"{view.state}{why}{code}; go on with: {command} resume {session}"
         case _:
-            return f"{safe_line(view.state)}{why}{code}; look at it with: {command} findings {session}"
+            return safe_line(f"{view.state}{why}{code}; look at it with: {command} findings {session}")
 
 
 def tail(item: e.Event) -> list[str]:

@@ -21,3 +21,10 @@ def test_json_of_half_a_pair_can_be_written_and_reads_back_the_same():
     written = json_text(value).encode()
     assert "ü".encode() in written
     assert json.loads(written) == value
+
+
+def test_json_holds_nothing_that_a_terminal_obeys_and_reads_back_the_same():
+    value = {"a\x9b31m": "\x1b[2J\x7f\x85\u2028\u202e\u2066\ufeff", "ü": "日本"}
+    written = json_text(value)
+    assert written.isprintable()
+    assert json.loads(written) == value
