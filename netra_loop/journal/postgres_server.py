@@ -41,6 +41,7 @@ class Server:
         self._retry_s = retry_s
         self._first_s = first_s
         self._seen = False
+        self._away_since: float | None = None
         self._ensured = False
         self._guard = threading.Lock()
 
@@ -73,19 +74,28 @@ class Server:
         StoreError (or Defect) once it fails with something that does not pass, or did for too long; `unclear` then
         says whether a commit may have happened all the same.
         """
-        since, pause_s = time.monotonic(), _FIRST_PAUSE_S
+        began, pause_s = time.monotonic(), _FIRST_PAUSE_S
         while True:
             try:
-                return attempt()
+                result = attempt()
             except (psycopg.Error, sa.exc.DBAPIError) as error:
                 cause = _cause(error)
-                waited_s = time.monotonic() - since
+                waited_s = time.monotonic() - (self._since(began) if passes(cause) else began)
                 if not passes(cause) or waited_s >= (self._retry_s if self._seen else self._first_s):
                     if unclear() or (self._seen and passes(cause)):
                         raise given_up(cause, self.address, waited_s, unclear=unclear()) from error
                     raise meaning(cause, self.address) from error
+            else:
+                self._away_since = None
+                return result
             time.sleep(random.uniform(0, pause_s))  # noqa: S311 - in a lane's own thread
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _since(self, began: float) -> float:
+        """Since when nothing has succeeded, for whoever began then: what one has waited, the next one need not."""
+        if self._away_since is None:
+            self._away_since = began
+        return min(began, self._away_since)
 
 
 class Backend:

@@ -185,7 +185,7 @@ class TestCrashes:
 
     async def test_a_server_that_stays_away_is_given_up(self, postgres: PrivatePostgres):
         url = postgres.url_of_new_schema()
-        journal = StoredJournal(PostgresGround(url, retry_s=0.2), SystemClock())
+        journal = StoredJournal(PostgresGround(url, retry_s=0.6), SystemClock())
         await journal.create(head(), Batch())
         try:
             async with journal.own(S):
@@ -196,6 +196,8 @@ class TestCrashes:
                         StoreError, match=r"could not be used for .* nothing was half-written"
                     ) as caught:
                         await journal.append(S, noted("not there"))
+                    with pytest.raises(StoreError, match=r"could not be used for [1-9]\d* s"):
+                        await journal.sessions()  # what one has waited, the next one need not
                 finally:
                     postgres.start()
                 assert caught.value.exit_code == 5
