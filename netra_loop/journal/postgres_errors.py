@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from netra_loop.errors import Defect, NetraLoopError, StoreDamaged, StoreError
+from netra_loop.errors import Defect, DiskFull, NetraLoopError, StoreDamaged, StoreError
 from netra_loop.journal.postgres_address import Address
 
 # SQLSTATEs, see PostgreSQL's appendix A. Each of these passes by itself, sooner or later.
@@ -59,7 +59,7 @@ def meaning(error: psycopg.Error, address: Address) -> NetraLoopError:
     if not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return StoreError(f"{where} cannot be reached: {told}", hint=_hint_for_connecting(told))
     if state == "53100":
-        return StoreError(
+        return DiskFull(
             f"{where}: the disk of its server is full: {told}; nothing was half-written",
             hint="make room on the server, then resume",
         )

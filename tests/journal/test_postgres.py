@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from netra_loop.core.records import Batch
-from netra_loop.errors import Defect, NetraLoopError, StoreDamaged, StoreError, UsageError
+from netra_loop.errors import Defect, DiskFull, NetraLoopError, StoreDamaged, StoreError, UsageError
 from netra_loop.journal import tables
 from netra_loop.journal.postgres_address import read_address
 from netra_loop.journal.postgres_errors import meaning, passes
@@ -183,7 +183,7 @@ def test_an_address_is_shown_without_its_password():
         (psycopg.errors.SerializationFailure(), True, StoreError),
         (psycopg.OperationalError("server closed the connection unexpectedly"), True, StoreError),
         (psycopg.InterfaceError("the connection is closed"), True, StoreError),
-        (psycopg.errors.DiskFull("no space left on device"), False, StoreError),
+        (psycopg.errors.DiskFull("no space left on device"), False, DiskFull),
         (psycopg.errors.InvalidPassword(), False, StoreError),
         (psycopg.errors.UndefinedTable('relation "events" does not exist'), False, StoreDamaged),
         (psycopg.errors.DataCorrupted("invalid page in block 3"), False, StoreDamaged),
