@@ -130,6 +130,7 @@ class SessionLock:
             if attempt:
                 time.sleep(_PROBE_PAUSE_S)  # in the writer's own thread: nothing else waits
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            os.fchmod(descriptor, 0o600)  # whatever the umask
             try:
                 if _flock(descriptor) and _is_at(descriptor, self.path):
                     self._introduce(descriptor)
@@ -145,6 +146,7 @@ class SessionLock:
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
         draft.unlink(missing_ok=True)  # left by a process of the same number that was killed right here
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        os.fchmod(descriptor, 0o600)  # whatever the umask
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._introduce(descriptor)

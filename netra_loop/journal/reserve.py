@@ -23,6 +23,7 @@ def make(folder: Path) -> None:
     draft = folder / f".{_NAME}.{os.getpid()}.new"
     try:
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        os.fchmod(descriptor, 0o600)  # whatever the umask
         try:
             _fill(descriptor)
             draft.replace(path)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from netra_loop.errors import StoreDamaged, StoreError
 from netra_loop.journal import chain
+from netra_loop.journal.ownership import own_folder
 from netra_loop.journal.tables import APPLICATION_ID, SCHEMA
 
 FOLDER = "snapshots"
@@ -87,7 +88,7 @@ class Keeper:
         return None
 
     def _make(self, until: float) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        own_folder(self._folder)
         self._folder.chmod(0o700)
         with _alone(self._folder) as alone:
             if not alone:  # another process makes one of the same store now
@@ -110,6 +111,7 @@ class Keeper:
 
     def _copy(self, draft: Path, until: float) -> None:
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        os.fchmod(descriptor, 0o600)  # whatever the umask
         try:
             with contextlib.closing(self._connect()) as source, contextlib.closing(_blank(draft)) as target:
                 source.execute("BEGIN")

@@ -35,6 +35,7 @@ def ask(folder: Path, session: str, epoch: int) -> None:
     made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.fchmod(descriptor, 0o600)  # whatever the umask
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(str(epoch))
         made.replace(path)

@@ -73,6 +73,7 @@ class Run:
         """
         folder = context.tools.folder / f"{context.iteration}-{context.phase.name}-{context.attempt}"
         folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)  # whatever the umask
         await self._write_brief(context, folder)
         scope = context.scope()
         tests = context.spec.tests
@@ -97,6 +98,7 @@ class Run:
 def _write(path: Path, text: str) -> None:
     """A file for nobody but us, whatever the umask."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
         file.write(text)
 
 

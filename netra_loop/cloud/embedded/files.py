@@ -18,6 +18,7 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Replaces the file. `durable` waits for the disk; without it a power loss may leave the earlier content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(handle, 0o600)  # whatever the umask
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(value, file, ensure_ascii=False, indent=1)
         file.flush()

@@ -86,6 +86,7 @@ async def start_embedded(
     if secrets or hidden or whole:
         command.append("--known-stdin")
     log = os.open(state_dir / "cloud.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(log, 0o600)  # whatever the umask
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

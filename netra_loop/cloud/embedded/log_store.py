@@ -70,6 +70,7 @@ class LogStore:
         self._last_ns = 0
         self._listeners: list[Heard] = []
         path.touch(mode=0o600)
+        path.chmod(0o600)  # whatever the umask; SQLite gives its other files the same
         self._writer = sqlite3.connect(path, isolation_level=None, timeout=1.0)
         self._writer.execute("PRAGMA journal_mode=WAL")
         self._writer.execute("PRAGMA synchronous=NORMAL")

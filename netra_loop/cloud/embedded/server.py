@@ -211,6 +211,7 @@ async def _flush(store: LogStore) -> None:
 @contextmanager
 def _lock(file: Path) -> Iterator[None]:
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.fchmod(handle, 0o600)  # whatever the umask
     try:
         end = time.monotonic() + _LOCK_PATIENCE_S
         while not _take(handle):
