@@ -1,6 +1,6 @@
 """Thousands of short iterations under random faults: nothing lost, nothing twice, nothing left, nothing growing.
 
-    python benchmarks/soak.py [--minutes 10] [--seed N] [--rounds R] [--round K] [--scale 1] [--store URL]
+    python benchmarks/soak.py [--minutes 10] [--seed N] [--rounds R] [--round K] [--scale 1] [--store postgresql]
 
 A round is one session of a project made for the run, from `netra-loop run` over as many `resume`s as it takes to its
 end. What happens to it is drawn from the seed and the round's number: SIGKILL of the orchestrator, of one of its other
@@ -8,6 +8,7 @@ processes (a worker, the tests' interpreter, the embedded cloud's server), a pol
 `netra-loop stop`, a suspension, a full disk. Half of the rounds go round a loop of one command, the others run tests,
 some of them over HTTP against a small service that is deployed to the embedded cloud. The store is on a small disk of
 its own where one can be mounted (as root); elsewhere the size of the orchestrator's files is limited.
+With `--store postgresql` the store is a server made for the run, and instead of a full disk it crashes and comes back.
 
 After each process: every result that was told or seen is there, unchanged; the events before are the events still,
 their sequence gapless, the chain whole; no process left. After each round: every iteration is judged and complete,
@@ -37,6 +38,7 @@ from soak_project import Broken, Disk, Project, Run, adopt, end_all, is_cloud, l
 from soak_witness import Seen, Witness, one_revision_each
 
 from netra_loop.errors import NetraLoopError
+from netra_loop.testing.postgres import PrivatePostgres
 
 LOOPS = {"ticks": 400, "plain": 10, "served": 4}  # iterations of a round
 _WEIGHTS = (5, 3, 2)
@@ -48,6 +50,7 @@ _STOP_S = 15.0  # a stop takes 6 s at most; the machine may be busy with others
 _FILES_MORE = 6  # descriptors that may be open by chance as an iteration begins
 _ENDED, _ENVIRONMENT, _STORE, _PAUSED = 1, 3, 5, 75
 FAULTS = ("kill", "kill", "kill", "other", "cloud", "signal", "stop", "suspend", "full")
+SHARED_FAULTS = tuple("restart" if fault == "full" else fault for fault in FAULTS)  # PostgreSQL's disk is not ours
 
 
 @dataclass
@@ -69,17 +72,20 @@ class Round:
     """One session, from its first process to its end."""
 
     def __init__(
-        self, project: Project, disk: Disk | None, seed: int, number: int, scale: float, figures: Figures
+        self, project: Project, ground: Disk | PrivatePostgres, seed: int, number: int, scale: float, figures: Figures
     ) -> None:
         self._project = project
-        self._disk = disk
+        self._disk = ground if isinstance(ground, Disk) else None
+        self._server = ground if isinstance(ground, PrivatePostgres) else None
         self._figures = figures
         self._draw = random.Random(f"{seed}/{number}")
         self.session = f"soak-{seed}-{number}"
         (self.loop,) = self._draw.choices(list(LOOPS), _WEIGHTS)
         self._iterations = max(2, round(scale * LOOPS[self.loop]))
         self._before_fault = max(1, round(scale * _BEFORE_FAULT[self.loop]))
-        self._plan = [self._draw.choice(FAULTS) for _ in range(self._draw.randint(1, 4))]
+        self._plan = [
+            self._draw.choice(FAULTS if self._disk else SHARED_FAULTS) for _ in range(self._draw.randint(1, 4))
+        ]
         self._witness = Witness(project.store, self.session)
 
     def play(self) -> None:
@@ -159,6 +165,7 @@ class Round:
             "stop": self._stop,
             "suspend": self._suspend,
             "full": self._fill,
+            "restart": self._restart,
         }
         return inflict[fault](run)
 
@@ -207,8 +214,16 @@ class Round:
             self._disk.fill(run.process.pid)
         return {_PAUSED, _STORE}
 
+    def _restart(self, _: Run) -> set[int]:
+        """The server crashes and comes back; whoever works with it waits."""
+        if self._server is not None:
+            self._server.stop(immediately=True)
+            time.sleep(self._draw.uniform(0, 2))
+            self._server.start()
+        return set()
+
     def _nobody_left(self) -> None:
-        running = left()
+        running = left(str(self._server.folder) if self._server is not None else None)
         if running:
             raise Broken("left: " + "; ".join(running))
 
@@ -231,6 +246,9 @@ class Round:
         if self._disk is not None:
             stored = [file.stat().st_size for file in self._disk.folder.glob("journal.db*") if file.is_file()]
             figures.store.append((figures.iterations, sum(stored)))
+        if self._server is not None:
+            ((size,),) = self._server.execute("SELECT pg_database_size('postgres')")
+            figures.store.append((figures.iterations, size))
 
 
 # ---------------------------------------------------------------------------------------------------------- growth
@@ -288,7 +306,9 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=None, help="end after so many, whatever the time")
     options.add_argument("--round", type=int, default=None, help="play this one alone")
     options.add_argument("--scale", type=float, default=1.0, help="how long a round is, beside its usual length")
-    options.add_argument("--store", default=None, metavar="URL", help="default: SQLite on a disk made for the run")
+    options.add_argument(
+        "--store", default="sqlite", choices=["sqlite", "postgresql"], help="a disk, or a server, is made for it"
+    )
     given = options.parse_args()
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     print(f"soak: seed {seed}", flush=True)
@@ -297,22 +317,25 @@ def main() -> None:
     number = 0
     with tempfile.TemporaryDirectory(prefix="netra-loop-soak-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
-        disk = None if given.store else Disk(root / "disk", _DISK_MB)
-        project = Project(root, given.store or f"sqlite:///{root}/disk/journal.db")
+        ground = Disk(root / "disk", _DISK_MB) if given.store == "sqlite" else PrivatePostgres()
+        store = f"sqlite:///{root}/disk/journal.db" if isinstance(ground, Disk) else ground.url()
+        project = Project(root, store)
         try:
             numbers = [given.round] if given.round is not None else range(1, (given.rounds or 1_000_000) + 1)
             for number in numbers:
-                play = Round(project, disk, seed, number, given.scale, figures)
+                play = Round(project, ground, seed, number, given.scale, figures)
                 play.play()
                 if time.monotonic() - began > 60 * given.minutes:
                     break
             check_growth(figures)
         except (Broken, NetraLoopError) as broken:
             again = f"--seed {seed} --round {number} --scale {given.scale:g}"
-            again += f" --store {given.store}" if given.store else ""
+            again += "" if given.store == "sqlite" else f" --store {given.store}"
             print(f"soak: seed {seed}, round {number}: {broken}\nagain: python benchmarks/soak.py {again}", flush=True)
             sys.exit(1)
         finally:
+            if isinstance(ground, PrivatePostgres):
+                ground.close()
             end_all()
     print(told(figures, time.monotonic() - began, seed), flush=True)
 

@@ -50,7 +50,7 @@ phases:
   tick:
     uses: run
     with: {command: 'echo "$NETRA_LOOP_SESSION $NETRA_LOOP_ITERATION tick" >>"$SOAK_LEDGER"'}
-    next: {ok: tick, failed: stop}
+    next: {ok: tick, failed: tick}
 limits: {iterations: 1000000, no_progress: 1000000}
 """
 SERVED = """\
@@ -269,11 +269,16 @@ def adopt() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def left(within_s: float = 15.0) -> list[str]:
-    """What still runs below us after `within_s`; empty as soon as nothing does."""
+def left(keep: str | None = None, within_s: float = 15.0) -> list[str]:
+    """What still runs below us after `within_s`; empty as soon as nothing does. What has `keep` in its command line does
+    not count, nor what is below that.
+    """
     end = time.monotonic() + within_s
     while True:
-        running = [pid for pid in descendants(os.getpid()) if not _reaped(pid)]
+        below = descendants(os.getpid())
+        kept = {pid for pid in below if keep is not None and keep in _command_line(pid)}
+        kept |= {pid for one in kept for pid in descendants(one)}
+        running = [pid for pid in below if pid not in kept and not _reaped(pid)]
         if not running or time.monotonic() > end:
             return [f"{pid} {_command_line(pid)}" for pid in running]
         time.sleep(0.02)

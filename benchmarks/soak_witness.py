@@ -106,9 +106,10 @@ class Witness:
         begun = Counter(
             item.event.iteration for item in now.events if isinstance(item.event, PhaseStarted | PhaseRecovered)
         )
+        failed = {item.event.iteration for item in now.events if item.event.outcome == "failed"}  # its shell was killed
         for iteration in range(1, now.state.iteration + 1):
             ran = executions.get((iteration, "tick"), 0)
-            if ended[iteration] != 1 or not 1 <= ran <= begun[iteration]:
+            if ended[iteration] != 1 or not (iteration not in failed) <= ran <= begun[iteration]:
                 raise Broken(
                     f"lost or twice: iteration {iteration} ended {ended[iteration]} times, its command ran {ran} times "
                     f"and was begun {begun[iteration]} times by the journal"
