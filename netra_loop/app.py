@@ -40,7 +40,8 @@ from netra_loop.phases.record import Record
 from netra_loop.phases.run import Run
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.select import Select
-from netra_loop.processes import set_subreaper
+from netra_loop.phases.testbed import SESSION_VARIABLE
+from netra_loop.processes import end_carriers, set_subreaper
 from netra_loop.report.observer import Observer
 from netra_loop.settings import STORE_FILE, Settings
 from netra_loop.toolbox import SessionTools, git_facts
@@ -175,6 +176,8 @@ class Session:
             stack.push_async_callback(tools.close)
             # what a killed process left of its tests, or whoever the session was taken from, before anything runs
             await pool_folder.clear(tools.folder, taken=options.takeover)
+            if new is None:
+                await end_carriers(SESSION_VARIABLE, session)
             if options.takeover:
                 from netra_loop.cloud.embedded.launch import end_taken  # with Google's packages
 

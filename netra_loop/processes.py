@@ -132,6 +132,12 @@ def carrying(variable: str, value: str) -> list[ProcessIdentity]:
     return found
 
 
+async def end_carriers(variable: str, value: str) -> None:
+    """Ends whatever `carrying` finds, with all it started, at once: what a killed process of ours left running."""
+    for stray in carrying(variable, value):
+        await end_known(stray, term_grace_s=0)
+
+
 def command(pid: int) -> tuple[str, ...]:
     """The words that `pid` was started with, as it shows them now; empty where nobody can tell."""
     try:

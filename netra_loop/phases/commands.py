@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netra_loop.clock import Clock, Elapsed, within
-from netra_loop.processes import carrying, die_with_parent, end_known, end_tree
+from netra_loop.processes import die_with_parent, end_carriers, end_tree
 
 _HEAD = _TAIL = 32_768  # bytes of output kept from either end
 _GRACE_S = 3.0
@@ -36,7 +36,7 @@ async def run_command(
     `mark` is a variable of `environ` whose value is this very run's alone. By it whatever an earlier process left of
     the run is found and ended before it begins again, and whoever left the command's process tree after it.
     """
-    await _end_leftovers(mark, environ[mark])
+    await end_carriers(mark, environ[mark])
     async with _pipe() as (inlet, kept):
         process = None
         try:
@@ -47,7 +47,7 @@ async def run_command(
         finally:
             if process is not None:  # else it did not start; or we were stopped before we heard that it did
                 await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
-            await asyncio.shield(_end_leftovers(mark, environ[mark]))
+            await asyncio.shield(end_carriers(mark, environ[mark]))
     return Ended(code, kept.text())
 
 
@@ -89,12 +89,6 @@ async def _pipe() -> AsyncIterator[tuple[int, _Kept]]:
     finally:
         reader.cancel()
         transport.close()
-
-
-async def _end_leftovers(mark: str, value: str) -> None:
-    """Ends whatever of this very run of the command still lives, wherever it put itself."""
-    for stray in carrying(mark, value):
-        await end_known(stray, term_grace_s=0)
 
 
 class _Kept:

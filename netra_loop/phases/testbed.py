@@ -19,6 +19,7 @@ from netra_loop.phases.scope import Scope, websocket_url
 from netra_loop.phases.serving import ensure_serving
 from netra_loop.phases.tokens import good_for_tests, token
 
+SESSION_VARIABLE = "NETRA_LOOP_SESSION"  # by it all that a session starts is known
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
 _GIVEN_ELSEWHERE = frozenset(
@@ -108,7 +109,7 @@ def _of_session(scope: Scope, revision: str | None) -> dict[str, str]:
     # netra-loop may itself run inside another one's test, whose variables say nothing about this session
     given = {name: value for name, value in scope.environ.items() if name not in _GIVEN_ELSEWHERE}
     given |= {
-        "NETRA_LOOP_SESSION": scope.session,
+        SESSION_VARIABLE: scope.session,
         "NETRA_LOOP_ITERATION": str(scope.iteration),
         "NETRA_LOOP_ENV": scope.environment,
     }

@@ -28,7 +28,7 @@ def test_kills_whoever_runs_it():
 @pytest.mark.parametrize(
     ("phases", "phase"),
     [
-        ("{fix: {uses: run, with: {command: 'kill -9 $PPID; exec sleep 60'}}}", "fix"),
+        ("{fix: {uses: run, with: {command: 'kill -9 $PPID; sleep 60'}}}", "fix"),
         ("{select: {uses: select}, execute: {uses: execute}}", "execute"),
     ],
 )
