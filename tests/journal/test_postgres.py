@@ -1,6 +1,9 @@
 """What is said of a PostgreSQL store that cannot be used, and what is never said."""
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -204,3 +207,14 @@ async def test_a_commit_means_that_it_is_on_disk(postgres: PrivatePostgres):
     for connection, is_set in ((psycopg.connect(url), "off"), (Server(url).connect(), "on")):
         assert connection.execute("SHOW synchronous_commit").fetchone() == (is_set,)
         connection.close()
+
+
+def test_whoever_keeps_a_file_imports_nothing_of_it(tmp_path: Path):
+    script = (
+        "import asyncio, sys; from netra_loop.journal.store import open_store\n"
+        "async def main():\n"
+        "    journal = open_store(sys.argv[1]); await journal.sessions(); await journal.close()\n"
+        "asyncio.run(main()); print(sorted(name for name in sys.modules if 'psycopg' in name or 'postgres' in name))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "store" / "journal.db")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
