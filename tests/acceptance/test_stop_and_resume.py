@@ -57,11 +57,17 @@ def essence(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
     return {row["id"]: (row["tier"], row["outcome"], row["authenticity"] != "fake") for row in rows}
 
 
-def ask(demo, way, running: Running) -> None:
+def ask(demo, way, running: Running) -> float:
+    """Asks it to stop, and answers when: for the command, once its request is there to be seen."""
     if isinstance(way, signal.Signals):
         running.process.send_signal(way)
-    else:
-        demo.call("stop", "latest", "--no-wait")
+        return time.monotonic()
+    command = demo.start("stop", "latest", "--no-wait")
+    while command.poll() is None and not list(demo.folder.glob(".netra-loop/sessions/*.stop")):
+        time.sleep(0.001)
+    asked = time.monotonic()
+    command.wait(60)
+    return asked
 
 
 @pytest.mark.timeout(900)  # twenty processes, each a whole start of it
@@ -81,8 +87,7 @@ def test_stopped_at_ten_random_moments_the_golden_path_ends_as_if_it_had_not_bee
         assert running.begun.wait(60)
         wait_s, way = moments.uniform(0, min(took_s, LATEST_S)), WAYS[len(stops) % len(WAYS)]
         time.sleep(wait_s)
-        asked = time.monotonic()
-        ask(demo, way, running)
+        asked = ask(demo, way, running)
         code, at, last = running.end()
         if code == 0:  # it was there before it was asked
             ended.append(demo.status()["session"])
