@@ -2,13 +2,13 @@
 
     python benchmarks/sessions.py [--results 1000000] [--iterations 20] [--runs 5] [--keep FOLDER]
 
-Two stores are made through the journal's own API, each with a few small sessions beside the large one: `night` is one
-session of `--iterations` iterations that share the results, judged and at its end; `whole` is one session with all
-results in one iteration, timed while its tests still run and once more when it was judged. Each result failed, passed or
-passed on retry, as they do, with output and an exchange in its body. Every command is a process of its own, as a user
-starts it; of `--runs` the quickest is told, since others may use the machine, with the median beside it. A listing is timed to its
-first line and to its end, and once through `| head`; its memory is the highest resident one (VmHWM). `--keep` leaves the
-stores in that folder and takes them from there the next time.
+Stores are made through the journal's own API, each with a few small sessions beside the large one: one session of
+`--iterations` iterations that share the results, judged and at its end; one with all results in one iteration whose
+tests still run; and the same once it was judged. What any session takes, imports for the most part, is told by one
+of ten results. Each test passed, failed or passed on retry, with output and an exchange in its body. Every command
+is a process of its own, as a user starts it; of `--runs` the quickest is told, since others may use the machine,
+with the median beside it. A listing is timed to its first line and to its end. Memory is the highest resident one
+(VmHWM). `--keep` leaves the stores in that folder and takes them from there the next time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -23,11 +24,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness import Peak, parser
+from harness import Failed, Peak, parser
 
 from netra_loop.core import events as ev
 from netra_loop.core.records import (
@@ -103,7 +104,8 @@ class Making:
             "P1", tests, failures, failures / tests, 0.0, met=False, flaky=sum(_flaky(n) for n in range(tests))
         )
         judged = ev.GoalJudged(
-            outcome="unmet", tiers=(asdict(tier),), findings={"persisting": 50}, signatures=("a",), reasons=("P1 is unmet",),
+            outcome="unmet", tiers=(asdict(tier),), findings={"persisting": 50}, signatures=("a",),
+            reasons=("P1 is unmet",),
             counts={"selected": tests, "failed": failures, "passed": tests - failures, "flaky": tier.flaky},
             iteration=iteration, phase="record", attempt=1,
         )  # fmt: skip
@@ -154,7 +156,8 @@ def _results(iteration: int, numbers: Iterator[int] | range) -> Iterator[Result]
         seen = Exchange("GET", "http://127.0.0.1:8080/items?page=7", 200, at, 0.02)
         passed = Result(
             _test(number), _tier(number), iteration, 1, outcome, 0.123456, at, f"gw{number % 16}", "backend-00001",
-            f"{iteration:016x}{number:016x}", output=f"looked at item {number}\n" * 4, evidence=Evidence(exchanges=(seen,)),
+            f"{iteration:016x}{number:016x}", output=f"looked at item {number}\n" * 4,
+            evidence=Evidence(exchanges=(seen,)),
         )  # fmt: skip
         if outcome is Outcome.FAILED:
             passed = replace(passed, symptom=Symptom.ASSERTION, message=f"assert {number} == {number + 1}")
@@ -166,8 +169,8 @@ def _results(iteration: int, numbers: Iterator[int] | range) -> Iterator[Result]
 
 def _finding(number: int, iteration: int) -> Finding:
     return Finding(
-        f"f{number}", FindingState.PERSISTING, Cause.PRODUCT, Symptom.ASSERTION, f"signature {number}", f"finding {number}",
-        None, tuple(_test(number * 100 + 7 + 100 * n) for n in range(20)), 1, iteration,
+        f"f{number}", FindingState.PERSISTING, Cause.PRODUCT, Symptom.ASSERTION, f"signature {number}",
+        f"finding {number}", None, tuple(_test(number * 100 + 7 + 100 * n) for n in range(20)), 1, iteration,
     )  # fmt: skip
 
 
@@ -207,6 +210,17 @@ async def judge(path: Path, tests: int) -> None:
 # ------------------------------------------------------------------------------------------------------------- timing
 
 
+@dataclass(frozen=True)
+class Took:
+    """One run of a command. `first_s` is to its first line; `cpu_s` and `peak_mb` are its own."""
+
+    first_s: float
+    whole_s: float
+    cpu_s: float
+    peak_mb: float
+    lines: int
+
+
 class Timing:
     """Runs commands on one store and tells of each in a line."""
 
@@ -216,87 +230,74 @@ class Timing:
         self._runs = runs
         self.slow: list[str] = []
 
-    def whole(self, *words: str, input_lines: int = 1) -> None:
+    def whole(self, *words: str) -> None:
         """From the start of the process to its end."""
-        times, lines, peak = [], 0, 0.0
-        for _ in range(self._runs):
-            seconds, _, lines, peak = self._once(words)
-            times.append(seconds)
-        assert lines >= input_lines, (words, lines)
-        self._tell(words, times, f"peak {peak:.0f} MB")
+        took = [self._run(words) for _ in range(self._runs)]
+        self._tell(words, [one.whole_s for one in took], f"CPU {min(one.cpu_s for one in took):.2f} s", took[-1])
 
     def listing(self, *words: str) -> None:
-        """From the start of the process to its first line, and to its end."""
-        seconds, first, lines, peak = self._once(words)
-        firsts = [first, *(self._head(words) for _ in range(self._runs - 1))]
-        self._tell(words, firsts, f"to the first of {lines:,} lines, {seconds:.1f} s to the last; peak {peak:.0f} MB")
+        """From the start of the process to its first line, and once to its end."""
+        took = self._run(words)
+        firsts = [took.first_s, *(self._run(words, most=1).first_s for _ in range(self._runs - 1))]
+        self._tell(words, firsts, f"to the first of {took.lines:,} lines, {took.whole_s:.1f} s to the last", took)
 
-    def until(self, *words: str) -> None:
-        """From the start of the process to the end of its first picture, which it goes on from until it is ended."""
-        self._tell(words, [self._picture(words) for _ in range(self._runs)], "to the first picture")
+    def head(self, *words: str) -> None:
+        """From the start of the process to its end once nobody reads its second line."""
+        took = [self._run(words, most=1) for _ in range(self._runs)]
+        self._tell(
+            [*words, "| head -1"],
+            [one.whole_s for one in took],
+            f"to its end, CPU {min(one.cpu_s for one in took):.2f} s",
+            took[-1],
+        )
 
-    def _picture(self, words: Sequence[str]) -> float:
-        began = time.perf_counter()
-        with self._started(words) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if b" done, " in line:
-                    break
-            seconds = time.perf_counter() - began
-            process.kill()
-        return seconds
-
-    def _once(self, words: Sequence[str]) -> tuple[float, float, int, float]:
-        began = time.perf_counter()
+    def _run(self, words: Sequence[str], most: int | None = None) -> Took:
+        command = [sys.executable, "-m", "netra_loop.cli.main", "--store", str(self._store), *words]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("NETRA_LOOP")}
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         first, lines, peak = 0.0, 0, Peak()
-        with self._started(words) as process:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, env=environ, cwd=self._store.parent, **streams) as process:
             peak(process.pid)
             assert process.stdout is not None
             for _ in process.stdout:
                 first = first or time.perf_counter() - began
                 lines += 1
-        assert process.returncode == 0, (words, process.returncode)
-        return time.perf_counter() - began, first, lines, peak.mb
-
-    def _head(self, words: Sequence[str]) -> float:
-        """`| head`: to its own end, since a person waits for that."""
-        began = time.perf_counter()
-        with self._started(words) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
+                if lines == most:
+                    break
             process.stdout.close()
-        return time.perf_counter() - began
+        if process.returncode != 0 or not lines:
+            raise Failed(f"{' '.join(command)} exited with {process.returncode} after {lines} lines")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Took(first, time.perf_counter() - began, cpu_s, peak.mb, lines)
 
-    def _started(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "netra_loop.cli.main", "--store", str(self._store), *words]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("NETRA_LOOP")}
-        return subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, cwd=self._store.parent)
-
-    def _tell(self, words: Sequence[str], times: Sequence[float], more: str) -> None:
+    def _tell(self, words: Sequence[str], times: Sequence[float], more: str, last: Took) -> None:
         best = min(times)
         sign = "" if best < LIMIT_S else "  TOO SLOW"
         if sign:
-            self.slow.append(f"{self._name} {words[0]}")
-        took = f"{best:.2f} s (median {statistics.median(times):.2f} s)"
-        print(f"sessions: {self._name}: {' '.join(words)}: {took} {more}{sign}", flush=True)
+            self.slow.append(f"{self._name}: {' '.join(words)}")
+        took = f"{best:.2f} s (median {statistics.median(times):.2f} s) {more}; peak {last.peak_mb:.0f} MB"
+        print(f"sessions: {self._name}: {' '.join(words)}: {took}{sign}", flush=True)
 
 
-def time_all(path: Path, name: str, runs: int) -> list[str]:
+def time_all(path: Path, name: str, runs: int, *, judged: bool) -> list[str]:
     """Every command that only looks, on the large session of the store."""
     timing = Timing(path, name, runs)
-    timing.whole("list", input_lines=_SMALL + 2)
-    timing.whole("list", "--json", input_lines=_SMALL + 1)
-    timing.whole("status", input_lines=10)
+    timing.whole("list")
+    timing.whole("list", "--json")
+    timing.whole("status")
     timing.whole("status", "--json")
-    timing.whole("results", "latest", "--test", "number[0000007]", "--json")
+    timing.whole("results", "latest", "--test", _test(7), "--json")
     timing.listing("results", "latest", "--json")
-    timing.listing("results", "latest", "--iteration", "all", "--json")
-    timing.listing("results", "latest")
-    timing.listing("results", "latest", "--why", "--json")
-    timing.whole("journal", "latest", "--json", input_lines=3)
-    timing.whole("journal", "latest", input_lines=3)
-    timing.whole("findings", "latest", "--json", input_lines=0)
-    timing.listing("watch", "latest", "--plain")
+    timing.head("results", "latest", "--iteration", "all", "--json")
+    timing.head("results", "latest")
+    timing.head("results", "latest", "--why", "--json")
+    timing.whole("journal", "latest", "--json")
+    timing.whole("journal", "latest")
+    if judged:
+        timing.whole("findings", "latest", "--json")
+    timing.head("watch", "latest", "--plain")
     return timing.slow
 
 
@@ -316,14 +317,16 @@ def main() -> None:
 def run(given: argparse.Namespace, folder: Path) -> list[str]:
     share = given.results // given.iterations
     folder.mkdir(parents=True, exist_ok=True)
-    night, running, judged = (folder / name / "journal.db" for name in ("night", "running", "judged"))
+    small, night, running, judged = (folder / name / "journal.db" for name in ("small", "night", "running", "judged"))
+    _make_once(small, lambda: asyncio.run(make(small, 1, 10, judged=True)))
     _make_once(night, lambda: asyncio.run(make(night, given.iterations, share, judged=True)))
     _make_once(running, lambda: asyncio.run(make(running, 1, given.results, judged=False)))
     _make_once(judged, lambda: _judged_copy(running, judged, given.results))
     return [
-        *time_all(night, f"{given.iterations} x {share:,}", given.runs),
-        *time_all(running, f"1 x {given.results:,}, running", given.runs),
-        *time_all(judged, f"1 x {given.results:,}, judged", given.runs),
+        *time_all(small, "1 x 10", given.runs, judged=True),
+        *time_all(night, f"{given.iterations} x {share:,}", given.runs, judged=True),
+        *time_all(running, f"1 x {given.results:,}, running", given.runs, judged=False),
+        *time_all(judged, f"1 x {given.results:,}, judged", given.runs, judged=True),
     ]
 
 

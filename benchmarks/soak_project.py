@@ -270,8 +270,8 @@ def adopt() -> None:
 
 
 def left(keep: str | None = None, within_s: float = 15.0) -> list[str]:
-    """What still runs below us after `within_s`; empty as soon as nothing does. What has `keep` in its command line does
-    not count, nor what is below that.
+    """What still runs below us after `within_s`; empty as soon as nothing does. What has `keep` in its command line
+    does not count, nor what is below that.
     """
     end = time.monotonic() + within_s
     while True:
