@@ -6,7 +6,7 @@ RUNS := .venv/.runs
 TESTS := .venv/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: golden-path test check bench clean
+.PHONY: golden-path test check bench soak clean
 .DEFAULT_GOAL := golden-path
 
 golden-path: $(RUNS)  ## the main job, on the embedded cloud
@@ -21,7 +21,7 @@ check: $(TESTS)  ## lint, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(TESTS)  ## time and memory, each against its peer in the same run (docs/performance.md); about 12 minutes
+bench: $(TESTS)  ## time and memory, each against its peer in the same run (docs/performance.md); about 25 minutes
 	$(BIN)/python benchmarks/execution.py --workers 16
 	$(BIN)/python benchmarks/execution.py
 	$(BIN)/python benchmarks/execution.py --workers 256 --no-xdist
@@ -33,6 +33,10 @@ bench: $(TESTS)  ## time and memory, each against its peer in the same run (docs
 	$(BIN)/python benchmarks/memory.py --cloud
 	$(BIN)/python benchmarks/workers_memory.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/sessions.py
+
+soak: $(TESTS)  ## ten minutes of sessions under random kills, stops and full disks
+	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/signatures.py
 
 # Made anew whenever what the project needs has changed, and not otherwise. Running needs less than testing.
