@@ -1,0 +1,1 @@
+"""One step for each schema, named by what it brings."""
