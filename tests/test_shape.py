@@ -48,7 +48,8 @@ def test_every_command_and_option_says_what_it_does(name):
 
 
 def test_the_contract_s_commands_of_this_version_are_there():
-    expected = {"run", "resume", "stop", "list", "status", "results", "findings", "logs", "journal", "validate", "schema"}
+    looking = {"list", "status", "results", "findings", "logs", "journal", "validate", "schema"}
+    expected = {"run", "resume", "stop"} | looking
     assert expected <= set(COMMANDS)
 
 

@@ -55,8 +55,6 @@ def restore(settings: Settings, snapshot: Path) -> None:
     if done.aside is not None:
         out.append(f"what was there before is kept as {done.aside}")
     for session, (had, left) in done.lost.items():
-        what = (
-            f"goes on from event {left} of {had}" if left else f"is not in it: its {had} events are in the old file"
-        )
+        what = f"goes on from event {left} of {had}" if left else f"is not in it: its {had} events are in the old file"
         out.append(f"session {session} {what}")
     sys.stderr.write("".join(f"{line}\n" for line in out))

@@ -160,9 +160,7 @@ class Journal(Protocol):
         """The session `name` means: a full id, an unambiguous beginning of one, or `latest`. UsageError otherwise."""
         ...
 
-    async def selection(
-        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
-    ) -> list[Selected]:
+    async def selection(self, session: str, iteration: int, *, tests: Sequence[str] | None = None) -> list[Selected]:
         """What was selected, in the order chosen; of `tests` alone (500 at most) where they are given."""
         ...
 

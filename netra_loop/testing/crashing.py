@@ -99,9 +99,7 @@ class CrashingJournal:
         """See `Journal.find`."""
         return await self._living().find(name)
 
-    async def selection(
-        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
-    ) -> list[Selected]:
+    async def selection(self, session: str, iteration: int, *, tests: Sequence[str] | None = None) -> list[Selected]:
         """See `Journal.selection`."""
         return await self._living().selection(session, iteration, tests=tests)
 

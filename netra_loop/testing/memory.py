@@ -178,9 +178,7 @@ class MemoryJournal:
         """See `Journal.find`."""
         return choose(name, await self.sessions())
 
-    async def selection(
-        self, session: str, iteration: int, *, tests: Sequence[str] | None = None
-    ) -> list[Selected]:
+    async def selection(self, session: str, iteration: int, *, tests: Sequence[str] | None = None) -> list[Selected]:
         """See `Journal.selection`."""
         known = None if tests is None else {codec.clean(test) for test in tests}
         rows = [

@@ -9,8 +9,11 @@ import sys
 
 import pytest
 
-from netra_loop.engine.signals import Stop, installed
+from netra_loop.core.records import Batch
+from netra_loop.engine.signals import Stop, heeding, installed
 from netra_loop.processes import identify
+from netra_loop.testing import MemoryJournal
+from netra_loop.testing.rows import head
 
 CHILD = """
 import asyncio, subprocess, sys
@@ -76,3 +79,36 @@ async def test_afterwards_signals_mean_what_they_meant():
     with installed(Stop(print)):
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+async def test_the_same_signal_passed_on_twice_at_once_is_one():
+    """As by a terminal and a wrapper in it: both are there before either is seen."""
+    process, _ = await child("stay")
+    process.send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    assert "SIGINT" in await line(process)
+    assert identify(process.pid) is not None
+    process.kill()
+    await process.wait()
+
+
+async def test_whoever_asks_through_the_store_is_heeded():
+    journal, stop = MemoryJournal(), Stop(lambda _text: None)
+    await journal.create(head("one"), Batch())
+    async with journal.own("one"), heeding(stop, journal, "one"):
+        assert await journal.ask_to_stop("one")
+        await asyncio.wait_for(stop.wait(), 20)
+    assert stop.why == "netra-loop stop"
+
+
+async def test_nobody_listens_once_the_block_is_left():
+    journal, stop = MemoryJournal(), Stop(lambda _text: None)
+    await journal.create(head("one"), Batch())
+    async with journal.own("one"):
+        async with heeding(stop, journal, "one"):
+            pass
+        await journal.ask_to_stop("one")
+        await asyncio.sleep(0)
+    assert stop.why is None
