@@ -34,10 +34,12 @@ bench: $(TESTS)  ## time and memory, each against its peer in the same run (docs
 	$(BIN)/python benchmarks/workers_memory.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/sessions.py
+	$(BIN)/python benchmarks/signatures.py
+	$(BIN)/python benchmarks/logs.py
+	$(BIN)/python benchmarks/stopping.py
 
 soak: $(TESTS)  ## ten minutes of sessions under random kills, stops and full disks
 	$(BIN)/python benchmarks/soak.py
-	$(BIN)/python benchmarks/signatures.py
 
 # Made anew whenever what the project needs has changed, and not otherwise. Running needs less than testing.
 $(RUNS): pyproject.toml
