@@ -54,7 +54,8 @@ def older(store: Path, tests: int = 10) -> Path:
     connection.executescript(OLDER)
     connection.execute("attach ? as newer", (str(store),))
     for table in TABLES:
-        connection.execute(f"insert into {table} select * from newer.{table}")
+        names = ", ".join(row[1] for row in connection.execute(f"pragma table_info({table})"))
+        connection.execute(f"insert into {table} select {names} from newer.{table}")
     connection.commit()
     connection.execute("detach newer")
     connection.execute(f"pragma application_id={APPLICATION_ID}")
@@ -153,6 +154,7 @@ def test_a_session_that_an_older_version_runs_is_in_the_way(store_path: Path):
     older(store_path)
     lock = ownership.SessionLock(store_path.parent, S, FakeClock())
     lock.take()
+    lock.seat(1)
     try:
         with pytest.raises(SessionHeld, match=f"held by process {os.getpid()}"):
             open_store(str(store_path))
