@@ -259,8 +259,14 @@ class TestDamage:
         finally:
             await lost.close()
 
-    async def test_a_store_removed_on_purpose_begins_anew(self, store: Path, open_sqlite: Open):
+    async def test_a_removed_store_is_missing_and_begins_anew_by_what_is_said(self, store: Path, open_sqlite: Open):
         removed(store)
+        for _ in range(2):
+            with pytest.raises(StoreDamaged, match="there was one, .*: what was acknowledged of 1 session") as caught:
+                open_sqlite()
+        assert not store.exists()
+        begin = (caught.value.hint or "").partition("to begin anew: ")[2].partition(";")[0]
+        subprocess.run(begin, shell=True, check=True)
         assert await open_sqlite().sessions() == []
 
     async def test_an_event_of_a_newer_version(self, store: Path, open_sqlite: Open):
