@@ -179,11 +179,10 @@ def _defect(error: Exception) -> int:
     import tempfile
     import traceback
 
-    from netra_loop.core.redact import Redactor
-    from netra_loop.core.secret_names import names_secret
+    from netra_loop.core.secret_values import Secrets, of_environment
     from netra_loop.report.safe import safe_text
 
-    hide = Redactor(value for name, value in os.environ.items() if names_secret(name)).text
+    hide = Secrets([*of_environment(os.environ)]).redactor().text
     kept: dict[str, Any] = {"prefix": "netra-loop-defect-", "suffix": ".txt", "delete": False}
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="backslashreplace", **kept) as file:
         file.write(hide("".join(traceback.format_exception(error))))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netra_loop.core.redact import MIN_LENGTH, Redactor
+from netra_loop.core.secret_names import names_secret, passwords_in
 
 _ONE_WORD = re.compile(r"[a-z]+|[A-Z]+|[A-Z][a-z]+|[0-9]+")
 _LONGEST_WORD = 15  # of letters or digits alone: what is longer is no word any more
@@ -61,6 +62,21 @@ class Secrets:
     def in_their_place_only(self) -> list[Secret]:
         """Those that are not hidden wherever they appear."""
         return [one for one in self.known if not telling(one.value, self.words)]
+
+
+def of_environment(environ: Mapping[str, str]) -> Iterator[Secret]:
+    """What a process's environment has: variables whose names say so, as a whole, and passwords within URLs."""
+    for name, value in environ.items():
+        if names_secret(name):
+            yield Secret(f"the variable {name}", value, (name,))
+        yield from of_urls(f"the variable {name}", value)
+
+
+def of_urls(label: str, value: str) -> Iterator[Secret]:
+    """The passwords of the URLs in `value`, which stand where it comes from."""
+    if "://" in value:
+        for number, password in enumerate(passwords_in(value)):
+            yield Secret(f"{label}, password {number}", password)
 
 
 def redactor_of(told: Mapping[str, Any]) -> Redactor:

@@ -10,8 +10,8 @@ from collections.abc import Set as AbstractSet
 
 from netra_loop.core import template
 from netra_loop.core.redact import Redactor
-from netra_loop.core.secret_names import names_secret, passwords_in
-from netra_loop.core.secret_values import Secret, Secrets, by_chance, words_of
+from netra_loop.core.secret_names import names_secret
+from netra_loop.core.secret_values import Secret, Secrets, by_chance, of_environment, of_urls, words_of
 from netra_loop.core.spec import Command, LoopSpec
 from netra_loop.phases.scope import Scope
 
@@ -71,19 +71,14 @@ def _command(command: Command, scope: Scope) -> tuple[str, ...]:
 
 
 def _all(spec: LoopSpec, scope: Scope) -> Iterator[Secret]:
-    for name, value in scope.environ.items():
-        if names_secret(name):
-            yield Secret(f"the variable {name}", value, (name,))
-        if "://" in value:
-            yield from _of_urls(f"the variable {name}", value)
+    yield from of_environment(scope.environ)
     for place, name, text in _variables(spec):
         value = _known_now(text, scope)
         if names_secret(name):
             yield Secret(f"{place}.{name}", value, (name,))
             yield from _written(f"{place}.{name}", (name,), text)
             yield from _within(f"{place}.{name}", text, scope)
-        if "://" in text or "://" in value:
-            yield from _of_urls(f"{place}.{name}", value or text)
+        yield from of_urls(f"{place}.{name}", value or text)
         yield from _defaults(f"{place}.{name}", text)
     for label, names, text in _by_place(spec):
         yield Secret(label, _known_now(text, scope), names)
@@ -149,11 +144,6 @@ def _defaults(label: str, text: str) -> Iterator[Secret]:
         name = reference.name.partition(".")[2]
         if reference.default and names_secret(name):
             yield Secret(f"{label}, default of {reference.name}", reference.default, (name,))
-
-
-def _of_urls(label: str, value: str) -> Iterator[Secret]:
-    for number, password in enumerate(passwords_in(value)):
-        yield Secret(f"{label}, password {number}", password)
 
 
 def _words(spec: LoopSpec, scope: Scope) -> frozenset[str]:
