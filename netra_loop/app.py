@@ -27,6 +27,7 @@ from netra_loop.engine.signals import Stop, heeding, installed
 from netra_loop.errors import DiskFull, NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.journal.folders import claim
 from netra_loop.journal.ownership import own_folder
 from netra_loop.loops import find_again
 from netra_loop.phases.attach import Attach
@@ -71,11 +72,11 @@ PHASES: Mapping[str, Phase] = {
 _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
 
-def open_journal(settings: Settings, near: Path | None = None) -> Journal:
-    """The store of these settings; `near` is where to look for the folder `loops/` from."""
+def open_journal(settings: Settings, near: Path | None = None, *, make: bool = True) -> Journal:
+    """The store of these settings; `near` is where to look for the folder `loops/` from. Unless `make`, it is there."""
     from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
 
-    return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}")
+    return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}", make=make)
 
 
 def _text_if_there(path: Path) -> str | None:
@@ -193,7 +194,7 @@ class Session:
                 spec,
                 environment,
                 self._settings,
-                self._session_dir(session, spec),
+                await self._session_dir(session, spec),
                 self._clock,
                 ahead,
             )
@@ -248,11 +249,12 @@ class Session:
         scope = Scope(spec, head.environment, head.id, 0, self._settings.environ)
         return known_secrets(spec, scope, [self._command]).redactor(*learnt)
 
-    def _session_dir(self, session: str, spec: LoopSpec) -> Path:
+    async def _session_dir(self, session: str, spec: LoopSpec) -> Path:
         state = self._settings.state_dir(spec.base_dir)
         folder = state / "sessions" / session
         for place in (state, folder.parent, folder):
             own_folder(place)
+        claim(folder, await self._journal.identity())
         return folder
 
 
