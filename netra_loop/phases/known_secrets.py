@@ -5,6 +5,7 @@ Each has a label that says where its value comes from, so that a place that must
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -16,6 +17,7 @@ from netra_loop.core.spec import Command, LoopSpec
 from netra_loop.phases.scope import Scope
 
 _KNOWN_FROM_THE_START = ("env.", "vars.", "environment.", "session.")
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z_./-]{2,}")  # or a program, or a file
 _DEEPEST = 20  # variables that refer to variables; the loop file's checks refuse circles
 _BYPASS_NAMES = ("X-E2E-Bypass-Key", "x-e2e-bypass-key", "key")
 
@@ -57,9 +59,11 @@ def in_their_place_only(secrets: Secrets) -> list[str]:
     """The labels of the loop's own secrets that are hidden only where their name says so: elsewhere they would be found
     in innocent words. The process's other variables are left out: most have nothing to do with the loop.
     """
-    return sorted(
-        secret.label for secret in secrets.in_their_place_only() if not secret.label.startswith("the variable ")
-    )
+    found: dict[str, str] = {}  # a value that several places have is told of once
+    for secret in secrets.in_their_place_only():
+        if not secret.label.startswith("the variable "):
+            found.setdefault(secret.value, secret.label)
+    return sorted(found.values())
 
 
 def _command(command: Command, scope: Scope) -> tuple[str, ...]:
@@ -166,6 +170,7 @@ def _innocent_texts(spec: LoopSpec, secret: AbstractSet[str]) -> Iterator[str]:
         yield from (about.project, about.region, about.endpoint or "", *about.hosts)
     for service in spec.services.values():
         yield from (service.source, service.image or "", *service.labels.values())
+        yield from (word for word in (*service.command, *service.entrypoint) if _MODULE.fullmatch(word))
     for way in spec.auth:
         yield way.jwt.subject if way.jwt is not None else ""
     yield from (*(spec.tests.paths if spec.tests is not None else ()),)

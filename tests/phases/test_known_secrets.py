@@ -52,10 +52,12 @@ def test_words_of_the_loop_stay_readable_wherever_they_are():
     DB_PASSWORD: "${env.DB_PASSWORD}"
     """
     environ = {"DB_PASSWORD": "backend", "RAW": "r4w-value-9", "SHOP_KEY": "shop-night", "USER_TOKEN": "golden-path"}
+    environ |= {"MODULE_SECRET": "agent_backend"}
     text = known(env, environ).redactor().text
     for said in (
         f"netra-loop resume {SESSION}",
         "/srv/shop-night/loops/golden-path.yaml: service backend said: 401",
+        "agent_backend.core: no such run",
         "Bearer of news: the postgres of staging is not up, see http://auth.example.com/token and tests/test_orders.py",
         "tests/test_a.py::test_x[backend-postgres]",
     ):
@@ -66,7 +68,8 @@ def test_words_of_the_loop_stay_readable_wherever_they_are():
 
 
 def test_plain_ones_of_the_loop_are_told_of():
-    assert in_their_place_only(known("DB_PASSWORD: backend", {"SHELL_TOKEN": "tiny"})) == [
+    env = 'DB_PASSWORD: "${env.DB_PASSWORD}"\nPG_PASSWORD: "${env.DB_PASSWORD}"'
+    assert in_their_place_only(known(env, {"SHELL_TOKEN": "tiny", "DB_PASSWORD": "backend"})) == [
         "services.backend.env.DB_PASSWORD"
     ]
 
