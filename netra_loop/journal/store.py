@@ -242,6 +242,10 @@ class StoredJournal:
         known = self._ground.acknowledged(session)
         return await self._read(partial(verifying.verify, session=session, known=known, told=told))
 
+    async def verify_form(self) -> None:
+        """See `Journal.verify_form`."""
+        await self._read(verifying.verify_form)
+
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         known = self._ground.all_acknowledged()
