@@ -71,3 +71,9 @@ def test_its_size_is_bounded_and_what_is_left_out_is_said():
     short = summary(Told(view(state="unmet"), found, many), limit=5000)
     assert len(short.encode()) <= 5000
     assert "The rest is left out" in short
+
+
+def test_the_command_that_goes_on_asks_the_shell_for_what_is_not_stored():
+    told = summary(Told(view(exit_code=75, vars={"api_key": "[redacted]", "user": "me"}), (), ()))
+    assert '```sh\nnetra-loop resume night-1 --var api_key="$API_KEY"\n```' in told
+    assert "Go on with it (first set API_KEY to the value of api_key, a secret and therefore not stored):" in told
