@@ -192,7 +192,8 @@ async def _driven(
         raise
     finally:
         if session.id is not None:
-            await _sum_up(journal, session, observer, command, settings)
+            failing = sys.exc_info()[1] is not None
+            await _sum_up(journal, session, observer, command, settings, failing=failing)
         observer.close()
         await journal.close()
 
@@ -211,24 +212,33 @@ async def _is_unfinished(journal: Journal, head: SessionHead, path: Path, env: s
     return isinstance(first, SessionStarted) and same_loop(Path(first.loop_file), path)
 
 
-async def _sum_up(journal: Journal, session: Session, observer: Observer, command: str, settings: Settings) -> None:
-    """The last word on the session, also where an error ends it; where the store itself failed there is none."""
+async def _sum_up(
+    journal: Journal, session: Session, observer: Observer, command: str, settings: Settings, *, failing: bool
+) -> None:
+    """The last word on the session, also where an error ends it. It changes nothing, whatever becomes of it. With
+    `failing` there is an error on its way to the user already, and the store's own is not told twice.
+    """
     from dataclasses import replace
 
-    from netra_loop.cli.view import view_of
+    from netra_loop.cli.defects import nothing_but_told
+    from netra_loop.cli.view import told_of
     from netra_loop.errors import StoreError
 
-    try:
-        head = await journal.find(session.id or "")
-        view = replace(await view_of(journal, head), command=command)
-        findings = await journal.findings(head.id)
-        observer.summary(view, findings)
+    with nothing_but_told("how the session stands"):
+        try:
+            view, findings = await told_of(journal, await journal.find(session.id or ""))
+        except StoreError:
+            if failing:
+                return
+            raise
+        view = replace(view, command=command)
+        with nothing_but_told("how the session stands"):
+            observer.summary(view, findings)
         if settings.on_github and session.spec is not None:
             from netra_loop.cli import github  # of use to its runners alone
 
-            await github.tell(journal, settings, view, findings, session.spec)
-    except StoreError:
-        return  # the store's own error is on its way to the user
+            with nothing_but_told("GitHub's runner"):
+                await github.tell(journal, settings, view, findings, session.spec)
 
 
 def _observer(*, plain: bool, verbose: bool, grouped: bool) -> Observer:
