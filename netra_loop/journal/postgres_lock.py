@@ -195,6 +195,10 @@ class PostgresLock:
         """See `Lock.forget`: what is known of the session beside its rows goes with the lock."""
         self._forgotten = True
 
+    def remember(self) -> None:
+        """See `Lock.remember`."""
+        self._forgotten = False
+
     def release(self) -> None:
         """See `Lock.release`."""
         self._given_back.set()

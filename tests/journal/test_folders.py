@@ -1,5 +1,6 @@
 """Whose a session's folder is, where several stores keep sessions of one name in a project."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -40,19 +41,27 @@ async def test_a_server_is_known_however_its_url_is_written(folder: Path):
     assert whose(folder, StoreIdentity("c" * 32, "postgresql://host/db")) == SERVER.at
 
 
-async def test_a_store_that_is_no_more_has_none(store_path: Path, folder: Path, tmp_path: Path):
-    journal = open_store(str(tmp_path / "other" / "night.db"))
-    theirs = await journal.identity()
+def made_at(path: Path) -> StoreIdentity:
+    async def make() -> StoreIdentity:
+        journal = open_store(str(path))
+        found = await journal.identity()
+        await journal.close()
+        return found
+
+    return asyncio.run(make())
+
+
+def test_a_store_that_is_no_more_has_none(folder: Path, tmp_path: Path):
+    there, moved = tmp_path / "other" / "night.db", tmp_path / "other" / "moved.db"
+    theirs = made_at(there)
     claim(folder, theirs)
-    await journal.close()
-    moved = tmp_path / "other" / "moved.db"
-    Path(theirs.at).rename(moved)
+    there.rename(moved)
     assert whose(folder, StoreIdentity(theirs.id, str(moved))) is None
     assert whose(folder, SERVER) is None
-    moved.rename(theirs.at)
-    assert whose(folder, StoreIdentity(theirs.id, str(moved))) == theirs.at  # who asks is a copy of it
-    Path(theirs.at).write_bytes(Path(theirs.at).read_bytes()[:4096] + b"x" * 4096)
-    assert whose(folder, SERVER) == theirs.at  # damaged, but there
+    moved.rename(there)
+    assert whose(folder, StoreIdentity(theirs.id, str(moved))) == str(there)  # who asks is a copy of it
+    there.write_bytes(there.read_bytes()[:4096] + b"x" * 4096)
+    assert whose(folder, SERVER) == str(there)  # damaged, but there
 
 
 async def test_what_an_older_version_left_is_the_store_s_beside_that_knows_the_session(
