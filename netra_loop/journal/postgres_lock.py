@@ -88,10 +88,14 @@ class PostgresLock:
         if connection.info.backend_pid == self._backend.pid:
             return
         with contextlib.closing(self._server.connect()) as other:
-            for _ in range(_LOOKS):  # it may hand them out in turn, or the last one first
-                with other.transaction():
-                    if Backend(other).pid == self._backend.pid or Backend(connection).pid != self._backend.pid:
-                        raise pooled(self._server.address)
+            for _ in range(_LOOKS):  # it may hand out the one that was used last, or each in turn
+                with connection.transaction():
+                    seen = [Backend(connection).pid]
+                    Backend(other)
+                theirs = Backend(other).pid
+                seen.append(Backend(connection).pid)
+                if theirs == self._backend.pid or set(seen) != {self._backend.pid}:
+                    raise pooled(self._server.address)
 
     def _get(self, connection: psycopg.Connection, *, takeover: bool) -> None:
         until = time.monotonic() + _TRY_S
