@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netra_loop.cli.hints import hints_to_type
 from netra_loop.errors import StoreAway, UsageError
 
 if TYPE_CHECKING:
@@ -117,11 +118,12 @@ def resume(
     import asyncio
 
     from netra_loop.core.state import Status
+    from netra_loop.journal.leftovers import never_made
     from netra_loop.settings import STORE_FILE, read
 
     settings = read(context.obj)
     options = _options(env, var, only, max_iterations, budget, None, takeover=takeover)
-    if settings.store is None and not (settings.state_dir() / STORE_FILE).exists():
+    if settings.store is None and never_made(settings.state_dir() / STORE_FILE):
         raise UsageError("there is no session to resume: none was ever started here", hint="netra-loop run LOOP")
 
     async def work(journal: Journal, running: Session) -> State:
@@ -178,10 +180,23 @@ async def _driven(
     verbose: bool,
 ) -> State:
     """Runs `work` with a journal and a session, shown on a screen."""
+    command = settings.command(near)
+    with hints_to_type(lambda: command):
+        return await _shown(settings, near, command, work, plain=plain, verbose=verbose)
+
+
+async def _shown(
+    settings: Settings,
+    near: Path | None,
+    command: str,
+    work: Callable[[Journal, Session], Awaitable[State]],
+    *,
+    plain: bool,
+    verbose: bool,
+) -> State:
     from netra_loop.app import Session, open_journal
 
-    command = settings.command(near)
-    journal = open_journal(settings, near)
+    journal = open_journal(settings, near, make=near is not None)  # what is resumed is there
     plain = plain or settings.ci or settings.on_github or not sys.stdout.isatty()
     observer = _observer(plain=plain, verbose=verbose, grouped=settings.on_github)
     session = Session(settings, journal, observer, command=command)
