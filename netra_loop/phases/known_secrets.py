@@ -22,13 +22,14 @@ _DEEPEST = 20  # variables that refer to variables; the loop file's checks refus
 _BYPASS_NAMES = ("X-E2E-Bypass-Key", "x-e2e-bypass-key", "key")
 
 
-def known_secrets(spec: LoopSpec, scope: Scope, kept: Sequence[str] = ()) -> Secrets:
+def known_secrets(spec: LoopSpec, scope: Scope, kept: Sequence[str] = (), store: str | None = None) -> Secrets:
     """Values that must not be stored: those of variables whose name says so, wherever the loop gets them from, those of
-    `auth`, those of every environment's `secrets`, and passwords within URLs. None is empty. `kept` are commands and
-    the like that netra-loop itself prints.
+    `auth`, those of every environment's `secrets`, and passwords within URLs, that of the `store` too. None is empty.
+    `kept` are commands and the like that netra-loop itself prints.
     """
     found: dict[str, Secret] = {}
-    for secret in _all(spec, scope):
+    of_store = [Secret(f"the variable {STORE_VARIABLE}, password {n}", one) for n, one in enumerate(passwords_of(store))]
+    for secret in (*_all(spec, scope), *of_store):
         if secret.value:
             found.setdefault(secret.label, secret)
     return Secrets(tuple(found.values()), _words(spec, scope), (scope.session, *kept))
