@@ -15,6 +15,7 @@ from netra_loop.core.secret_names import names_secret
 from netra_loop.core.secret_values import Secret, Secrets, by_chance, of_environment, of_urls, words_of
 from netra_loop.core.spec import Command, LoopSpec
 from netra_loop.phases.scope import Scope
+from netra_loop.settings import STORE_VARIABLE, passwords_of
 
 _KNOWN_FROM_THE_START = ("env.", "vars.", "environment.", "session.")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z_./-]{2,}")  # or a program, or a file
