@@ -100,7 +100,7 @@ class PlainConsole:
         if findings:
             self._block(["findings:", *(f"  {phrases.finding(item)}" for item in phrases.in_order(findings))])
         if view.earlier:
-            self._block([view.earlier])
+            self._block([safe_line(view.earlier)])
         self._write(phrases.verdict(view))
 
     def close(self) -> None:
