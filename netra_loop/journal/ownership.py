@@ -64,6 +64,19 @@ def own_folder(path: Path) -> None:
             raise StoreError(
                 f"{str(path)!r} is {kind}, expected a folder of our own", hint=f"ls -ld {shlex.quote(str(path))}"
             ) from None
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def unusable(folder: Path, error: OSError) -> StoreError:
+    """What an error of the system means where something of ours was to be made in that folder, or it itself."""
+    where = shlex.quote(str(folder.parent))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(
+            f"the disk is full: {str(folder)!r} takes nothing more",
+            hint=f"make room on the disk of {where}, then resume",
+        )
+    return StoreError(f"{str(folder)!r} cannot be written: {error.strerror or error}", hint=f"ls -ld {where}")
 
 
 # ---------------------------------------------------------------------------------------------------- what files say
