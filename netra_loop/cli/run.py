@@ -115,13 +115,19 @@ def resume(
     verbose: _Verbose = False,
 ) -> None:
     """Go on with a session where it stood."""
+    from netra_loop.journal.glance import check_free
+    from netra_loop.settings import STORE_FILE, read
+
+    settings = read(context.obj)
+    if not takeover:  # before anything heavy is imported: whoever comes second hears of it soon
+        with hints_to_type(settings.command):
+            check_free(settings.store or str(settings.state_dir() / STORE_FILE), session)
+
     import asyncio
 
     from netra_loop.core.state import Status
     from netra_loop.journal.leftovers import never_made
-    from netra_loop.settings import STORE_FILE, read
 
-    settings = read(context.obj)
     options = _options(env, var, only, max_iterations, budget, None, takeover=takeover)
     if settings.store is None and never_made(settings.state_dir() / STORE_FILE):
         raise UsageError("there is no session to resume: none was ever started here", hint="netra-loop run LOOP")

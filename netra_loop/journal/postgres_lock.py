@@ -9,7 +9,6 @@ write.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import select
@@ -26,6 +25,7 @@ from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal.base import Holder, check_id
 from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.postgres_errors import pooled
+from netra_loop.journal.postgres_key import HELD, lock_key
 from netra_loop.journal.postgres_server import Backend, Server
 from netra_loop.journal.postgres_tables import owners
 
@@ -35,12 +35,8 @@ _LOOKS = 3
 _LETTING_GO_S = 2.0
 _FIRST = 2**30  # generations begin below this, at random: one that was removed may still have an owner, who hangs
 _LOOK_S = 1.0  # between two looks whether the connection is still there; nothing is sent
-_HELD = sa.text(
-    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND ((classid::bigint << 32) | objid::bigint) = :key"
-)
-_HELD_BY = sa.text(f"{_HELD.text} AND pid = :pid")
+_HELD = sa.text(HELD)
+_HELD_BY = sa.text(f"{HELD} AND pid = :pid")
 
 
 class PostgresLock:
@@ -179,7 +175,7 @@ class PostgresLock:
                 self.keep()
 
     def _key(self, generation: int) -> int:
-        return _key(self._schema, self._session, generation)
+        return lock_key(self._schema, self._session, generation)
 
     def acknowledged(self) -> Acknowledged | None:
         """See `Lock.acknowledged`: nothing is known but what the server says."""
@@ -228,7 +224,7 @@ def holder_of(connection: sa.Connection, session: str, *, older: bool = False) -
     said = (c.pid, c.host, c.since, sa.null() if older else c.owner)
     asked = sa.select(sa.func.current_schema(), c.generation, *said).where(c.session == session)
     found = connection.execute(asked).first()
-    if found is None or connection.execute(_HELD, {"key": _key(found[0], session, found[1])}).first() is None:
+    if found is None or connection.execute(_HELD, {"key": lock_key(found[0], session, found[1])}).first() is None:
         return None
     return _holder(tuple(found[2:]))
 
@@ -242,12 +238,6 @@ def _holder(row: tuple[Any, ...] | None) -> Holder | None:
 
 def _named(holder: Holder | None) -> str:
     return str(holder) if holder else "a process that took it this moment"
-
-
-def _key(schema: str, session: str, generation: int) -> int:
-    """The number that is locked: 64 bits, of which two sessions have the same in no lifetime."""
-    told = f"netra-loop\0{schema}\0{session}\0{generation}".encode()
-    return int.from_bytes(hashlib.sha256(told).digest()[:8], "big", signed=True)
 
 
 def _locks(connection: psycopg.Connection, key: int) -> bool:

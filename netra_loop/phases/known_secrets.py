@@ -29,7 +29,8 @@ def known_secrets(spec: LoopSpec, scope: Scope, kept: Sequence[str] = (), store:
     `kept` are commands and the like that netra-loop itself prints.
     """
     found: dict[str, Secret] = {}
-    of_store = [Secret(f"the variable {STORE_VARIABLE}, password {n}", one) for n, one in enumerate(passwords_of(store))]
+    label = f"the variable {STORE_VARIABLE}, password"
+    of_store = [Secret(f"{label} {number}", one) for number, one in enumerate(passwords_of(store))]
     for secret in (*_all(spec, scope), *of_store):
         if secret.value:
             found.setdefault(secret.label, secret)

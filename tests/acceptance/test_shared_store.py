@@ -166,7 +166,8 @@ def test_the_stores_password_is_told_to_nobody_who_is_started(shared: Shared):
         "import http.server, os, runpy, sys\n"
         f"sys.argv = ['spy', {str(folder / 'service.env')!r}]\n"
         f"runpy.run_path({str(folder / 'spy.py')!r})\n"
-        "http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+        "answers = http.server.SimpleHTTPRequestHandler\n"
+        "http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), answers).serve_forever()\n"
     )
     (folder / "loops" / "plain.yaml").write_text(f"""
 version: 1

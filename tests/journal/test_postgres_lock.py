@@ -95,9 +95,7 @@ class Pooler:
         server, told = self._begun(start)
         with self._guard:
             self._idle.append(server)
-        return b"".join(
-            kind + size + (struct.pack("!II", 1, 1) if kind == b"K" else body) for kind, size, body in told
-        )
+        return b"".join(kind + size + (struct.pack("!II", 1, 1) if kind == b"K" else body) for kind, size, body in told)
 
     def _begun(self, start: bytes) -> tuple[socket.socket, list[tuple[bytes, bytes, bytes]]]:
         server = socket.create_connection(("127.0.0.1", self._port))

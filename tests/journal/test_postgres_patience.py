@@ -53,7 +53,9 @@ async def texts(journal: Journal) -> list[str]:
 @contextlib.contextmanager
 def suspended(postgres: PrivatePostgres) -> Iterator[None]:
     """The server's ends of all connections stand still, as on a machine that sleeps: nothing is refused or closed."""
-    pids = [row[0] for row in postgres.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")]
+    pids = [
+        row[0] for row in postgres.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
+    ]
     _tell(pids, signal.SIGSTOP)
     try:
         yield
@@ -195,7 +197,8 @@ class Certified:
 
 
 @pytest.fixture
-def certified(postgres: PrivatePostgres, tmp_path: Path) -> Iterator[Certified]:  # noqa: ARG001 - skips where there can be none
+def certified(postgres: PrivatePostgres, tmp_path: Path) -> Iterator[Certified]:
+    """Skipped where `postgres` is, which finds out that there can be none."""
     made = Certified(tmp_path)
     yield made
     made.postgres.close()
