@@ -18,6 +18,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
 from netra_loop.core.machine import Start, decide
+from netra_loop.core.records import Selected
 from netra_loop.core.redact import MARK, Redactor
 from netra_loop.core.resuming import first, resume_command
 from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
@@ -229,6 +230,7 @@ class Session:
                 self.id = session
                 await driver.load()
                 given = kept_again(driver.state.vars, options.vars, tools.redactor)
+                tools.remember([one.id for one in await self._chosen_last(session, driver.state)])
                 await driver.resume(
                     max_iterations=options.max_iterations, given=given, only=options.only, loop_text=changed
                 )
@@ -243,6 +245,11 @@ class Session:
             again = resume_command(self._command, session, state.vars)
             raise Paused(session, state.reason or "asked to", first=first(state.vars), resume=again)
         return state
+
+    async def _chosen_last(self, session: str, state: State) -> list[Selected]:
+        """The session's newest selection."""
+        now = await self._journal.selection(session, state.iteration)
+        return now or await self._journal.selection(session, state.iteration - 1)
 
     def _redactor(self, head: SessionHead, spec: LoopSpec, learnt: Sequence[str]) -> Redactor:
         """What hides the secrets that are known of the session before anything of it runs."""
