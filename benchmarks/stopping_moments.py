@@ -24,7 +24,9 @@ COMMAND = [sys.executable, "-m", "netra_loop.cli.main"]
 
 @dataclass(frozen=True)
 class Stopped:
-    """Seconds from the request; `notice_s` None where nothing was said, `command_s` None for a signal."""
+    """Seconds from the signal; for the command from the notice, since its own start is no part of it, so that it has
+    no `notice_s`. `command_s` is how long the whole command took.
+    """
 
     moment_s: float
     way: str
@@ -34,7 +36,7 @@ class Stopped:
     command_s: float | None
 
     def line(self, number: int) -> str:
-        notice = "none" if self.notice_s is None else f"{self.notice_s * 1000:.0f} ms"
+        notice = "-" if self.notice_s is None else f"{self.notice_s * 1000:.0f} ms"
         whole = "" if self.command_s is None else f"   the command {self.command_s:.2f} s"
         return (
             f"{number:4} {self.moment_s:6.2f} s  {self.way:16} {self.phase:8} {notice:>8} {self.exit_s:6.2f} s{whole}"
@@ -85,7 +87,7 @@ class Running:
         noticed = next((at for at, line in self.lines if "stopping (" in line), None)
         asked = asked if command_s is None or noticed is None else noticed  # the command's own start is no part of it
         phases = [line.split("] ")[1].split(":")[0] for _, line in self.lines if "] " in line]
-        notice_s = None if noticed is None else max(0.0, noticed - asked)
+        notice_s = None if noticed is None or command_s is not None else noticed - asked
         return Stopped(moment_s, way, phases[-1] if phases else "", notice_s, ended - asked, command_s)
 
 
@@ -117,7 +119,7 @@ def stop_often(times: int, seed: int, ways: Sequence[signal.Signals | str]) -> l
     exits, notices = [one.exit_s for one in stops], [one.notice_s for one in stops if one.notice_s is not None]
     print(
         f"{len(stops)} stops by {' and '.join(sorted({one.way for one in stops}))}: exit after "
-        f"{min(exits):.2f} s at least, {statistics.median(exits):.2f} s in the middle, {max(exits):.2f} s at most; "
-        f"notice after {max(notices, default=0.0) * 1000:.0f} ms at most"
+        f"{min(exits):.2f} s at least, {statistics.median(exits):.2f} s in the middle, {max(exits):.2f} s at most"
+        + (f"; notice after {max(notices) * 1000:.0f} ms at most" if notices else "")
     )
     return stops
