@@ -11,10 +11,8 @@ import pytest
 
 EVENTS = "select count(*) from events"
 MOMENTS = {
-    "session_made": (EVENTS, 1),
     "deploying": (EVENTS, 2),
     "selecting": (EVENTS, 5),
-    "first_result": ("select count(*) from results", 1),
     "half_way": ("select count(*) from results", 14),
     "collecting": ("select count(*) from events where event = 'logs_read'", 1),
 }

@@ -207,7 +207,7 @@ def test_what_outlived_its_orchestrator_and_its_guardian_is_ended_by_resume_befo
 ):
     long(marked=True)
     left = start_and_kill(project, with_guardian=True)
-    assert any("86399" in words(one) for one in left)
+    assert any("86399" in words(one) for one in left), [(one, words(one)) for one in left]
     done = project.call("resume", "--plain")
     assert done.returncode == 0, done.stderr
     assert not any(lives(one) for one in left)
