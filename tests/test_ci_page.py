@@ -139,5 +139,8 @@ def test_the_workflow_has_what_its_steps_need():
 
 
 def test_every_script_is_one_that_bash_understands():
-    for step in STEPS:
-        subprocess.run(["bash", "-n", "-c", step.get("run", "true")], check=True)
+    scripts = [step["run"] for step in STEPS if "run" in step]
+    assert scripts
+    for script in scripts:
+        read = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True, check=False)
+        assert (read.returncode, read.stderr) == (0, "")
