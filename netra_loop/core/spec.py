@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Command = str | tuple[str, ...]
-Uses = Literal["deploy", "attach", "select", "execute", "collect-logs", "record", "run"]
+Uses = Literal["deploy", "attach", "select", "execute", "collect-logs", "record", "run", "commit", "compare", "wait"]
 TARGETS = ("done", "stop", "pause")
 BUILT_IN_STAGES = ("connected", "authenticated")  # those that a WebSocket's connection tells by itself
 
@@ -239,11 +239,18 @@ class PhaseSpec(Model):
     attempts: int | None = None
 
 
+class WorkspaceSpec(Model):
+    """Where source is changed and committed: in place (`none`), in a copy, or in a git worktree of HEAD."""
+
+    git: Literal["none", "copy", "worktree"] = "none"
+
+
 class GoalSpec(Model):
-    """When the loop has reached its end."""
+    """When the loop has reached its end. `allow_regressions`: what passed before and fails now is a failure as any."""
 
     authenticity: Literal["required", "report", "off"] = "required"
     consecutive: int = 1
+    allow_regressions: bool = False
 
 
 class LimitsSpec(Model):
@@ -255,7 +262,11 @@ class LimitsSpec(Model):
 
 
 class LoopSpec(Model):
-    """A whole loop file. `path` is the file itself (absolute); paths in it are relative to `base_dir`."""
+    """A whole loop file. `path` is the file itself (absolute); paths in it are relative to `base_dir`.
+
+    `seal` are the globs of what no fixer may change; None: the tests' files, their conftest and the loop file; empty:
+    nothing (`off`).
+    """
 
     version: Literal[1] = 1
     name: str
@@ -263,6 +274,7 @@ class LoopSpec(Model):
     path: Path
     vars: dict[str, str] = Field(default_factory=dict)
     environments: dict[str, EnvironmentSpec] = Field(default_factory=dict)
+    workspace: WorkspaceSpec = WorkspaceSpec()
     services: dict[str, ServiceSpec] = Field(default_factory=dict)
     auth: tuple[AuthSpec, ...] = ()
     tests: TestsSpec | None = None
@@ -272,6 +284,7 @@ class LoopSpec(Model):
     phases: tuple[PhaseSpec, ...]
     goal: GoalSpec = GoalSpec()
     limits: LimitsSpec = LimitsSpec()
+    seal: tuple[str, ...] | None = None
 
     @property
     def base_dir(self) -> Path:
