@@ -12,10 +12,13 @@
     │   └── ForeignChange               3   somebody else changed the service meanwhile
     ├── StoreError                      5   the store cannot be used
     │   ├── StoreDamaged                5   what is stored is not what was written
+    │   ├── StoreAway                   5   the store was there, and is not any more
     │   ├── DiskFull                   75   there is no room for what was to be stored
+    │   ├── NoSnapshot                  3   no copy could be made of a store that is not changed without one
     │   ├── SessionHeld                 5   another process holds the session
     │   └── StaleEpoch                  5   this process was the owner and no longer is
     ├── Paused                         75   asked to stop; resume goes on
+    ├── Interrupted            129 130 143   a signal before anything was begun
     └── Defect                          4   a promise inside netra-loop was broken
 
 An error holds fields and builds its text from them: what was found (`!r`), what was expected; the next command is the
@@ -161,12 +164,30 @@ class StoreDamaged(StoreError):
     """What is stored is not what was written, or belongs to another program. The file is left untouched."""
 
 
+class StoreAway(StoreError):
+    """The store's server was there, and for as long as it was waited for it is not any more. Of the last write alone it
+    may not be known whether it was stored.
+    """
+
+    def lose(self, what: str) -> None:
+        """Says what is not stored for it."""
+        self.args = (f"{self}; not stored: {what}",)
+
+
 class DiskFull(StoreError):
     """There is no room for what was to be stored; nothing of it was. The reserve was given back, so that what is small
     can be stored once more: that the session stopped.
     """
 
     exit_code = 75
+
+
+class NoSnapshot(StoreError):
+    """The store is to be changed as a whole, which is not done without a copy of it, and none could be made, for want of
+    room most often. Nothing was changed.
+    """
+
+    exit_code = 3
 
 
 class SessionHeld(StoreError):
@@ -197,10 +218,26 @@ class Paused(NetraLoopError):
 
     exit_code = 75
 
-    def __init__(self, session: str, why: str, *, command: str = "netra-loop") -> None:
-        super().__init__(f"paused: {why}", hint=f"{command} resume {session}")
+    def __init__(
+        self, session: str, why: str, *, command: str = "netra-loop", first: str = "", resume: str | None = None
+    ) -> None:
+        """`resume` is the command that goes on, whole, where it needs more than the session; `first` says what has to
+        be done before it.
+        """
+        before = f"; {first}" if first else ""
+        super().__init__(f"paused: {why}{before}", hint=resume or f"{command} resume {session}")
         self.session = session
         self.why = why
+
+
+class Interrupted(NetraLoopError):
+    """A signal asked the process to end before it had begun or taken up a session: there is nothing to go on with. The
+    exit code is the one that shells give to such an end, 128 and the signal's number.
+    """
+
+    def __init__(self, signal: str, number: int) -> None:
+        super().__init__(f"stopped by {signal} before a session was begun: nothing was done")
+        self.exit_code = 128 + number
 
 
 class Defect(NetraLoopError):

@@ -306,17 +306,20 @@ def _open(context: typer.Context, work: Callable[[Journal | None], Awaitable[Non
     from netra_loop.settings import read
 
     async def main() -> None:
+        from netra_loop.journal.leftovers import never_made
+        from netra_loop.journal.sqlite import path_of
         from netra_loop.journal.store import open_store
+        from netra_loop.settings import STORE_FILE, is_server
 
         gc.freeze()  # what was imported without the collector stays: see `LOOKING`
         gc.enable()
 
         settings = read(context.obj)
-        default = settings.state_dir() / "journal.db"
-        if settings.store is None and not default.exists():
+        url = settings.store or f"sqlite:///{settings.state_dir() / STORE_FILE}"
+        if not is_server(url) and never_made(path_of(url)):
             await work(None)
             return
-        store = open_store(settings.store or f"sqlite:///{default}")
+        store = open_store(url)
         try:
             await work(store)
         finally:

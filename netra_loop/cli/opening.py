@@ -103,7 +103,8 @@ class Opening:
 def _is_fresh(settings: Settings, path: Path) -> bool:
     """Whether the session's store is still to be made, in a folder that takes it."""
     folder = settings.state_dir(path.parent)
-    if settings.store is not None or os.path.lexists(folder / STORE_FILE) or folder.is_symlink():
+    left = (STORE_FILE, "sessions", "snapshots")  # a store that is missing is not begun anew
+    if settings.store is not None or folder.is_symlink() or any(os.path.lexists(folder / name) for name in left):
         return False
     there = next(place for place in (folder, *folder.parents) if place.exists())
     return (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netra_loop.errors import UsageError
+from netra_loop.errors import StoreAway, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +176,9 @@ async def _driven(
     session = Session(settings, journal, observer, command=command)
     try:
         return await work(journal, session)
+    except StoreAway:  # it was waited for; what is still to be said and closed shall not wait as long once more
+        journal.hurry(0.0)
+        raise
     finally:
         if session.id is not None:
             await _sum_up(journal, session, observer, command, settings)

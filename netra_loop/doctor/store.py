@@ -33,7 +33,8 @@ async def store(subject: Subject) -> AsyncIterator[Line]:
     made = _to_be_made(path)
     if made is None:
         yield await _opened(url, str(path))
-        yield _modes(path)
+        if path.exists():
+            yield _modes(path)
     else:
         yield made
     yield _room(path)
@@ -91,7 +92,9 @@ def _modes(path: Path) -> Line:
 
 def _to_be_made(path: Path) -> Line | None:
     """None where there is one."""
-    if path.exists():
+    from netra_loop.journal.leftovers import never_made
+
+    if not never_made(path):  # or it is missing, which opening it says
         return None
     above = _existing(path)
     if not os.access(above, os.W_OK | os.X_OK):

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +23,7 @@ from netra_loop.core.records import Batch
 from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.signals import Stop
-from netra_loop.errors import AccessRefused, Defect, DiskFull, EnvironmentFailed, NetraLoopError, StoreError
+from netra_loop.errors import AccessRefused, Defect, DiskFull, EnvironmentFailed, NetraLoopError, StoreAway, StoreError
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.report.observer import Observer
@@ -73,6 +74,8 @@ class Driver:
         self._copied = 0  # the iteration at whose beginning the store was copied
         self._no_copy: str | None = None
         self._full: DiskFull | None = None  # nothing more is stored but that
+        self._away: StoreAway | None = None  # likewise, and nothing at all
+        self._unstored = Counter[str]()  # what was to be, by kind
 
     async def start(self, started: ev.SessionStarted, at: datetime) -> None:
         """Makes the session; nothing exists before this returns."""
@@ -133,12 +136,19 @@ class Driver:
         async with self._appending:
             if self._full is not None:
                 raise self._full  # what room there is is kept for the stop
+            if self._away is not None:  # were it back now, what follows would stand without what went before
+                self._unstored += _kinds(batch)
+                raise self._away
             batch = self._hide(batch)
             head = self._head(batch)
             try:
                 self._took_in(await self._journal.append(self.session, batch, head))
             except DiskFull as error:
                 self._full = error
+                raise
+            except StoreAway as error:
+                self._away = error
+                self._unstored += _kinds(batch)
                 raise
 
     async def drive(self) -> State:
@@ -149,6 +159,10 @@ class Driver:
         """
         try:
             state = await self._until_over()
+        except StoreAway as error:
+            if self._unstored:
+                error.lose(", ".join(f"{count} {kind}" for kind, count in self._unstored.items()))
+            raise
         except StoreError:
             raise
         except NetraLoopError:
@@ -347,6 +361,13 @@ class Driver:
         self.state = fold(recorded, self.state)
         for item in recorded:
             self.observer.event(item)
+
+
+def _kinds(batch: Batch) -> Counter[str]:
+    """How much of what it holds; kinds without any are left out."""
+    events = sum(not isinstance(event, ev.SessionPaused | ev.SessionFailed) for event in batch.events)
+    held = {"events": events, "results": len(batch.results), "log entries": len(batch.entries)}
+    return Counter({kind: count for kind, count in held.items() if count})
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

@@ -15,13 +15,15 @@ from netra_loop.journal.base import Journal
 
 _SAME_S = 0.2  # a terminal and a wrapper in it may pass the same Ctrl-C on, each of them
 _LOOK_AGAIN_S = 1.0
+_WAIT_S = 4.0  # for a store that is away: no longer than the tests that are asked to end may take
 
 
 class Stop:
     """A request to stop, seen by the driver between and within phases. `why` is None until somebody asked."""
 
-    def __init__(self, announce: Callable[[str], None]) -> None:
+    def __init__(self, announce: Callable[[str], None], hurry: Callable[[float], None] = lambda _: None) -> None:
         self._announce = announce
+        self._hurry = hurry  # told how many seconds whatever waits for something may still wait
         self._asked = asyncio.Event()
         self.why: str | None = None
 
@@ -30,6 +32,7 @@ class Stop:
         if self.why is None:
             self.why = why
             self._asked.set()
+            self._hurry(_WAIT_S)
             self._announce(f"stopping ({why}): no new work, what is known is being stored")
 
     async def wait(self) -> None:

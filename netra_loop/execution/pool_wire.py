@@ -8,7 +8,9 @@ hung up on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -16,6 +18,7 @@ from typing import Any, Protocol, cast
 from netra_loop.execution import pool_folder
 
 _HEAD = struct.Struct("!I")
+_AT_ONCE = 65_536  # bytes read at once
 _LONGEST = 256 * 1024 * 1024  # a length beyond this is no message of ours
 
 Message = dict[str, Any]
@@ -67,8 +70,10 @@ class Channel(asyncio.Protocol):
             self._dispatch(message)
         del self._buffer[:start]
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
+        if exc is not None:
+            self._read_on()
         if self._guest is not None:
             self._guest.left()
 
@@ -83,6 +88,17 @@ class Channel(asyncio.Protocol):
         """Hangs up."""
         if self._transport is not None:
             self._transport.close()
+
+    def _read_on(self) -> None:
+        """Reads what its process had said before it died. Whatever is sent to one that is gone fails, and asyncio then
+        gives the connection up without a look at what has come: results of tests that had ended. All of it is here
+        already, and the socket is open until `connection_lost` returns.
+        """
+        assert self._transport is not None
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):  # it had closed with our messages unread: a reset stands for the end then
+            while data := os.read(descriptor, _AT_ONCE):
+                self.data_received(data)
 
     def _dispatch(self, message: Message) -> None:
         if self._guest is not None:

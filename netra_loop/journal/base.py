@@ -115,7 +115,8 @@ class Journal(Protocol):
     """Where sessions are remembered. Methods may be called from several tasks at once; appends then queue up.
 
     Cancelling a read is free. Cancelling a write waits until its commit has either happened or cannot happen any more
-    (12 s at worst, mostly milliseconds) and then raises `CancelledError`: nothing is ever under way unseen.
+    (mostly milliseconds; at worst as long as a store that is away is waited for, which `hurry` shortens) and then
+    raises `CancelledError`: nothing is ever under way unseen.
     """
 
     async def create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
@@ -281,6 +282,12 @@ class Journal(Protocol):
 
         It takes `within_s` seconds at most, and a twentieth of the process's time: unless it is `due` all the same,
         nothing is done, and nothing said, so soon after the last one. Safe to cancel; it then goes on to its end first.
+        """
+        ...
+
+    def hurry(self, within_s: float) -> None:
+        """Somebody waits for the process to end: from now on nothing waits for longer than that for a store that is
+        away, and then StoreAway is raised; a copy that is not due is given up at once. At once; safe to repeat.
         """
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +51,7 @@ def recorded(session: str, row: Mapping[str, Any]) -> Recorded:
 
 
 def verified(
-    session: str, rows: Sequence[Mapping[str, Any]], *, after: int, before: str, last_seq: int, last_hash: str
+    session: str, rows: Iterable[Mapping[str, Any]], *, after: int, before: str, last_seq: int, last_hash: str
 ) -> None:
     """Checks that `rows` follow number `after` (whose hash is `before`) without a gap and end where the head says.
 
@@ -67,7 +67,7 @@ def verified(
         before = row["hash"]
     if seq < last_seq:
         raise damaged(session, seq + 1, f"is missing: {last_seq} were written")
-    if rows and (seq > last_seq or before != last_hash):
+    if seq > after and (seq > last_seq or before != last_hash):
         raise damaged(session, seq, "is not the last one that was written")
 
 

@@ -14,8 +14,12 @@ AT_ONCE = 2000  # rows in a transaction
 _BESIDE = (t.selection, t.attempts, t.results, t.entries, t.findings)
 
 
-def forget_head(connection: sa.Connection, session: str) -> None:
-    """The session is in no list any more, and its events are gone."""
+def forget_head(connection: sa.Connection, session: str, epoch: int) -> None:
+    """The session, in that epoch, is in no list any more, and its events are gone. One that is given its name begins
+    with a higher epoch: who owned this one shall not be taken for its owner.
+    """
+    c = t.identity.c
+    connection.execute(sa.update(t.identity).where(c.epochs < epoch).values(epochs=epoch))
     connection.execute(sa.delete(t.sessions).where(t.sessions.c.id == session))
     connection.execute(sa.delete(t.events).where(t.events.c.session == session))
 

@@ -28,12 +28,15 @@ class Ask(Protocol):
 class Lane(Protocol):
     """One connection, made by the first call. For one thread alone."""
 
-    def transaction(self, work: Work[T], *, session: str | None = None, lock: Lock | None = None) -> T:
+    def transaction(
+        self, work: Work[T], *, session: str | None = None, lock: Lock | None = None, patient: bool = True
+    ) -> T:
         """What `work` returns, once its transaction is committed. It may be run several times, each in a transaction of
         its own, of which exactly one is committed.
 
         `session` is the one that `work` writes to, and `lock` its lock, where it is ours. StoreError where the database
-        cannot be used; then, and where `work` raises, nothing of it is written.
+        cannot be used; then, and where `work` raises, nothing of it is written. A server that is away is waited for,
+        unless not `patient`.
         """
         ...
 
@@ -111,6 +114,10 @@ class Ground(Protocol):
 
     def snapshot(self, within_s: float, *, due: bool) -> str | None:
         """Keeps a copy, as `Journal.snapshot` does. In a thread of its own, while the lanes go on."""
+        ...
+
+    def hurry(self, within_s: float) -> None:
+        """See `Journal.hurry`. In any thread."""
         ...
 
     def close(self) -> None:

@@ -7,38 +7,41 @@ process that runs it is of the older version, and does not know the new tables.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
+import shlex
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from netra_loop.errors import StoreError
-from netra_loop.journal import migrations, ownership
-from netra_loop.journal.snapshots import Keeper
+from netra_loop.errors import NoSnapshot
+from netra_loop.journal import migrations, ownership, using
+from netra_loop.journal.keeping import Keeper
 from netra_loop.journal.tables import SCHEMA
 
 _LONGEST_S = 3600.0
 
 
-def migrate(store: Path, connect: Callable[[], sqlite3.Connection]) -> None:
-    """Brings the store to this version's schema. SessionHeld where one of its sessions runs, StoreError where no
-    snapshot can be made of it; nothing has happened then. `connect` opens it for writing, whatever its schema.
+def migrate(store: Path, connect: Callable[[], sqlite3.Connection], within_s: float = using.WITHIN_S) -> None:
+    """Brings the store to this version's schema. SessionHeld where one of its sessions runs, NoSnapshot where none can
+    be made of it, StoreError where another process works on it for longer than `within_s`; nothing has happened then.
+    `connect` opens it for writing, whatever its schema.
     """
-    with _alone(store.parent), contextlib.closing(connect()) as connection:
-        found = _schema(connection)
-        if found >= SCHEMA:
-            return  # another process did it while we waited
-        with ownership.all_locked(store.parent):
+    with contextlib.closing(connect()) as connection:
+        if _schema(connection) >= SCHEMA:
+            return  # another process did it, and the file itself lags behind its -wal
+        with ownership.all_locked(store.parent, store.name, within_s), using.alone(store, "migrates", within_s):
+            found = _schema(connection)
+            if found >= SCHEMA:
+                return  # while we waited
             why = Keeper(store, connect).make(_LONGEST_S, due=True)
             if why is not None:
-                raise StoreError(
+                raise NoSnapshot(
                     f"store {str(store)!r} has schema {found}, expected {SCHEMA}, and is not changed without a "
                     f"snapshot, which could not be made: {why}",
-                    hint=f"df {store.parent}; make room, or name another store with --store",
+                    hint=f"make room (df {shlex.quote(str(store.parent))}) or mend what is said above, then type the "
+                    "same again; nothing was changed",
                 )
             _upgrade(connection, found)
 
@@ -60,14 +63,3 @@ def _upgrade(connection: sqlite3.Connection, found: int) -> None:
 
 def _schema(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process migrates here."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

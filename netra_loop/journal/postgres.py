@@ -24,6 +24,7 @@ from netra_loop.errors import StoreError
 from netra_loop.journal.base import Holder, check_id
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.postgres_errors import pooled
 from netra_loop.journal.postgres_lock import PostgresLock, holder_of
 from netra_loop.journal.postgres_server import FIRST_S, RETRY_S, Backend, Server
 from netra_loop.journal.postgres_tables import owners, writes
@@ -41,6 +42,7 @@ class PostgresGround:
 
     def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S) -> None:
         self._server = Server(url, retry_s=retry_s, first_s=first_s)
+        self.at = self._server.address.shown
 
     def lane(self, *, writer: bool) -> PostgresLane:
         """See `Ground.lane`."""
@@ -64,16 +66,17 @@ class PostgresGround:
         """See `Ground.all_acknowledged`."""
         return {}
 
-    def ask_to_stop(self, session: str, epoch: int, writer: Lane) -> None:
+    def ask_to_stop(self, session: str, owner: str, writer: Lane) -> None:
         """See `Ground.ask_to_stop`."""
-        asked = sa.update(owners).where(owners.c.session == session).values(asked=epoch)
+        now = sa.and_(owners.c.session == session, owners.c.owner == owner)
+        asked = sa.update(owners).where(now).values(asked=owner)
         writer.transaction(lambda connection: connection.execute(asked))
 
-    async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:
+    async def asked_to_stop(self, session: str, owner: str, ask: Ask) -> None:
         """See `Ground.asked_to_stop`."""
 
         def asked(connection: sa.Connection) -> bool:
-            return connection.execute(sa.select(owners.c.asked).where(owners.c.session == session)).scalar() == epoch
+            return connection.execute(sa.select(owners.c.asked).where(owners.c.session == session)).scalar() == owner
 
         while not await _or_no(ask(asked)):  # noqa: ASYNC110 - what changes is a row, and another process writes it
             await asyncio.sleep(_PACE_S)
@@ -86,8 +89,13 @@ class PostgresGround:
         """See `Ground.snapshot`."""
         return None
 
+    def hurry(self, within_s: float) -> None:
+        """See `Ground.hurry`."""
+        self._server.hurry(within_s)
+
     def close(self) -> None:
         """See `Ground.close`: each connection is its lane's or its lock's."""
+        self._server.close()
 
 
 class PostgresLane:
@@ -96,10 +104,12 @@ class PostgresLane:
     def __init__(self, server: Server, *, writer: bool) -> None:
         self._server = server
         self._writer = writer
-        self._engine: sa.Engine | None = None
+        self._made: tuple[sa.Engine, psycopg.Connection] | None = None
         self._backend: Backend | None = None
 
-    def transaction(self, work: Work[T], *, session: str | None = None, lock: Lock | None = None) -> T:
+    def transaction(
+        self, work: Work[T], *, session: str | None = None, lock: Lock | None = None, patient: bool = True
+    ) -> T:
         """See `Lane.transaction`."""
         token = secrets.token_hex(16)
         done: list[T] = []  # what `work` returned before a COMMIT of which no answer came
@@ -107,12 +117,13 @@ class PostgresLane:
         def attempt() -> T:
             if isinstance(lock, PostgresLock):
                 lock.keep()
-            with self._ready().begin() as connection:
+            engine, driver = self._ready()
+            with self._server.watched(driver, most_s=RETRY_S if self._writer else None), engine.begin() as connection:
                 if session is not None:
                     if done and _is_ours(connection, session, token):
                         return done[0]
                     done.clear()
-                    _sign(connection, session, token)
+                    self._sign(connection, session, token)
                 result = work(connection)
                 if session is not None:
                     done.append(result)
@@ -125,49 +136,61 @@ class PostgresLane:
                 self.close()  # whatever state it is in, the next attempt shall not meet it
                 raise
 
-        return self._server.patiently(guarded, unclear=lambda: bool(done))
+        return self._server.patiently(guarded, unclear=lambda: bool(done), patient=patient)
 
-    def _ready(self) -> sa.Engine:
-        if self._engine is None:
+    def _sign(self, connection: sa.Connection, session: str, token: str) -> None:
+        """Leaves the transaction's token; its row stays locked until the transaction ends. EnvironmentFailed where the
+        server's end is another than the one that this connection began with.
+        """
+        pid = connection.execute(_signing(), {"session": session, "token": token}).scalar()
+        if self._backend is not None and self._backend.pid != pid:
+            raise pooled(self._server.address)
+
+    def _ready(self) -> tuple[sa.Engine, psycopg.Connection]:
+        if self._made is None:
+            driver = self._connect()
             # the URL says nothing but the dialect: all else is the server's to know
-            self._engine = sa.create_engine(
-                "postgresql+psycopg://", creator=self._connect, poolclass=StaticPool, use_native_hstore=False
+            engine = sa.create_engine(
+                "postgresql+psycopg://", creator=lambda: driver, poolclass=StaticPool, use_native_hstore=False
             )
-        return self._engine
+            self._made = engine, driver
+        return self._made
 
     def _connect(self) -> psycopg.Connection:
         connection = self._server.connect()
         try:
-            if self._backend is not None:
-                self._backend.end(connection)
-            if self._writer:
-                self._backend = Backend(connection)
-            else:
-                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-                connection.read_only = True
-                connection.execute("SET idle_in_transaction_session_timeout = 0")  # much may be read in one snapshot
+            with self._server.watched(connection):
+                self._prepare(connection)
             connection.autocommit = False
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _prepare(self, connection: psycopg.Connection) -> None:
+        if self._backend is not None:
+            self._backend.end(connection)
+        if self._writer:
+            self._backend = Backend(connection)
+        else:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            connection.execute("SET idle_in_transaction_session_timeout = 0")  # much may be read in one snapshot
+
     def close(self) -> None:
         """See `Lane.close`."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
+        made, self._made = self._made, None
+        if made is not None:
+            engine, driver = made
             engine.dispose()
-
-
-def _sign(connection: sa.Connection, session: str, token: str) -> None:
-    """Leaves the transaction's token; its row stays locked until the transaction ends."""
-    connection.execute(_signing(), {"session": session, "token": token})
+            driver.close()  # also where the engine never came to it
 
 
 @cache
 def _signing() -> sa.Executable:
     statement = insert(writes)
-    return statement.on_conflict_do_update(index_elements=["session"], set_={"token": statement.excluded.token})
+    changed = statement.on_conflict_do_update(index_elements=["session"], set_={"token": statement.excluded.token})
+    return changed.returning(sa.func.pg_backend_pid())
 
 
 def _is_ours(connection: sa.Connection, session: str, token: str) -> bool:

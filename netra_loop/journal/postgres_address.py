@@ -16,7 +16,7 @@ CONNECT_TIMEOUT_S = 10
 # A peer that is gone without a word (power, network) is noticed after this, by us and, asked to do the same, by the
 # server: only then can what it held be taken by another.
 _QUIET_S, _PROBE_S, _PROBES = 10, 5, 3
-_GONE_S = _QUIET_S + _PROBE_S * _PROBES
+GONE_S = _QUIET_S + _PROBE_S * _PROBES
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT_S,
     "application_name": "netra-loop",
@@ -24,13 +24,13 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_idle": _QUIET_S,
     "keepalives_interval": _PROBE_S,
     "keepalives_count": _PROBES,
-    "tcp_user_timeout": _GONE_S * 1000,
+    "tcp_user_timeout": GONE_S * 1000,
 }
 SERVER_SIDE = {
     "tcp_keepalives_idle": str(_QUIET_S),
     "tcp_keepalives_interval": str(_PROBE_S),
     "tcp_keepalives_count": str(_PROBES),
-    "tcp_user_timeout": str(_GONE_S * 1000),
+    "tcp_user_timeout": str(GONE_S * 1000),
 }
 _SPELLING = "expected postgresql://USER@HOST:PORT/DATABASE"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from netra_loop.errors import Defect, DiskFull, NetraLoopError, StoreDamaged, StoreError
+from netra_loop.errors import Defect, DiskFull, EnvironmentFailed, NetraLoopError, StoreAway, StoreDamaged, StoreError
 from netra_loop.journal.postgres_address import Address
 
 # SQLSTATEs, see PostgreSQL's appendix A. Each of these passes by itself, sooner or later.
@@ -13,19 +13,22 @@ _PASSES = {
     "57P02",  # it crashed
     "57P03",  # it starts up, or goes down
     "57P05",  # we were idle for too long
-    "57014",  # somebody cancelled the statement
     "25P03",  # the transaction was idle for too long
     "25006",  # read-only: a standby that was not promoted yet
     "53300",  # out of connections
     "53200",  # out of memory
-    "40001",  # transactions in each other's way, in four ways
+}
+_CONTENDED = {  # transactions in each other's way; the server is there
+    "40001",
     "40P01",
     "55P03",
     "23505",
+    "57014",  # or somebody cancelled the statement
 }
 _CONNECTION = "08"  # the class of errors of the connection
-# What is said while connecting has no SQLSTATE. A server that speaks another language is tried again for nothing, and
-# reported in its own words.
+# What is said while connecting has no SQLSTATE. Of a server that never let us in, this means that it never will. One
+# that did may say the same while it, its name server or its certificates are being looked after. A server that speaks
+# another language is tried again for nothing, and reported in its own words.
 _STAYS = (
     "authentication failed",
     "no password supplied",
@@ -42,14 +45,19 @@ _STAYS = (
 _START = "see that the server runs and can be reached from here, then do the same again"
 
 
-def passes(error: psycopg.Error) -> bool:
-    """Whether the same may well succeed a little later."""
+def passes(error: psycopg.Error, *, seen: bool) -> bool:
+    """Whether the same may well succeed a little later; `seen`: with a server that let us in before."""
     state = error.sqlstate
     if state is not None:
-        return state in _PASSES or state.startswith(_CONNECTION)
+        return state in _PASSES or is_contended(error) or state.startswith(_CONNECTION)
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
-    return not any(words in str(error) for words in _STAYS)
+    return seen or not any(words in str(error) for words in _STAYS)
+
+
+def is_contended(error: psycopg.Error) -> bool:
+    """Whether another transaction, or a person, was in the way: it passes, and says nothing against the server."""
+    return error.sqlstate in _CONTENDED
 
 
 def meaning(error: psycopg.Error, address: Address) -> NetraLoopError:
@@ -78,14 +86,23 @@ def meaning(error: psycopg.Error, address: Address) -> NetraLoopError:
     return Defect(f"{where}: {told}")
 
 
-def given_up(error: psycopg.Error, address: Address, waited_s: float, *, unclear: bool) -> StoreError:
+def given_up(error: psycopg.Error, address: Address, waited_s: float, *, unclear: bool) -> StoreAway:
     """What is said when it did not pass in the time there was."""
     known = (
         "whether the last write was stored is not known, resume finds out" if unclear else "nothing was half-written"
     )
-    return StoreError(
+    return StoreAway(
         f"store {address.shown!r} could not be used for {waited_s:.0f} s: {address.told(str(error))}; {known}",
         hint="see that the server runs and has connections to spare, then: netra-loop resume",
+    )
+
+
+def pooled(address: Address) -> EnvironmentFailed:
+    """What is said of a connection that is not the same from one transaction to the next."""
+    return EnvironmentFailed(
+        f"store {address.shown!r} is behind a connection pooler that works by transaction, expected one that works by "
+        "session: a lock belongs to a connection, so nobody could own a session; nothing was written",
+        hint="name the server itself, or a pool in session mode (pgbouncer: pool_mode = session), with --store",
     )
 
 

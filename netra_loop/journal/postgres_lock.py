@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import select
 import socket
 import threading
@@ -24,17 +25,21 @@ from netra_loop.clock import Clock, from_rfc3339, rfc3339
 from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal.base import Holder, check_id
 from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.postgres_errors import pooled
 from netra_loop.journal.postgres_server import Backend, Server
 from netra_loop.journal.postgres_tables import owners
 
 _TRY_S = 0.4  # whoever was killed a moment ago has let go within this
 _PAUSE_S = 0.02
+_LOOKS = 3
+_LETTING_GO_S = 2.0
 _LOOK_S = 1.0  # between two looks whether the connection is still there; nothing is sent
 _HELD = sa.text(
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
     "AND ((classid::bigint << 32) | objid::bigint) = :key"
 )
+_HELD_BY = sa.text(f"{_HELD.text} AND pid = :pid")
 
 
 class PostgresLock:
@@ -42,47 +47,62 @@ class PostgresLock:
 
     def __init__(self, server: Server, session: str, clock: Clock) -> None:
         check_id(session)
+        self.owner = secrets.token_hex(8)
         self._server = server
         self._session = session
         self._clock = clock
         self._connection: psycopg.Connection | None = None
         self._backend: Backend | None = None
-        self._generation = 0
+        self._found = 0  # the session's generation
+        self._generation = 0  # and that of the key which we hold: the same, or the next one until it is confirmed
         self._schema = ""
         self._guard = threading.Lock()
         self._given_back = threading.Event()
         self._forgotten = False
 
     def take(self, *, takeover: bool = False) -> None:
-        """See `Lock.take`."""
+        """See `Lock.take`. A take-over takes the key of the next generation, which nobody looks for yet: before
+        `confirm` it changes nothing, and given up it leaves nothing.
+        """
         self._server.patiently(lambda: self._take(takeover=takeover))
         threading.Thread(target=self._watch, name="journal-lock", daemon=True).start()
 
     def _take(self, *, takeover: bool) -> None:
         connection = self._server.connect()
         try:
-            self._get(connection, takeover=takeover)
-            self._backend = Backend(connection)
+            with self._server.watched(connection):
+                self._backend = Backend(connection)
+                self._check_alone(connection)
+                self._get(connection, takeover=takeover)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
 
+    def _check_alone(self, connection: psycopg.Connection) -> None:
+        """EnvironmentFailed where a pooler hands the server's end of our connection to others between transactions, so
+        that a lock would be whose it falls to. A pooler tells another number of that end than the server does.
+        """
+        assert self._backend is not None
+        if connection.info.backend_pid == self._backend.pid:
+            return
+        with contextlib.closing(self._server.connect()) as other:
+            for _ in range(_LOOKS):  # it may hand them out in turn, or the last one first
+                with other.transaction():
+                    if Backend(other).pid == self._backend.pid or Backend(connection).pid != self._backend.pid:
+                        raise pooled(self._server.address)
+
     def _get(self, connection: psycopg.Connection, *, takeover: bool) -> None:
         until = time.monotonic() + _TRY_S
         while True:
-            generation = self._now(connection)
-            if _locks(connection, self._key(generation)):
-                if self._introduce(connection, generation, generation):
+            self._found = self._now(connection)
+            for generation in (self._found, self._found + 1)[: 2 if takeover else 1]:
+                if _locks(connection, self._key(generation)):
+                    self._generation = generation
                     return
-                _unlocks(connection, self._key(generation))  # taken over since we looked
-            elif takeover:
-                # a take-over at the same moment makes this one wait, and then find another generation
-                takeover = not self._introduce(connection, generation, generation + 1)
-            elif time.monotonic() >= until:
+            if time.monotonic() >= until:  # with `takeover`: another takes it over at this moment
                 raise SessionHeld(self._session, _named(self._owner(connection)))
-            else:
-                time.sleep(_PAUSE_S)  # in the writer's own thread: nothing else waits
+            time.sleep(_PAUSE_S)  # in the writer's own thread: nothing else waits
 
     def _now(self, connection: psycopg.Connection) -> int:
         """The session's generation; its row is made where there is none."""
@@ -95,27 +115,29 @@ class PostgresLock:
         self._schema = found[1]
         return int(found[0])
 
-    def _introduce(self, connection: psycopg.Connection, before: int, generation: int) -> bool:
-        """Writes who we are; False where the session is of another generation than `before`."""
-        written = connection.execute(
-            "UPDATE netra_loop_owners SET generation = %s, pid = %s, host = %s, since = %s, asked = NULL "
-            "WHERE session = %s AND generation = %s",
-            (generation, os.getpid(), socket.gethostname(), rfc3339(self._clock.now()), self._session, before),
-        )
-        self._generation = generation
-        return written.rowcount == 1
-
     def _owner(self, connection: psycopg.Connection) -> Holder | None:
         row = connection.execute(
-            "SELECT pid, host, since FROM netra_loop_owners WHERE session = %s", (self._session,)
+            "SELECT pid, host, since, owner FROM netra_loop_owners WHERE session = %s", (self._session,)
         ).fetchone()
         return _holder(row)
 
     def confirm(self, connection: sa.Connection) -> None:
-        """See `Lock.confirm`."""
-        now = sa.select(owners.c.generation).where(owners.c.session == self._session).with_for_update()
-        if connection.execute(now).scalar() != self._generation:
+        """See `Lock.confirm`. Here the session becomes ours, in the same transaction as its epoch does: its generation
+        is that of the key which we hold, and its row says who we are.
+        """
+        mine = sa.and_(owners.c.session == self._session, owners.c.generation.in_({self._found, self._generation}))
+        said: dict[str, Any] = {"pid": os.getpid(), "host": socket.gethostname(), "since": rfc3339(self._clock.now())}
+        said |= {"owner": self.owner, "asked": None}
+        written = connection.execute(sa.update(owners).where(mine).values(generation=self._generation, **said))
+        if written.rowcount != 1 or not self._is_held(connection):
             raise SessionHeld(self._session, _named(holder_of(connection, self._session)))
+
+    def _is_held(self, connection: sa.Connection) -> bool:
+        """Whether the server knows the lock as ours."""
+        if self._backend is None:
+            return False
+        asked = {"key": self._key(self._generation), "pid": self._backend.pid}
+        return connection.execute(_HELD_BY, asked).first() is not None
 
     def keep(self) -> None:
         """Takes it again where its connection was lost. Where somebody else has it meanwhile, the epoch says so to the
@@ -130,15 +152,16 @@ class PostgresLock:
         """A connection that has the lock, or one that is closed, so that it is tried again."""
         connection = self._server.connect()
         try:
-            if self._backend is not None:
-                self._backend.end(connection)
-            self._backend = Backend(connection)
-            until = time.monotonic() + _TRY_S
-            while not _locks(connection, self._key(self._generation)):
-                if self._given_back.is_set() or time.monotonic() >= until:
-                    connection.close()
-                    break
-                time.sleep(_PAUSE_S)
+            with self._server.watched(connection):
+                if self._backend is not None:
+                    self._backend.end(connection)
+                self._backend = Backend(connection)
+                until = time.monotonic() + _TRY_S
+                while not _locks(connection, self._key(self._generation)):
+                    if self._given_back.is_set() or time.monotonic() >= until:
+                        connection.close()
+                        break
+                    time.sleep(_PAUSE_S)
         except BaseException:
             connection.close()
             raise
@@ -157,6 +180,13 @@ class PostgresLock:
         """See `Lock.acknowledged`: nothing is known but what the server says."""
         return None
 
+    def seat(self, epoch: int) -> None:
+        """See `Lock.seat`: the transaction that raised the epoch did all of it."""
+
+    def epoch(self) -> int:
+        """See `Lock.epoch`: none."""
+        return 0
+
     def acknowledge(self, seq: int, digest: str) -> None:
         """See `Lock.acknowledge`: the server keeps what it said."""
 
@@ -171,7 +201,8 @@ class PostgresLock:
             connection, self._connection = self._connection, None
         if connection is None:
             return
-        with contextlib.suppress(psycopg.Error):  # the end of the connection does the same, a little later
+        # the end of the connection does the same, a little later
+        with contextlib.suppress(psycopg.Error), self._server.watched(connection, most_s=_LETTING_GO_S):
             if self._forgotten:
                 connection.execute("DELETE FROM netra_loop_writes WHERE session = %s", (self._session,))
                 connection.execute(
@@ -182,10 +213,11 @@ class PostgresLock:
         connection.close()
 
 
-def holder_of(connection: sa.Connection, session: str) -> Holder | None:
-    """Who owns the session now; None where nobody does."""
+def holder_of(connection: sa.Connection, session: str, *, older: bool = False) -> Holder | None:
+    """Who owns the session now; None where nobody does. `older`: the tables are an older version's."""
     c = owners.c
-    asked = sa.select(sa.func.current_schema(), c.generation, c.pid, c.host, c.since).where(c.session == session)
+    said = (c.pid, c.host, c.since, sa.null() if older else c.owner)
+    asked = sa.select(sa.func.current_schema(), c.generation, *said).where(c.session == session)
     found = connection.execute(asked).first()
     if found is None or connection.execute(_HELD, {"key": _key(found[0], session, found[1])}).first() is None:
         return None
@@ -195,8 +227,8 @@ def holder_of(connection: sa.Connection, session: str) -> Holder | None:
 def _holder(row: tuple[Any, ...] | None) -> Holder | None:
     if row is None or row[0] is None:
         return None
-    pid, host, since = row
-    return Holder(int(pid), str(host), from_rfc3339(since))
+    pid, host, since, owner = row
+    return Holder(int(pid), str(host), from_rfc3339(since), str(owner or ""))
 
 
 def _named(holder: Holder | None) -> str:

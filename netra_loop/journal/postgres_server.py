@@ -6,13 +6,15 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
 from netra_loop.journal.postgres_address import SERVER_SIDE, read_address
-from netra_loop.journal.postgres_errors import given_up, meaning, passes
+from netra_loop.journal.postgres_errors import given_up, is_contended, meaning, passes
+from netra_loop.journal.postgres_patience import Patience, Watchdog
 from netra_loop.journal.postgres_tables import ensure
 
 T = TypeVar("T")
@@ -38,18 +40,28 @@ class Server:
 
     def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S) -> None:
         self.address = read_address(url)
-        self._retry_s = retry_s
-        self._first_s = first_s
-        self._seen = False
-        self._away_since: float | None = None
+        self._patience = Patience(retry_s, first_s)
+        self._watchdog = Watchdog(self._patience)
+        self._last: psycopg.Error | None = None  # what kept us from the server
         self._ensured = False
         self._guard = threading.Lock()
 
+    def hurry(self, within_s: float) -> None:
+        """From now on nothing waits for the server for longer than that. At once."""
+        self._patience.hurry(within_s)
+
+    def close(self) -> None:
+        """Ends what watches the connections. After the last one was closed."""
+        self._watchdog.close()
+
     def connect(self) -> psycopg.Connection:
         """A new connection that commits each statement by itself, to a database whose tables are there."""
+        return self._patience.result(self._connect, psycopg.Connection.close)
+
+    def _connect(self) -> psycopg.Connection:
         connection = psycopg.connect(**self.address.parameters(), autocommit=True)
         try:
-            self._seen = True
+            self._patience.seen = True
             connection.execute(
                 "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS ours (name, value)",
                 (list(_SETTINGS), list(_SETTINGS.values())),
@@ -68,34 +80,44 @@ class Server:
             raise
         return connection
 
-    def patiently(self, attempt: Callable[[], T], *, unclear: Callable[[], bool] = lambda: False) -> T:
-        """What `attempt` returns, tried again while it fails with what passes, at random and ever longer intervals.
-
-        StoreError (or Defect) once it fails with something that does not pass, or did for too long; `unclear` then
-        says whether a commit may have happened all the same.
+    def watched(self, connection: psycopg.Connection, *, most_s: float | None = None) -> AbstractContextManager[None]:
+        """While the block talks to the server, it is seen to that an answer comes: within `most_s`, where it is given,
+        and while there is time to wait for one. Else the connection is cut, and the block ends with an error.
         """
-        began, pause_s = time.monotonic(), _FIRST_PAUSE_S
+        return self._watchdog.over(connection, most_s)
+
+    def patiently(
+        self, attempt: Callable[[], T], *, unclear: Callable[[], bool] = lambda: False, patient: bool = True
+    ) -> T:
+        """What `attempt` returns, tried again while it fails with what passes, at random and ever longer intervals;
+        once only unless `patient`.
+
+        StoreAway once a server that was there has been away for too long, whoever waited for it; `unclear` then says
+        whether a commit may have happened all the same. Another StoreError, or Defect, where it does not pass.
+        """
+        first, pause_s = time.monotonic(), _FIRST_PAUSE_S
         while True:
+            if self._last is not None and self._patience.is_lost():
+                raise given_up(self._last, self.address, time.monotonic() - first, unclear=unclear())
+            began = time.monotonic()
             try:
                 result = attempt()
             except (psycopg.Error, sa.exc.DBAPIError) as error:
                 cause = _cause(error)
-                waited_s = time.monotonic() - (self._since(began) if passes(cause) else began)
-                if not passes(cause) or waited_s >= (self._retry_s if self._seen else self._first_s):
-                    if unclear() or (self._seen and passes(cause)):
+                again = passes(cause, seen=self._patience.seen)
+                waited_s = time.monotonic() - first
+                if again and not is_contended(cause):
+                    self._last = cause
+                    waited_s = self._patience.failed(cause, began)
+                if not again or not patient or self._patience.is_over(waited_s):
+                    if unclear() or (self._patience.seen and again):
                         raise given_up(cause, self.address, waited_s, unclear=unclear()) from error
                     raise meaning(cause, self.address) from error
             else:
-                self._away_since = None
+                self._patience.answered()
                 return result
-            time.sleep(random.uniform(0, pause_s))  # noqa: S311 - in a lane's own thread
+            self._patience.pause(random.uniform(0, pause_s))  # noqa: S311 - in a lane's own thread
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-
-    def _since(self, began: float) -> float:
-        """Since when nothing has succeeded, for whoever began then: what one has waited, the next one need not."""
-        if self._away_since is None:
-            self._away_since = began
-        return min(began, self._away_since)
 
 
 class Backend:
@@ -105,6 +127,7 @@ class Backend:
         self._known = connection.execute(
             "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
         ).fetchone()
+        self.pid: int | None = None if self._known is None else self._known[0]  # the process at the server
 
     def end(self, connection: psycopg.Connection) -> None:
         """Ends it where it is still there: it would keep what it has locked until it finds out that we are gone. It is

@@ -177,7 +177,7 @@ def _migrate(connection: psycopg.Connection, address: Address) -> None:
         if found is None or found >= t.SCHEMA:
             return  # another process did it while we waited
         for session in opened.execute(select(owners.c.session)).scalars().all():
-            holder = holder_of(opened, session)
+            holder = holder_of(opened, session, older=True)
             if holder is not None:  # it is of the older version, and does not know the new tables
                 raise SessionHeld(session, str(holder))
         migrations.upgrade(opened, found)

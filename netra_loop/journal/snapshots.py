@@ -1,37 +1,29 @@
-"""Whole copies of a SQLite store, kept beside it: `snapshots/<store>-<number>-<time>.db`, the newest three.
-
-A copy is made of one read transaction, in steps, so that neither writers nor readers wait for it. It counts, and an
-older one goes, only after it was read back: SQLite's own check, and the chain of every session in it. It lies under
-another name until then, so that a kill leaves no half of one. Numbers give the order, whatever the clocks said.
+"""Whole copies of a SQLite store, kept beside it: `snapshots/<store>-<number>-<time>.db`. How they are read, which is
+the newest good one, and what to type to go on with it. Numbers give the order, whatever the clocks said.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shlex
-import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 from netra_loop.errors import StoreDamaged, StoreError
-from netra_loop.journal import chain
-from netra_loop.journal.ownership import own_folder
+from netra_loop.journal import chain, ownership
+from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.tables import APPLICATION_ID, SCHEMA
 
 FOLDER = "snapshots"
-KEPT = 3
-_SHARE = 20  # copying takes no more than a twentieth of a process's time
-_PAGES = 1024  # in one step: 4 MiB, between which the time is looked at
-_BYTES_PER_S = 100_000_000  # copied, synced and read back; what a store that certainly takes too long is told by
-_SPARE = 64 * 1024 * 1024  # bytes that a copy leaves to those who work
+_ONLY_MORE = ("attempts", "results", "entries")  # whose rows stay as long as their session does
 _NAME = re.compile(r"(?P<store>.+)-(?P<number>\d{6,})-\d{8}T\d{6}Z\.db")
 
 
@@ -46,80 +38,35 @@ class Snapshot:
     ends: dict[str, tuple[int, str]]
 
     def __str__(self) -> str:
-        events = sum(count for count, _ in self.ends.values())
-        return f"the snapshot of {self.at} ({len(self.ends)} sessions, {events} events)"
+        events, sessions = sum(count for count, _ in self.ends.values()), len(self.ends)
+        return f"the snapshot of {self.at} ({sessions} session{'' if sessions == 1 else 's'}, {events} events)"
 
 
 class TooLong(Exception):
     """The time allowed is over."""
 
 
-class Keeper:
-    """Makes and keeps the snapshots of the store at `store`. `connect` opens it for reading. For one thread alone."""
+class Deadline:
+    """An instant of the monotonic clock, None for never; one that `moves` may be brought forward to now, in any thread."""
 
-    def __init__(self, store: Path, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._store = store
-        self._folder = store.parent / FOLDER
-        self._connect = connect
-        self._next_at = 0.0
+    def __init__(self, at: float | None = None, *, moves: bool = False) -> None:
+        self._at = at
+        self._moves = moves
+        self.is_where_it_was = True
 
-    def make(self, within_s: float, *, due: bool = False) -> str | None:
-        """Makes one; None once it is made, else why it is not. None, too, where the last one is so recent that another
-        would take too much of the process's time, unless `due` says that it is wanted all the same.
-        """
-        began = time.monotonic()
-        if began < self._next_at and not due:
-            return None
-        try:
-            size = self._store.stat().st_size
-            if size > within_s * _BYTES_PER_S:
-                return f"the store has {size >> 20} MiB, which cannot be copied within {within_s:g} s"
-            free = shutil.disk_usage(self._store.parent).free
-            if free < size + _SPARE:
-                return f"the disk has {free >> 20} MiB left, expected {(size + _SPARE) >> 20} MiB for a copy"
-            self._make(began + within_s)
-        except TooLong:
-            return f"it took longer than {within_s:g} s"
-        except (OSError, sqlite3.Error, StoreError, ValueError) as error:
-            return str(error)
-        finally:
-            ended = time.monotonic()
-            self._next_at = ended + _SHARE * (ended - began)
-        return None
+    def bring_forward(self) -> None:
+        """It is now, if it moves."""
+        if self._moves:
+            self._at, self.is_where_it_was = 0.0, False
 
-    def _make(self, until: float) -> None:
-        own_folder(self._folder)
-        self._folder.chmod(0o700)
-        with _alone(self._folder) as alone:
-            if not alone:  # another process makes one of the same store now
-                return
-            for left in self._folder.glob(f".{self._store.name}-*.new"):
-                left.unlink()  # by a process that was killed
-            known = named(self._store)
-            draft = self._folder / f".{self._store.name}-{os.getpid()}.new"
-            try:
-                self._copy(draft, until)
-                read(draft, until=until)
-                stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"  # for people; the number gives the order
-                number = _number(known[-1]) + 1 if known else 1
-                draft.rename(self._folder / f"{self._store.name}-{number:06}-{stamp}.db")
-            finally:
-                draft.unlink(missing_ok=True)
-            sync_folder(self._folder)
-            for old in named(self._store)[:-KEPT]:
-                old.unlink(missing_ok=True)
+    def is_over(self) -> bool:
+        """Whether it is later than that."""
+        return self._at is not None and time.monotonic() > self._at
 
-    def _copy(self, draft: Path, until: float) -> None:
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        os.fchmod(descriptor, 0o600)  # whatever the umask
-        try:
-            with contextlib.closing(self._connect()) as source, contextlib.closing(_blank(draft)) as target:
-                source.execute("BEGIN")
-                source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it sees one state
-                source.backup(target, pages=_PAGES, progress=lambda *_: _in_time(until))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def check(self) -> None:
+        """TooLong once it is over."""
+        if self.is_over():
+            raise TooLong
 
 
 def named(store: Path) -> list[Path]:
@@ -129,12 +76,19 @@ def named(store: Path) -> list[Path]:
         parts = _NAME.fullmatch(path.name)
         if parts and parts["store"] == store.name:
             found.append(path)
-    return sorted(found, key=_number)
+    return sorted(found, key=number)
 
 
-def read(path: Path, *, until: float | None = None) -> Snapshot:
+def number(path: Path) -> int:
+    """A snapshot's place among all that were made of its store."""
+    parts = _NAME.fullmatch(path.name)
+    return int(parts["number"]) if parts else 0
+
+
+def read(path: Path, *, until: Deadline | None = None, known: Mapping[str, Acknowledged] | None = None) -> Snapshot:
     """Reads a snapshot from its first byte to its last. StoreDamaged where it is no whole store, or one event of it is
-    not what was written; TooLong where that takes beyond `until`.
+    not what was written, or another than the `known` one, which was acknowledged; TooLong where that takes beyond
+    `until`. That it holds less than is known is no fault of a snapshot: it is of an earlier time.
     """
     ends: dict[str, tuple[int, str]] = {}
     try:
@@ -142,11 +96,17 @@ def read(path: Path, *, until: float | None = None) -> Snapshot:
             _check_whole(path, connection, until)
             sessions = connection.execute("SELECT id, last_seq, last_hash FROM sessions").fetchall()
             for session, last_seq, last_hash in sessions:
-                _in_time(until)
-                rows = connection.execute("SELECT * FROM events WHERE session = ? ORDER BY seq", (session,)).fetchall()
+                if until is not None:
+                    until.check()
+                rows = connection.execute("SELECT * FROM events WHERE session = ? ORDER BY seq", (session,))
                 chain.verified(
-                    session, rows, after=0, before=chain.GENESIS, last_seq=last_seq, last_hash=last_hash
-                )  # fmt: skip
+                    session,
+                    _as_acknowledged(session, rows, (known or {}).get(session)),
+                    after=0,
+                    before=chain.GENESIS,
+                    last_seq=last_seq,
+                    last_hash=last_hash,
+                )
                 ends[session] = (last_seq, last_hash)
             made = f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except sqlite3.OperationalError as error:
@@ -158,11 +118,49 @@ def read(path: Path, *, until: float | None = None) -> Snapshot:
     return Snapshot(path, made, ends)
 
 
+def _as_acknowledged(session: str, rows: Iterator[Any], known: Acknowledged | None) -> Iterator[Any]:
+    for row in rows:
+        if known is not None and row["seq"] == known.seq and row["hash"] != known.hash:
+            raise chain.damaged(session, known.seq, "is not the one that was acknowledged")
+        yield row
+
+
+def fewer_rows(newer: Path, older: Path) -> str | None:
+    """Where `newer` has fewer rows of a session than `older`, whose chain it continues: of which table, how many; None
+    where it has not, or where `older` cannot be read.
+    """
+    with contextlib.closing(_opened(newer)) as there:
+        try:
+            with contextlib.closing(_opened(older)) as before:
+                ends = before.execute("SELECT id, last_seq, last_hash FROM sessions").fetchall()
+                had = {table: _counts(before, table) for table in _ONLY_MORE}
+        except (sqlite3.Error, ValueError):
+            return None
+        has = {table: _counts(there, table) for table in _ONLY_MORE}
+        asked = "SELECT hash FROM events WHERE session = ? AND seq = ?"
+        for session, seq, digest in ends:
+            if there.execute(asked, (session, seq)).fetchall() != [(digest,)]:
+                continue  # removed, begun anew, or put back to an earlier time
+            for table in _ONLY_MORE:
+                left, were = has[table].get(session, 0), had[table].get(session, 0)
+                if left < were:
+                    return f"the store has {left} rows in {table!r} of session {session!r}, fewer by {were - left}"
+    return None
+
+
+def _counts(connection: sqlite3.Connection, table: str) -> dict[str, int]:
+    connection.row_factory = None
+    return dict(connection.execute(f"SELECT session, count(*) FROM {table} GROUP BY session").fetchall())  # noqa: S608
+
+
 def newest_good(store: Path) -> Snapshot | None:
-    """The newest snapshot of the store that can be read from end to end; None where there is none."""
+    """The newest snapshot of the store that can be read from end to end and contradicts nothing that was acknowledged;
+    None where there is none.
+    """
+    known = ownership.all_acknowledged(store.parent, store.name)
     for path in reversed(named(store)):
         with contextlib.suppress(StoreError, OSError):
-            return read(path)
+            return read(path, known=known)
     return None
 
 
@@ -172,7 +170,11 @@ def offer(store: Path) -> str | None:
     if found is None:
         return None
     words = ["netra-loop", "--store", str(store), "journal", "--restore", str(found.path)]
-    return f"to go on with {found}: {shlex.join(words)}"
+    known = ownership.all_acknowledged(store.parent, store.name)
+    later = sum(max(0, end.seq - found.ends.get(session, (0, ""))[0]) for session, end in known.items())
+    more = f"{later} acknowledged event{'' if later == 1 else 's'}"
+    without = f", without {more} that came later" if later else ""
+    return f"to go on with {found}{without}: {shlex.join(words)}"
 
 
 def sync_folder(folder: Path) -> None:
@@ -184,9 +186,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _check_whole(path: Path, connection: sqlite3.Connection, until: float | None) -> None:
+def _check_whole(path: Path, connection: sqlite3.Connection, until: Deadline | None) -> None:
     if until is not None:
-        connection.set_progress_handler(lambda: int(time.monotonic() > until), 100_000)
+        connection.set_progress_handler(lambda: int(until.is_over()), 100_000)
     mark = connection.execute("PRAGMA application_id").fetchone()[0]
     schema = connection.execute("PRAGMA user_version").fetchone()[0]
     if mark != APPLICATION_ID or schema > SCHEMA:
@@ -206,35 +208,3 @@ def _opened(path: Path) -> sqlite3.Connection:
     connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
     connection.row_factory = sqlite3.Row
     return connection
-
-
-def _blank(draft: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(draft, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=OFF")  # it counts only once it is whole
-    connection.execute("PRAGMA synchronous=OFF")
-    return connection
-
-
-def _in_time(until: float | None) -> None:
-    if until is not None and time.monotonic() > until:
-        raise TooLong
-
-
-def _number(path: Path) -> int:
-    parts = _NAME.fullmatch(path.name)
-    return int(parts["number"]) if parts else 0
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    """Whether nobody else is in here; for as long as the block runs, nobody else is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import sqlite3
 import stat
@@ -22,13 +23,13 @@ from typing import Any, ClassVar, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from netra_loop.clock import Clock
+from netra_loop.clock import Clock, SystemClock
 from netra_loop.errors import Defect, DiskFull, StoreDamaged, StoreError, UsageError
-from netra_loop.journal import ownership, reserve, snapshots, stopping
+from netra_loop.journal import keeping, leftovers, ownership, reserve, snapshots, stopping, using
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.migrations import OLDEST
-from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, metadata
+from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, identity, metadata
 
 T = TypeVar("T")
 
@@ -68,13 +69,15 @@ class SqliteFile:
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
+        self.at = str(path)
         self.folder = path.parent
-        self._busy_timeout_s = busy_timeout_s
-        self._snapshots = snapshots.Keeper(path, partial(self._connect, writer=False))
+        self.busy_timeout_s = busy_timeout_s
+        self._snapshots = keeping.Keeper(path, partial(self._connect, writer=False))
         with _file_errors(path):
             _check_folder(self.folder)
+            leftovers.sweep(path)
             if not _exists(path):
-                _make(path)
+                self._make()
             _check_kind(path)
             self._peek = _Peek.at(path)
             try:
@@ -88,13 +91,39 @@ class SqliteFile:
                 self._peek.release()
                 raise
 
+    def _make(self) -> None:
+        """A new store, unless there was one before: then it is missing, and nothing takes its place."""
+        lost = leftovers.of_lost(self.path)
+        if lost is not None and not _exists(self.path):  # in this order: nothing tells of a store before it is there
+            hint = f"put the file back; to begin anew: {leftovers.aside(self.path)}"
+            told = f"store {str(self.path)!r} is missing, and there was one, by what lies beside its place: {lost}"
+            raise self.offered(StoreDamaged(told, hint=hint))
+        with using.alone(self.path, "makes", self.busy_timeout_s):
+            if not _exists(self.path):
+                _make(self.path)
+
     def _migrate(self) -> None:
         from netra_loop.journal.migrating import migrate  # of use on one day in many
 
         try:
-            migrate(self.path, partial(self._connect, writer=True, older=True))
+            migrate(self.path, partial(self._connect, writer=True, older=True), self.busy_timeout_s)
         except sqlite3.Error as error:
             raise self.meaning(error) from error
+
+    def check_in_place(self, what: str) -> None:
+        """StoreError, which says `what` became of it, unless the file at the path is still the one that was checked and
+        opened: whoever has another open reads what is over, or writes what nobody will read.
+        """
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            told = f"store {str(self.path)!r} was removed while it was open; {what}"
+            raise self.offered(StoreDamaged(told, hint="put the file back")) from None
+        if (found.st_dev, found.st_ino) != self._peek.key:
+            raise StoreError(
+                f"store {str(self.path)!r} was replaced while it was open, by a restore, say; {what}",
+                hint="see what is there now, then go on with it: netra-loop list",
+            )
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -106,27 +135,30 @@ class SqliteFile:
 
     def lock(self, session: str, clock: Clock) -> ownership.SessionLock:
         """See `Ground.lock`."""
-        return ownership.SessionLock(self.folder, session, clock)
+        return ownership.SessionLock(self.folder, session, clock, self.path.name)
 
     def holder(self, session: str, reader: Lane) -> Holder | None:  # noqa: ARG002 - the kernel knows
         """See `Ground.holder`."""
-        return ownership.holder(ownership.lock_path(self.folder, session))
+        return ownership.holder(self._lock_of(session))
 
     def acknowledged(self, session: str) -> ownership.Acknowledged | None:
         """See `Ground.acknowledged`."""
-        return ownership.acknowledged(ownership.lock_path(self.folder, session))
+        return self.lock(session, SystemClock()).acknowledged()
 
     def all_acknowledged(self) -> dict[str, ownership.Acknowledged]:
         """See `Ground.all_acknowledged`."""
-        return ownership.all_acknowledged(self.folder)
+        return ownership.all_acknowledged(self.folder, self.path.name)
 
-    def ask_to_stop(self, session: str, epoch: int, writer: Lane) -> None:  # noqa: ARG002 - a file says it
+    def ask_to_stop(self, session: str, owner: str, writer: Lane) -> None:  # noqa: ARG002 - a file says it
         """See `Ground.ask_to_stop`."""
-        stopping.ask(self.folder, session, epoch)
+        stopping.ask(self._lock_of(session), owner)
 
-    async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:  # noqa: ARG002 - a file says it
+    async def asked_to_stop(self, session: str, owner: str, ask: Ask) -> None:  # noqa: ARG002 - a file says it
         """See `Ground.asked_to_stop`."""
-        await stopping.asked(self.folder, session, epoch)
+        await stopping.asked(self._lock_of(session), owner)
+
+    def _lock_of(self, session: str) -> Path:
+        return ownership.lock_path(self.folder, session, self.path.name)
 
     def reclaim(self, writer: Lane) -> int:
         """See `Ground.reclaim`: in portions, each a transaction. A store that an older version made keeps it all."""
@@ -151,6 +183,10 @@ class SqliteFile:
         """See `Ground.snapshot`."""
         return self._snapshots.make(within_s, due=due)
 
+    def hurry(self, within_s: float) -> None:  # noqa: ARG002 - a copy that is not due is given up at once
+        """See `Ground.hurry`."""
+        self._snapshots.hurry()
+
     def offered(self, error: StoreDamaged) -> StoreDamaged:
         """The same error; its hint says how to go on with the newest good snapshot, where there is one."""
         offer = snapshots.offer(self.path)
@@ -170,7 +206,7 @@ class SqliteFile:
     def _connect(self, *, writer: bool, older: bool = False) -> sqlite3.Connection:
         mode = "rw" if writer else "ro"
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self._busy_timeout_s, isolation_level=None
+            f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self.busy_timeout_s, isolation_level=None
         )
         # a flipped byte must reach the check of hashes, which can say where it is
         connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
@@ -193,7 +229,7 @@ class SqliteFile:
         match code & 0xFF if isinstance(code, int) else None:
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return StoreError(
-                    f"{where} is locked by {self._locker()}, waited {self._busy_timeout_s:g} s",
+                    f"{where} is locked by {self._locker()}, waited {self.busy_timeout_s:g} s",
                     hint="end that program, then try again",
                 )
             case sqlite3.SQLITE_FULL:
@@ -246,14 +282,27 @@ class SqliteLane:
         self._file = file
         self._writer = writer
         self._engine: sa.Engine | None = None
+        self._use = using.Use(file.path)
 
-    def transaction(self, work: Work[T], *, session: str | None = None, lock: Lock | None = None) -> T:  # noqa: ARG002
+    def transaction(
+        self,
+        work: Work[T],
+        *,
+        session: str | None = None,  # noqa: ARG002
+        lock: Lock | None = None,  # noqa: ARG002
+        patient: bool = True,  # noqa: ARG002
+    ) -> T:
         """See `Lane.transaction`."""
         if self._engine is None:
+            if self._writer:
+                self._use.begin(self._file.busy_timeout_s)
             self._engine = self._file.engine(writer=self._writer)
         try:
             with self._engine.begin() as connection:
-                return work(connection)
+                self._file.check_in_place("nothing was written" if self._writer else "nothing was read")
+                done = work(connection)
+            if self._writer:
+                self._file.check_in_place("what was to be stored last may not be in it")
         except StoreDamaged as error:
             self._file.offered(error)
             raise
@@ -263,11 +312,13 @@ class SqliteLane:
             if isinstance(error.orig, sqlite3.Error):
                 raise self._file.meaning(error.orig) from error
             raise
+        return done
 
     def close(self) -> None:
         """See `Lane.close`."""
         if self._engine is not None:
             self._engine.dispose()
+        self._use.end()
 
 
 # ---------------------------------------------------------------------------------------------------- checks
@@ -331,7 +382,7 @@ class _Peek:
     _guard: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, key: tuple[int, int], descriptor: int) -> None:
-        self._key = key
+        self.key = key
         self._descriptor = descriptor
         self.users = 0
 
@@ -353,7 +404,7 @@ class _Peek:
         with self._guard:
             self.users -= 1
             if not self.users:
-                del self._open[self._key]
+                del self._open[self.key]
                 os.close(self._descriptor)
 
 
@@ -432,9 +483,8 @@ def _make(path: Path) -> None:
         os.close(descriptor)
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
-        ownership.forget_unheld(path.parent)
     draft.unlink()
-    _sync_folder(path.parent)
+    snapshots.sync_folder(path.parent)
 
 
 def _fill(draft: Path) -> None:
@@ -443,6 +493,7 @@ def _fill(draft: Path) -> None:
         with engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning can give room back
             metadata.create_all(connection)
+            connection.execute(sa.insert(identity).values(id=secrets.token_hex(16), epochs=0))
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
         with engine.connect() as connection:
@@ -451,11 +502,3 @@ def _fill(draft: Path) -> None:
         raise (error.orig if isinstance(error.orig, sqlite3.Error) else error) from error
     finally:
         engine.dispose()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

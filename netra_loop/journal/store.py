@@ -30,6 +30,7 @@ from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 from netra_loop.settings import is_server
 
 T = TypeVar("T")
+_CLOSING_S = 2.0  # for a server that does not answer any more
 _PAGES_GROW = 16  # the first page is to be there at once, the later ones are to be few
 
 
@@ -173,7 +174,8 @@ class StoredJournal:
             reading.check_acknowledged(connection, session, known)
             return writing.raise_epoch(connection, session)
 
-        owned.epoch = self._writer.lane.transaction(work, session=session)
+        owned.epoch = self._writer.lane.transaction(work, session=session, lock=owned.lock)
+        owned.lock.seat(owned.epoch)
         self._owned[session] = owned
         return owned.epoch
 
@@ -197,7 +199,8 @@ class StoredJournal:
 
     async def asked_to_stop(self, session: str) -> None:
         """See `Journal.asked_to_stop`."""
-        await self._ground.asked_to_stop(session, self._owned[session].epoch, self._read)
+        # a store that is away is asked again a little later, and nobody's turn is taken meanwhile
+        await self._ground.asked_to_stop(session, self._owned[session].lock.owner, partial(self._read, patient=False))
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -317,9 +320,10 @@ class StoredJournal:
         self._check_open()
         return await _settled(self._writer.submit(work), may_skip=True)
 
-    async def _read(self, work: Work[T]) -> T:
+    async def _read(self, work: Work[T], *, patient: bool = True) -> T:
         self._check_open()
-        return await asyncio.wrap_future(self._reader.submit(partial(self._reader.lane.transaction, work)))
+        reading = partial(self._reader.lane.transaction, work, patient=patient)
+        return await asyncio.wrap_future(self._reader.submit(reading))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -342,7 +346,7 @@ class StoredJournal:
             forgetting.forget_head(connection, session)
 
         owned.lock.forget()
-        self._writer.lane.transaction(work)
+        self._writer.lane.transaction(work, session=session, lock=owned.lock)
 
     async def _forget_rows(self, session: str) -> None:
         some = partial(forgetting.forget_some, session=session)
@@ -361,11 +365,16 @@ class StoredJournal:
         with ThreadPoolExecutor(1, thread_name_prefix="journal-snapshot") as thread:
             return await _settled(thread.submit(partial(self._ground.snapshot, within_s, due=due)))
 
+    def hurry(self, within_s: float) -> None:
+        """See `Journal.hurry`."""
+        self._ground.hurry(within_s)
+
     async def close(self) -> None:
         """See `Journal.close`."""
         if self._closed:
             return
         self._closed = True
+        self._ground.hurry(_CLOSING_S)
         await self._reader.close()  # first: the last one to close moves the -wal into the file, which a reader cannot
         await _settled(self._writer.submit(self._release_all))
         await self._writer.close()

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Select, Table, Text
 from sqlalchemy.exc import OperationalError
 
-SCHEMA = 2
+SCHEMA = 3
 APPLICATION_ID = 0x6E4C6F70  # "nLop", SQLite's own mark of whose file it is
 
 metadata = MetaData()
@@ -34,6 +34,7 @@ sessions = Table(
     Column("epoch", Integer, nullable=False),  # rises with each owner
     Column("last_seq", Integer, nullable=False),  # where the chain of events ends
     Column("last_hash", Text, nullable=False),
+    Column("owner", Text),  # the last owner's own name for itself, random: what the epoch alone does not tell apart
 )
 
 events = Table(
@@ -148,6 +149,13 @@ durations = Table(
     Column("loop", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("duration_s", Float, nullable=False),
+)
+
+identity = Table(
+    "store_identity",  # of one row
+    metadata,
+    Column("id", Text, primary_key=True),  # random; a copy of the store has the same
+    Column("epochs", Integer, nullable=False),  # the highest epoch of any session that was removed
 )
 
 

@@ -28,12 +28,15 @@ _AT_ONCE = 500  # rows: ten thousand are not all held once more beside what they
 
 @dataclass(frozen=True)
 class Place:
-    """Where a session's chain ends, whose epoch it is in, and its loop's name."""
+    """Where a session's chain ends, whose epoch it is in (by its number, and the name that its owner gave itself), and
+    its loop's name.
+    """
 
     epoch: int
     seq: int
     hash: str
     loop: str
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,16 @@ class Written:
     hash: str
 
 
-def insert_session(connection: sa.Connection, head: SessionHead, epoch: int) -> None:
-    """A new row in `sessions`, its chain empty. StoreError where the id exists."""
+def insert_session(connection: sa.Connection, head: SessionHead, epoch: int | None, owner: str | None) -> None:
+    """A new row in `sessions`, its chain empty. StoreError where the id exists. Epoch None: nobody owns it yet."""
     if connection.execute(sa.select(t.sessions.c.id).where(t.sessions.c.id == head.id)).first():
         raise StoreError(f"session {head.id!r} exists already", hint=f"netra-loop resume {head.id}")
     forgetting.forget_rows(connection, head.id)
     ordinal = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.sessions.c.ordinal), 0))).scalar_one() + 1
+    if epoch is None:
+        epoch = connection.execute(sa.select(t.identity.c.epochs)).scalar_one()
     row = codec.head_to_row(head) | {"ordinal": ordinal, "epoch": epoch, "last_seq": 0, "last_hash": chain.GENESIS}
+    row |= {"owner": owner}
     connection.execute(sa.insert(t.sessions), [row])
 
 
@@ -59,18 +65,25 @@ def place_of(connection: sa.Connection, session: str) -> Place:
     """The session's place, its row locked until the transaction ends. StoreError where there is no such session."""
     c = t.sessions.c
     found = connection.execute(
-        sa.select(c.epoch, c.last_seq, c.last_hash, c.loop).where(c.id == session).with_for_update()
+        sa.select(c.epoch, c.last_seq, c.last_hash, c.loop, c.owner).where(c.id == session).with_for_update()
     ).first()
     if found is None:
         raise StoreError(f"session {session!r} is not in the store", hint="netra-loop list")
-    return Place(epoch=found.epoch, seq=found.last_seq, hash=found.last_hash, loop=found.loop)
+    return Place(found.epoch, found.last_seq, found.last_hash, found.loop, found.owner)
 
 
-def raise_epoch(connection: sa.Connection, session: str) -> int:
-    """The next epoch, already the session's own where it exists; 1 for one that is still to be made."""
+def raise_epoch(connection: sa.Connection, session: str, owner: str, known: int) -> int:
+    """The next epoch, already the session's own, and `owner`'s, where the session exists. It is above any that one of
+    this name had, were it removed or, as is `known`, put back to an earlier time.
+    """
     c = t.sessions.c
-    connection.execute(sa.update(t.sessions).where(c.id == session).values(epoch=c.epoch + 1))
-    return connection.execute(sa.select(c.epoch).where(c.id == session)).scalar() or 1
+    asked = sa.select(c.epoch).where(c.id == session).with_for_update()
+    found: int | None = connection.execute(asked).scalar()
+    if found is None:
+        found = connection.execute(sa.select(t.identity.c.epochs)).scalar_one()
+    epoch = max(found, known) + 1
+    connection.execute(sa.update(t.sessions).where(c.id == session).values(epoch=epoch, owner=owner))
+    return epoch
 
 
 def write_batch(

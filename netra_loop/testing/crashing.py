@@ -172,6 +172,10 @@ class CrashingJournal:
         """See `Journal.snapshot`."""
         return await self._living().snapshot(within_s, due=due)
 
+    def hurry(self, within_s: float) -> None:
+        """See `Journal.hurry`."""
+        self._living().hurry(within_s)
+
     async def close(self) -> None:
         """See `Journal.close`; the dead close nothing, the wrapped journal lives on."""
         if not self.crashed:

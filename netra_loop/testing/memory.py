@@ -309,6 +309,9 @@ class MemoryJournal:
         """See `Journal.snapshot`."""
         return None
 
+    def hurry(self, within_s: float) -> None:
+        """See `Journal.hurry`: it is never away."""
+
     async def close(self) -> None:
         """See `Journal.close`; what is remembered stays as long as the object."""
 

@@ -92,6 +92,23 @@ class Project:
             time.sleep(0.01)
         pytest.fail("the condition never came true")
 
+    def suspend(self, process: subprocess.Popen[str]) -> None:
+        """SIGSTOP, but not amid a write: who stands still there keeps everybody else from the store."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            process.send_signal(signal.SIGSTOP)
+            connection = sqlite3.connect(self.folder / ".netra-loop" / "journal.db", timeout=0, isolation_level=None)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+            else:
+                return
+            finally:
+                connection.close()
+        pytest.fail("it never stopped writing")
+
     def processes(self) -> list[psutil.Process]:
         """Everything that runs because of this project, told by its environment or command line naming the folder."""
         found = []

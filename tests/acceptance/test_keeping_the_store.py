@@ -81,7 +81,7 @@ def test_prune_removes_what_is_too_many_and_nothing_that_runs(plain):
     (plain.folder / "wait").touch()
     running = plain.start("run", "plain", "--plain", "--session-name", "third")
     assert plain.wait_until(lambda: plain.stored("select count(*) from attempts where session = 'third'") >= 1, running)
-    running.send_signal(signal.SIGSTOP)
+    plain.suspend(running)
     state = plain.folder / ".netra-loop" / "sessions"
     (state / "first" / "left.txt").write_text("of the cloud")
 

@@ -39,7 +39,7 @@ def slow(project):
 def test_an_owner_that_was_stopped_and_wakes_up_after_a_take_over_writes_nothing(slow):
     old = slow.start("run", "plain", "--plain")
     assert slow.wait_until(lambda: slow.stored("select count(*) from results") >= 2, old)
-    old.send_signal(signal.SIGSTOP)
+    slow.suspend(old)
     refused = slow.call("resume", "--plain")
     assert refused.returncode == 5
     assert f"held by process {old.pid} on " in refused.stderr
@@ -87,7 +87,7 @@ def test_a_new_session_has_nobody_to_be_taken_from(slow):
 def test_the_embedded_cloud_and_its_revision_are_taken_along(demo):
     old = demo.start("run", "golden-path", "--plain")
     assert demo.wait_until(lambda: demo.stored("select count(*) from results") >= 1, old)
-    old.send_signal(signal.SIGSTOP)
+    demo.suspend(old)
     done = demo.call("resume", "--plain", "--takeover")
     assert done.returncode == 0, done.stderr
     ready = [row["detail"]["revision"] for row in demo.json("journal", "latest") if row["event"] == "revision_ready"]

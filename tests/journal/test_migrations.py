@@ -1,8 +1,10 @@
 """Stores of older versions: what becomes of them when this one opens them. `schema-0001.sql` is the first version's."""
 
 import asyncio
+import fcntl
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -54,7 +56,8 @@ def older(store: Path, tests: int = 10) -> Path:
     connection.executescript(OLDER)
     connection.execute("attach ? as newer", (str(store),))
     for table in TABLES:
-        connection.execute(f"insert into {table} select * from newer.{table}")
+        names = ", ".join(row[1] for row in connection.execute(f"pragma table_info({table})"))
+        connection.execute(f"insert into {table} select {names} from newer.{table}")
     connection.commit()
     connection.execute("detach newer")
     connection.execute(f"pragma application_id={APPLICATION_ID}")
@@ -153,6 +156,7 @@ def test_a_session_that_an_older_version_runs_is_in_the_way(store_path: Path):
     older(store_path)
     lock = ownership.SessionLock(store_path.parent, S, FakeClock())
     lock.take()
+    lock.seat(1)
     try:
         with pytest.raises(SessionHeld, match=f"held by process {os.getpid()}"):
             open_store(str(store_path))
@@ -162,12 +166,89 @@ def test_a_session_that_an_older_version_runs_is_in_the_way(store_path: Path):
     assert snapshots.named(store_path) == []
 
 
+def refused(store: Path) -> StoreError:
+    """Nothing was changed, and it says what to do."""
+    with pytest.raises(StoreError) as caught:
+        open_store(str(store), busy_timeout_s=0.2)
+    assert schema(store) == 1
+    assert caught.value.hint
+    return caught.value
+
+
+def without_snapshot(store: Path) -> str:
+    error = refused(store)
+    found = re.fullmatch(r".* schema 1, expected \d+, and is not changed without a snapshot, .*: (.*)", str(error))
+    assert found is not None
+    assert error.exit_code == 3
+    return found[1]
+
+
 def test_without_a_snapshot_nothing_is_changed(store_path: Path):
     older(store_path)
     (store_path.parent / snapshots.FOLDER).write_text("in the way")
-    with pytest.raises(StoreError, match=r"schema 1, expected \d+, and is not changed without a snapshot"):
-        open_store(str(store_path))
-    assert schema(store_path) == 1
+    assert "expected a folder of our own" in without_snapshot(store_path)
+
+
+def test_without_room_for_a_snapshot_nothing_is_changed(tmp_path: Path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=700", "none", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        assert "MiB left, expected" in without_snapshot(older(disk / "journal.db"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_snapshot_that_another_process_makes_is_not_taken_for_one(store_path: Path):
+    older(store_path)
+    folder = store_path.parent / snapshots.FOLDER
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        assert "another process makes one now" in without_snapshot(store_path)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "what", ["using.alone(Path(sys.argv[1]), 'migrates')", "ownership.all_locked(Path(sys.argv[1]).parent)"]
+)
+def test_another_that_migrates_is_waited_for_a_while_and_named(store_path: Path, what: str):
+    older(store_path)
+    program = f"""
+import sys
+from pathlib import Path
+from netra_loop.journal import ownership, using
+with {what}:
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(store_path)], stdin=pipe, stdout=pipe, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        error = refused(store_path)
+        assert re.search(rf"process {other.pid} .*migrates the store .*; waited 0.2 s", str(error))
+        assert error.exit_code == 5
+        other.communicate("\n")
+    assert ended(opened(store_path)) == "2\n"
+
+
+async def test_a_session_that_goes_on_after_it_is_in_nobody_s_way(store_path: Path):
+    """The file's header lags behind its -wal then."""
+    await asyncio.to_thread(older, store_path)
+    journal = open_store(str(store_path))
+    try:
+        async with journal.own(S):
+            assert await asyncio.to_thread(lambda: ended(opened(store_path))) == "2\n"
+            await journal.append(S, Batch(events=(Noted(text="three"),)))
+    finally:
+        await journal.close()
 
 
 def test_alembic_is_imported_only_where_it_is_needed(store_path: Path):

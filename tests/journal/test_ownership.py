@@ -134,10 +134,12 @@ def test_a_take_over_killed_before_its_end_leaves_nothing_in_the_way(store_path:
     sessions.mkdir(parents=True)
     first, second = (ownership.SessionLock(store_path.parent, S, FakeClock()) for _ in range(2))
     first.take()
+    first.seat(1)
     first.acknowledge(7, "f" * 64)
     (sessions / f".{S}.lock.{4711}.new").write_text("left by a kill")
     second.take(takeover=True)
     second.confirm()
+    second.seat(2)
     with pytest.raises(SessionHeld):
         first.confirm()
     assert ownership.all_acknowledged(store_path.parent) == {S: ownership.Acknowledged(7, "f" * 64)}

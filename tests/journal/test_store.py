@@ -48,6 +48,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def typed(command: str) -> None:
+    subprocess.run(["sh", "-c", command], check=True)
+
+
 def removed(store: Path) -> None:
     store.unlink()
 
@@ -259,8 +263,12 @@ class TestDamage:
         finally:
             await lost.close()
 
-    async def test_a_store_removed_on_purpose_begins_anew(self, store: Path, open_sqlite: Open):
+    async def test_a_removed_store_is_missing_and_begins_anew_by_what_is_said(self, store: Path, open_sqlite: Open):
         removed(store)
+        for _ in range(2):  # nothing took its place
+            with pytest.raises(StoreDamaged, match=r"there was one, .*: what was acknowledged of 1 session") as caught:
+                open_sqlite()
+        typed((caught.value.hint or "").partition("to begin anew: ")[2].partition(";")[0])
         assert await open_sqlite().sessions() == []
 
     async def test_an_event_of_a_newer_version(self, store: Path, open_sqlite: Open):
@@ -271,7 +279,7 @@ class TestDamage:
         with other:
             other.execute(
                 "insert into sessions select 'golden-9', 9, loop, environment, state, iteration, phase, started_at, "
-                "updated_at, exit_code, 0, 1, ? from sessions",
+                "updated_at, exit_code, 0, 1, ?, owner from sessions",
                 (digest,),
             )
             other.execute(
