@@ -262,7 +262,8 @@ class LimitsSpec(Model):
 
 
 class LoopSpec(Model):
-    """A whole loop file. `path` is the file itself (absolute); paths in it are relative to `base_dir`.
+    """A whole loop file. `path` is the file itself (absolute); paths in it are relative to `base_dir`, which is the
+    file's own folder, or where that lies in the session's workspace (`placed`).
 
     `seal` are the globs of what no fixer may change; None: the tests' files, their conftest and the loop file; empty:
     nothing (`off`).
@@ -285,11 +286,21 @@ class LoopSpec(Model):
     goal: GoalSpec = GoalSpec()
     limits: LimitsSpec = LimitsSpec()
     seal: tuple[str, ...] | None = None
+    placed: Path | None = None
 
     @property
     def base_dir(self) -> Path:
         """The folder that the file's own paths are relative to."""
+        return self.path.parent if self.placed is None else self.placed
+
+    @property
+    def home_dir(self) -> Path:
+        """The loop file's own folder, wherever the session works: what is no source, as an interpreter, is there."""
         return self.path.parent
+
+    def placed_at(self, folder: Path) -> LoopSpec:
+        """The same loop, with `folder` in the place of its own."""
+        return self.model_copy(update={"placed": folder})
 
     @property
     def root_dir(self) -> Path:
