@@ -7,7 +7,7 @@ imported inside the functions that need them, so that commands which only look s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,8 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
 from netra_loop.core.machine import Start, decide
-from netra_loop.core.redact import Redactor
+from netra_loop.core.redact import MARK, Redactor
+from netra_loop.core.resuming import first, resume_command
 from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
@@ -26,6 +27,7 @@ from netra_loop.engine.signals import Stop, heeding, installed
 from netra_loop.errors import DiskFull, NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.journal.folders import claim
 from netra_loop.journal.ownership import own_folder
 from netra_loop.loops import find_again
 from netra_loop.phases.attach import Attach
@@ -34,8 +36,17 @@ from netra_loop.phases.closing import close_session
 from netra_loop.phases.collect_logs import CollectLogs
 from netra_loop.phases.deploy import Deploy
 from netra_loop.phases.execute import Execute
-from netra_loop.phases.kept import check_given, check_whole, hiding, kept_text, kept_vars
-from netra_loop.phases.known_secrets import known_secrets, too_short
+from netra_loop.phases.kept import (
+    agree,
+    check_given,
+    check_whole,
+    hiding,
+    kept_again,
+    kept_text,
+    kept_vars,
+    stood_hidden,
+)
+from netra_loop.phases.known_secrets import in_their_place_only, known_secrets
 from netra_loop.phases.record import Record
 from netra_loop.phases.run import Run
 from netra_loop.phases.scope import Scope
@@ -61,11 +72,11 @@ PHASES: Mapping[str, Phase] = {
 _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
 
-def open_journal(settings: Settings, near: Path | None = None) -> Journal:
-    """The store of these settings; `near` is where to look for the folder `loops/` from."""
+def open_journal(settings: Settings, near: Path | None = None, *, make: bool = True) -> Journal:
+    """The store of these settings; `near` is where to look for the folder `loops/` from. Unless `make`, it is there."""
     from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
 
-    return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}")
+    return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}", make=make)
 
 
 def _text_if_there(path: Path) -> str | None:
@@ -101,9 +112,12 @@ class Session:
         """The same for one that was prepared. `ahead` is a tests' interpreter that may have begun; it is ended by the
         end of this, used or not.
         """
-        new, session = beginning.started, beginning.id
-        async with self._pausing(session), self._journal.own(session):
-            return await self._drive(session, beginning.spec, new.environment, beginning.options, new=new, ahead=ahead)
+        new, session, stop = beginning.started, beginning.id, Stop(self._observer.progress, self._journal.hurry)
+        with installed(stop):  # until all that was started has been ended, and the session let go of
+            async with self._pausing(session), self._journal.own(session):
+                return await self._drive(
+                    session, beginning.spec, new.environment, beginning.options, stop, new=new, ahead=ahead
+                )
 
     async def take_up(self, head: SessionHead, options: Options) -> State:
         """Goes on with a session where it stood, with its loop file as it is now: mending it and resuming is how a
@@ -114,32 +128,43 @@ class Session:
                 f"session {head.id!r} runs in environment {head.environment!r}, not {options.environment!r}",
                 hint=f"netra-loop resume {head.id}",
             )
-        async with self._pausing(head.id), self._journal.own(head.id, takeover=options.takeover):
-            recorded = await self._journal.events(head.id)
-            state = fold(recorded)
-            if state.status.is_final:
-                raise UsageError(
-                    f"session {head.id!r} has ended: {state.status.value}", hint=f"netra-loop run {head.loop}"
-                )
-            started = recorded[0].event
-            assert isinstance(started, ev.SessionStarted)
-            path = find_again(self._settings, Path(started.loop_file))
-            text = _text_if_there(path)
-            if text is None:
-                text = state.loop_text
-                check_whole(text, path, head.id, self._command)
-            check_given(head.id, state.vars, options.vars, self._command)
-            spec = loopfile.apply_vars(loopfile.load(text, path), {**state.vars, **options.vars})
-            check_tier(spec, options.only)
-            redactor = self._redactor(head, spec)
-            kept, stored = kept_text(text, path, redactor), kept_text(state.loop_text, path, redactor)
-            before = loopfile.apply_vars(loopfile.load(stored, path), kept_vars(state.vars, redactor))
-            given = kept_vars({**state.vars, **options.vars}, redactor)
-            _check_resumable(head, state, before, loopfile.apply_vars(loopfile.load(kept, path), given), options)
-            changed = kept if kept != stored else None
-            if changed is not None:
-                self._observer.progress(f"{path} has changed since: going on with it as it is now")
-            return await self._drive(head.id, spec, head.environment, options, new=None, changed=changed)
+        stop = Stop(self._observer.progress, self._journal.hurry)
+        with installed(stop):
+            async with self._pausing(head.id), self._journal.own(head.id, takeover=options.takeover):
+                return await self._go_on(head, options, stop)
+
+    async def _go_on(self, head: SessionHead, options: Options, stop: Stop) -> State:
+        recorded = await self._journal.events(head.id)
+        state = fold(recorded)
+        if state.status.is_final:
+            raise UsageError(f"session {head.id!r} has ended: {state.status.value}", hint=f"netra-loop run {head.loop}")
+        started = recorded[0].event
+        assert isinstance(started, ev.SessionStarted)
+        path = find_again(self._settings, Path(started.loop_file))
+        text = _text_if_there(path)
+        if text is None:
+            text = state.loop_text
+            check_whole(text, path, head.id, self._command)
+        check_given(head.id, state.vars, options.vars, self._command)
+        spec = loopfile.apply_vars(loopfile.load(text, path), {**state.vars, **options.vars})
+        check_tier(spec, options.only)
+        learnt = [value for name, value in options.vars.items() if state.vars.get(name) == MARK]
+        then = loopfile.load(state.loop_text, path)
+        learnt += stood_hidden(then.model_dump(), loopfile.load(text, path).model_dump())
+        redactor = self._redactor(head, spec, learnt)
+        kept, stored = kept_text(text, path, redactor), kept_text(state.loop_text, path, redactor)
+        before = loopfile.apply_vars(loopfile.load(stored, path), kept_vars(state.vars, redactor))
+        given = kept_again(state.vars, {**state.vars, **options.vars}, redactor)
+        now = loopfile.apply_vars(loopfile.load(kept, path), given)
+        _check_resumable(head, state, before, now, options)
+        _check_set(Scope(spec, head.environment, head.id, 0, self._settings.environ), state)
+        same = kept == stored or (MARK in stored and agree(before.model_dump(), now.model_dump()))
+        changed = None if same else kept
+        if changed is not None:
+            self._observer.progress(f"{path} has changed since: going on with it as it is now")
+        return await self._drive(
+            head.id, spec, head.environment, options, stop, new=None, changed=changed, learnt=learnt
+        )
 
     @asynccontextmanager
     async def _pausing(self, session: str) -> AsyncIterator[None]:
@@ -156,24 +181,25 @@ class Session:
         spec: LoopSpec,
         environment: str,
         options: Options,
+        stop: Stop,
         new: ev.SessionStarted | None,
         changed: str | None = None,
         ahead: Ahead | None = None,
+        learnt: Sequence[str] = (),
     ) -> State:
         set_subreaper()
-        stop = Stop(self._observer.progress)
         async with AsyncExitStack() as stack:
-            stack.enter_context(installed(stop))  # until all that was started has been ended
             tools = SessionTools(
                 session,
                 spec,
                 environment,
                 self._settings,
-                self._session_dir(session, spec),
+                await self._session_dir(session, spec),
                 self._clock,
                 ahead,
             )
             stack.push_async_callback(tools.close)
+            tools.learn(*learnt)
             # what a killed process left of its tests, or whoever the session was taken from, before anything runs
             await pool_folder.clear(tools.folder, taken=options.takeover)
             if new is None:
@@ -187,7 +213,6 @@ class Session:
                 session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),
                 self._clock, self._observer, stop, close_session, hiding(lambda: tools.redactor),
             )  # fmt: skip
-            given = kept_vars(options.vars, tools.redactor)
             tools.on_wait = driver.waited
             await stack.enter_async_context(heeding(stop, self._journal, session))
             if options.budget_s is not None:
@@ -195,6 +220,7 @@ class Session:
             self.spec = spec
             if new is not None:
                 text = kept_text(new.loop_text, spec.path, tools.redactor)
+                given = kept_vars(options.vars, tools.redactor)
                 await driver.start(replace(new, loop_text=text, vars=given), self._clock.now())
                 self.id = session
                 if ahead is not None:
@@ -202,30 +228,33 @@ class Session:
             else:
                 self.id = session
                 await driver.load()
+                given = kept_again(driver.state.vars, options.vars, tools.redactor)
                 await driver.resume(
                     max_iterations=options.max_iterations, given=given, only=options.only, loop_text=changed
                 )
-            for label in too_short(tools.known):
-                await driver.note(f"the value of {label} is too short to be hidden wherever it appears")
+            for label in in_their_place_only(tools.known):
+                await driver.note(f"the value of {label} is too plain to be hidden wherever it appears")
             try:
                 state = await driver.drive()
             except NetraLoopError as error:
                 error.hide(tools.redactor.text)
                 raise
         if state.status is Status.PAUSED:
-            raise Paused(session, state.reason or "asked to", command=self._command)
+            again = resume_command(self._command, session, state.vars)
+            raise Paused(session, state.reason or "asked to", first=first(state.vars), resume=again)
         return state
 
-    def _redactor(self, head: SessionHead, spec: LoopSpec) -> Redactor:
+    def _redactor(self, head: SessionHead, spec: LoopSpec, learnt: Sequence[str]) -> Redactor:
         """What hides the secrets that are known of the session before anything of it runs."""
         scope = Scope(spec, head.environment, head.id, 0, self._settings.environ)
-        return Redactor(known_secrets(spec, scope).values())
+        return known_secrets(spec, scope, [self._command]).redactor(*learnt)
 
-    def _session_dir(self, session: str, spec: LoopSpec) -> Path:
+    async def _session_dir(self, session: str, spec: LoopSpec) -> Path:
         state = self._settings.state_dir(spec.base_dir)
         folder = state / "sessions" / session
         for place in (state, folder.parent, folder):
             own_folder(place)
+        claim(folder, await self._journal.identity())
         return folder
 
 
@@ -245,16 +274,36 @@ def _check_resumable(head: SessionHead, state: State, before: LoopSpec, now: Loo
             f"--only {options.only!r} comes too late: iteration {state.iteration} has made its selection",
             hint=f"netra-loop resume {head.id}",
         )
-    following = decide(now, state)
-    deploys = isinstance(following, Start) and now.phase(following.phase).uses == "deploy"
     under_way = state.mode is Mode.OPEN and state.last_uses == "deploy"
     served = _served(before, head.environment), _served(now, head.environment)
-    if (state.revisions or under_way) and not deploys and served[0] != served[1]:
+    if (state.revisions or under_way) and not _deploys(now, state) and not agree(*served):
         raise UsageError(
             f"session {head.id!r} deploys its services as they were when it began; they have changed since, and what "
             "is tested would not be what the loop describes",
             hint=anew,
         )
+
+
+def _deploys(spec: LoopSpec, state: State) -> bool:
+    """Whether what comes next takes the place of the revisions there are."""
+    following = decide(spec, state)
+    return isinstance(following, Start) and spec.phase(following.phase).uses == "deploy"
+
+
+def _check_set(scope: Scope, state: State) -> None:
+    """Raises UsageError where the embedded cloud would have to start a revision anew, and what that was given is
+    neither stored nor set now.
+    """
+
+    def lookup(name: str) -> str | None:
+        return scope.lookup(name) if name.startswith(("env.", "vars.")) else ""
+
+    if scope.spec_environment().cloud != "embedded" or _deploys(scope.spec, state):
+        return
+    for service in state.revisions:
+        if service in scope.spec.services:
+            for name, text in scope.spec.services[service].env.items():
+                template.render(text, lookup, where=f"services.{service}.env.{name}")
 
 
 def _served(spec: LoopSpec, environment: str) -> object:

@@ -18,7 +18,7 @@
     │   ├── SessionHeld                 5   another process holds the session
     │   └── StaleEpoch                  5   this process was the owner and no longer is
     ├── Paused                         75   asked to stop; resume goes on
-    ├── Interrupted            129 130 143   a signal before anything was begun
+    ├── Interrupted                   130   a signal before anything was begun; 129 and 143 for the others
     └── Defect                          4   a promise inside netra-loop was broken
 
 An error holds fields and builds its text from them: what was found (`!r`), what was expected; the next command is the
@@ -234,6 +234,8 @@ class Interrupted(NetraLoopError):
     """A signal asked the process to end before it had begun or taken up a session: there is nothing to go on with. The
     exit code is the one that shells give to such an end, 128 and the signal's number.
     """
+
+    exit_code = 130
 
     def __init__(self, signal: str, number: int) -> None:
         super().__init__(f"stopped by {signal} before a session was begun: nothing was done")

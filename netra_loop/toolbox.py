@@ -19,7 +19,7 @@ from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import Command, JourneySpec, LoopSpec
 from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions, Runner
-from netra_loop.phases.known_secrets import holding_secrets, known_secrets
+from netra_loop.phases.known_secrets import known_secrets, withheld
 from netra_loop.phases.scope import Scope
 from netra_loop.settings import Settings
 
@@ -62,10 +62,10 @@ class SessionTools:
         self._scope = Scope(spec, environment, session, 0, settings.environ)
         self.on_wait: Callable[[str, float], Awaitable[None]] | None = None
         """Is told of each wait over a second that the cloud's API made us take; None: nobody is."""
-        self.known = known_secrets(spec, self._scope)
-        """The secrets known from the start, by where their values come from."""
-        self._secrets = list(self.known.values())
-        self.redactor = Redactor(self._secrets)
+        self.known = known_secrets(spec, self._scope, [settings.command()])
+        """The secrets known from the start."""
+        self._learnt: list[str] = []  # the secrets known since
+        self.redactor: Redactor = self.known.redactor()
         self._lock = asyncio.Lock()
         self._embedded: EmbeddedCloud | None = None
         self._cloud: Cloud | None = None
@@ -95,9 +95,9 @@ class SessionTools:
             return CloudRun(endpoint, project, region, self._clock, token=token, on_wait=self.waited)
         state = self.folder / "cloud"
         held = {name: self._scope.text(value) for name, value in self._environment.secrets.items()}
-        whole = holding_secrets(self._spec, self._scope, self.redactor)
-        seed = self._seed(state)
-        self._embedded = await start_embedded(state, seed=seed, secrets=held, hidden=self.known, whole=whole)
+        kept_out = withheld(self._spec, self._scope, self.redactor)
+        seed, hidden = self._seed(state), self.known.told(*self._learnt)
+        self._embedded = await start_embedded(state, seed=seed, secrets=held, hidden=hidden, withheld=kept_out)
         return CloudRun(self._embedded.endpoint, project, region, self._clock, on_wait=self.waited)
 
     def place(self) -> tuple[str, str, str | None, str | None]:
@@ -146,7 +146,7 @@ class SessionTools:
             if self._pool is None:
                 ahead, self._ahead = self._ahead, None
                 pool = PytestPool(options, self._clock, self.folder, ahead=ahead)
-                self._pool = (options, NamesHidden(pool, lambda: self.redactor))
+                self._pool = (options, NamesHidden(pool, lambda: self.redactor, self._session))
             return self._pool[1]
 
     async def renew_pool(self) -> None:
@@ -202,10 +202,15 @@ class SessionTools:
             for attempt in tried:
                 await on_try(attempt)
         self._token = token
-        if token not in self._secrets:
-            self._secrets.append(token)
-            self.redactor = Redactor(self._secrets)
+        self.learn(token)
         return token
+
+    def learn(self, *values: str) -> None:
+        """These are secrets from here on."""
+        new = [value for value in dict.fromkeys(values) if value not in self._learnt]
+        if new:
+            self._learnt += new
+            self.redactor = self.known.redactor(*self._learnt)
 
     def token_life(self) -> TokenLife | None:
         """See `Toolbox.token_life`."""

@@ -12,7 +12,7 @@ import typer.main
 import yaml
 from typer.core import TyperGroup
 
-from netra_loop.cli.main import app
+from netra_loop.cli.boundary import app
 from netra_loop.core import durations
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from netra_loop import errors
 from netra_loop.app import PHASES
-from netra_loop.cli.main import app
+from netra_loop.cli.boundary import app
 from netra_loop.core import loopfile
 from netra_loop.core.machine import DEFAULTS, OUTCOMES
 from netra_loop.core.spec import Uses
@@ -60,7 +60,7 @@ def test_every_listing_speaks_json():
 
 def test_the_front_door_imports_nothing_heavy():
     heavy = ["google", "grpc", "sqlalchemy", "rich.live", "pydantic", "httpx", "websockets", "psutil", "asyncio"]
-    code = f"import sys, netra_loop.cli.main; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, netra_loop.cli.boundary; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

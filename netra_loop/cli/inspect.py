@@ -309,17 +309,17 @@ def _open(context: typer.Context, work: Callable[[Journal | None], Awaitable[Non
         from netra_loop.journal.leftovers import never_made
         from netra_loop.journal.sqlite import path_of
         from netra_loop.journal.store import open_store
-        from netra_loop.settings import STORE_FILE, is_server
+        from netra_loop.settings import STORE_FILE
 
         gc.freeze()  # what was imported without the collector stays: see `LOOKING`
         gc.enable()
 
         settings = read(context.obj)
         url = settings.store or f"sqlite:///{settings.state_dir() / STORE_FILE}"
-        if not is_server(url) and never_made(path_of(url)):
+        if settings.store is None and never_made(path_of(url)):
             await work(None)
             return
-        store = open_store(url)
+        store = open_store(url, make=False)
         try:
             await work(store)
         finally:

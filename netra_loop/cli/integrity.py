@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ async def verify(store: Journal, session: str | None, *, as_json: bool) -> None:
 def restore(settings: Settings, snapshot: Path) -> None:
     """Puts a snapshot in the place of the settings' store, and says what is lost by it."""
     from netra_loop.journal.restoring import restore as put_in_place
+    from netra_loop.journal.snapshots import FOLDER
     from netra_loop.journal.sqlite import path_of
     from netra_loop.settings import STORE_FILE, is_server
 
@@ -47,9 +49,11 @@ def restore(settings: Settings, snapshot: Path) -> None:
             "--restore puts a file back, and this store is on a server",
             hint="restore the database from the server's own backups, with its pg_restore",
         )
-    if not snapshot.is_file():
-        raise UsageError(f"--restore {str(snapshot)!r} is no file", hint="ls -l .netra-loop/snapshots")
     store = path_of(settings.store or str(settings.state_dir() / STORE_FILE))
+    if not snapshot.is_file():
+        raise UsageError(
+            f"--restore {str(snapshot)!r} is no file", hint=f"ls -l {shlex.quote(str(store.parent / FOLDER))}"
+        )
     done = put_in_place(store, snapshot)
     out = [f"{store} is now {done.snapshot}"]
     if done.aside is not None:

@@ -1,234 +1,29 @@
-"""The command line's front door and its one error boundary.
+"""The front door: hears signals before it does anything that takes time, then does what was typed.
 
-Three kinds of failure end here: your mistake or your environment's (an error of `netra_loop.errors`: message, hint, its
-exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl-C. Only Typer is imported here, since
-`--help`, `--version` and shell completion must feel instant; each command imports what it needs.
+`run` and `resume` listen from here to the very end of the process, which is `os._exit`: no signal finds a moment in
+which it would mean the end of Python. To every other command it means what it means to any program.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
-try:
-    import atexit
-    import gc
-    import sys
-    from io import TextIOWrapper
-    from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
-
-    import typer
-
-    from netra_loop import __version__
-    from netra_loop.cli import cloud, doctor, inspect, run, stop, watch
-    from netra_loop.errors import EnvironmentFailed, NetraLoopError
-except KeyboardInterrupt:  # a tenth of a second, in which nothing has begun
-    os._exit(130)
-
-if TYPE_CHECKING:
-    from netra_loop.cli.opening import Opening
-
-_SESSIONS = frozenset({"run", "resume"})  # their exit code tells of the session, whoever hears of it
-
-app = typer.Typer(
-    name="netra-loop",
-    help="Deploy a revision, run the golden path against it, tell the truth about it, go round until it holds.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-run.register(app)
-stop.register(app)
-inspect.register(app)
-watch.register(app)
-doctor.register(app)
-cloud.register(app)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"netra-loop {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    context: typer.Context,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            envvar="NETRA_LOOP_STORE",
-            help="Where sessions are kept. Default: SQLite in .netra-loop/ beside the folder loops/.",
-        ),
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
-    del version  # answered by its callback
-    context.meta[run.OPENING] = context.obj
-    context.obj = store
+from netra_loop.cli.words import SESSIONS, command_of
+from netra_loop.engine.heard import EARS
 
 
 def main() -> None:
     """Runs the command line and ends the process with the contract's exit code."""
+    if command_of(sys.argv[1:]) in SESSIONS:
+        EARS.listen()
     try:
-        code = _main()
+        from netra_loop.cli.boundary import typed  # a tenth of a second
+
+        code = typed()
     except KeyboardInterrupt:
         code = 130
     os._exit(code)
-
-
-def _main() -> int:
-    _open_what_is_closed()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # else what it is was chosen by whoever put it there
-            stream.reconfigure(errors="backslashreplace")  # no odd letter ends a command that is to tell of it
-    told = _Unbroken(sys.stdout)
-    sys.stdout, sys.stderr = cast("TextIO", told), cast("TextIO", _Unbroken(sys.stderr))
-    arguments = sys.argv[1:]
-    if _command(arguments) in inspect.LOOKING:
-        gc.disable()
-    code = _begun(arguments) if "run" in arguments else _run(arguments)
-    atexit._run_exitfuncs()  # noqa: SLF001 - nothing is left to be done but to take the interpreter apart, object by object
-    sys.stdout.flush()
-    if told.trouble and not code and _command(arguments) not in _SESSIONS:
-        lost = EnvironmentFailed(f"standard output cannot be written: {told.trouble}")
-        _tell(lost)
-        code = lost.exit_code
-    sys.stderr.flush()
-    return code
-
-
-def _open_what_is_closed() -> None:
-    """A standard stream that we were started without (`>&-`) leads nowhere: else a file of ours gets its number."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-                os.close(nowhere)
-            os.set_inheritable(number, True)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
-
-
-class _Unbroken:
-    """A stream whose reader may go away (`| head`), or that cannot be written (a full disk): what is said from then on
-    is lost, and nothing else. What was asked for goes on, and the exit code says how it went.
-
-    `trouble` is why it cannot be written, "" while it can, and where a reader only went away: it had enough.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self.broken = False
-        self.trouble = ""
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self._divert(error)
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError as error:
-            self._divert(error)
-
-    def _divert(self, error: OSError) -> None:
-        self.broken = True
-        if not isinstance(error, BrokenPipeError):
-            self.trouble = self.trouble or error.strerror or str(error)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _begun(arguments: list[str]) -> int:
-    """`run`, whose tests' interpreter starts before Typer knows that it is one."""
-    from netra_loop.cli.opening import Opening  # asyncio, which the others may do without
-
-    opening = Opening()
-    try:
-        return _run(arguments, opening)
-    finally:
-        opening.close()
-
-
-def _run(arguments: list[str], opening: Opening | None = None) -> int:
-    try:
-        if opening is not None:
-            opening.glance(arguments)
-        app(_store_first(arguments), obj=opening)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except NetraLoopError as error:
-        _tell(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:  # noqa: BLE001 - the boundary: what reaches it unnamed is a defect of ours
-        return _defect(error)
-    return 0
-
-
-def _command(arguments: list[str]) -> str | None:
-    words = iter(_store_first(arguments))
-    for word in words:
-        if word == "--store":
-            next(words, None)
-        elif not word.startswith("-"):
-            return word
-    return None
-
-
-def _store_first(arguments: list[str]) -> list[str]:
-    """`--store URL` may stand anywhere, as gcloud's global flags do."""
-    front: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word == "--store":
-            front += [word, *[value for value in [next(words, None)] if value is not None]]
-        elif word.startswith("--store="):
-            front.append(word)
-        else:
-            rest.append(word)
-    return front + rest
-
-
-def _tell(error: NetraLoopError) -> None:
-    from netra_loop.report.safe import safe_text  # what is told may quote a service, a command or a file
-
-    name = "" if error.exit_code == 75 else "error: "
-    sys.stderr.write(f"{name}{safe_text(str(error))}\n")
-    if error.hint:
-        sys.stderr.write(f"{safe_text(error.hint)}\n")
-
-
-def _defect(error: Exception) -> int:
-    import tempfile
-    import traceback
-
-    from netra_loop.core.redact import Redactor
-    from netra_loop.core.secret_names import names_secret
-    from netra_loop.report.safe import safe_text
-
-    hide = Redactor(value for name, value in os.environ.items() if names_secret(name)).text
-    kept: dict[str, Any] = {"prefix": "netra-loop-defect-", "suffix": ".txt", "delete": False}
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="backslashreplace", **kept) as file:
-        file.write(hide("".join(traceback.format_exception(error))))
-    sys.stderr.write(
-        f"defect: {type(error).__name__}: {safe_text(hide(str(error)))}\nthis is a fault of netra-loop {__version__}; "
-        f"please report it with {file.name}\n",
-    )
-    return 4
 
 
 if __name__ == "__main__":

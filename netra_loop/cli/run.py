@@ -73,6 +73,12 @@ def run(
     opening = context.meta.get(OPENING) or Opening()
 
     async def main() -> State:
+        from netra_loop.engine.signals import unless_begun  # psutil
+
+        with unless_begun():
+            return await begun()
+
+    async def begun() -> State:
         # whatever is wrong with the file or with what was asked for is said before a store is made
         options = _options(env, var, only, max_iterations, budget, session_name, takeover=takeover)
         beginning = await opening.prepare(path, settings, options, ahead=not go_on)
@@ -126,8 +132,13 @@ def resume(
                 return await running.take_up(head, options)
         raise UsageError("there is no unfinished session to resume", hint="netra-loop run LOOP")
 
-    state = asyncio.run(_driven(settings, None, work, plain=plain, verbose=verbose))
-    raise typer.Exit(state.exit_code or 0)
+    async def main() -> State:
+        from netra_loop.engine.signals import unless_begun  # psutil
+
+        with unless_begun():
+            return await _driven(settings, None, work, plain=plain, verbose=verbose)
+
+    raise typer.Exit(asyncio.run(main()).exit_code or 0)
 
 
 def _options(

@@ -30,6 +30,8 @@ def stop(
     """Ask a running session to pause at the next safe point; prints the command that goes on with it."""
     from netra_loop.cli.inspect import look
     from netra_loop.clock import SystemClock
+    from netra_loop.core.resuming import first, resume_command
+    from netra_loop.core.state import fold
     from netra_loop.settings import read
 
     command = read(context.obj).command()
@@ -43,15 +45,22 @@ def stop(
         if not no_wait:
             await _until_free(store, head.id, owner, SystemClock())
             _tell(await store.find(head.id))
-        sys.stdout.write(f"{command} resume {head.id}\n")
+        kept = fold(await store.events(head.id)).vars
+        sys.stderr.write(f"{first(kept)}\n" if first(kept) else "")
+        sys.stdout.write(f"{resume_command(command, head.id, kept)}\n")
 
     look(context, work)
 
 
 async def _until_free(store: Journal, session: str, owner: Holder, clock: Clock) -> None:
-    """Returns once `owner` has let go of the session. Raises EnvironmentFailed where it has not in time."""
+    """Returns once nobody has the session. Who takes it from `owner`, or after him, meanwhile is asked, too: a request
+    is one owner's alone. Raises EnvironmentFailed where it is not let go of in time.
+    """
     end = clock.monotonic() + _PATIENCE_S
-    while await store.holder(session) == owner:
+    while (holder := await store.holder(session)) is not None:
+        if holder != owner and await store.ask_to_stop(session):
+            owner = holder
+            sys.stderr.write(f"{owner} took it meanwhile, and was asked, too\n")
         if clock.monotonic() >= end:
             raise EnvironmentFailed(
                 f"session {session!r} was asked to pause {_PATIENCE_S:g} s ago, but {owner} still holds it",

@@ -35,5 +35,6 @@ async def view_of(store: Journal, head: SessionHead) -> SessionView:
         exit_code=state.exit_code,
         reason=state.reason or "",
         errors=errors_told(state.errors),
+        vars=state.vars,
         urls={service: revision.url for service, revision in state.revisions.items()},
     )

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 MARK = "[redacted]"
-MIN_LENGTH = 6  # shorter values occur in innocent text far too often
+MIN_LENGTH = 8  # shorter values occur in innocent text far too often
 MAX_DEPTH = 100
 
 _LONG = "PRIVATE KEY"  # all that is looked for over the ends of lines, but for literals that have some
@@ -38,6 +38,8 @@ _PIECE = 16_384  # a text is gone through in pieces of about this size: what one
 _WORDS = "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials"
 _VALUE = r"""(?:\[redacted\]|[^\s"'\\,;&<>)\]}])++"""
 _QUOTE = r"""\\{0,8}["']"""
+# `$API_KEY` and `${env.API_KEY}` say where a secret is, not what it is; in commands that are shown they have to stay.
+_NO_REFERENCE = r"""(?!\$(?:[A-Z][A-Z0-9_]{0,99}|\{[A-Za-z0-9_.:-]{1,199}\})(?:["'\s]|\Z))"""
 # A parameter in a URL, which may itself stand in HTML, in JSON or in another URL. Names of the first lot speak of
 # secrets whatever they are set to, those of the second only of long values; any name does of what looks like chance.
 _PARAMETER = r"(?:[?&]|&amp;|\\?u0026|%3[Ff]|%26)"
@@ -86,13 +88,14 @@ _KEPT = {  # name: (what stays, what is hidden after it)
             r"(?:(?:_KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)[ \t]{0,4}[=:][ \t]{0,4}"
             f"|(?i:{_WORDS})=)(?:{_QUOTE})?"
         ),
-        _VALUE,
+        _NO_REFERENCE + _VALUE,
     ),
     "parameter": (f"{_PARAMETER}{_SECRET_NAMES}{_IS}", _VALUE),
     "doubtful": (f"{_PARAMETER}{_DOUBTFUL_NAMES}{_IS}", r"""(?=[^\s"'\\,;&<>)\]}]{6})""" + _VALUE),
     "random": (r"(?:[?&]|&amp;)[A-Za-z0-9_.~-]{1,64}=", _RANDOM),
     "json": (f"(?i:{_WORDS}){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
 }
+_IS_SET = rf"(?:{_QUOTE})?[ \t]{{0,4}}(?:[:=]|%3[Dd])[ \t]{{0,4}}(?:{_QUOTE})?"  # between a name and its value
 _TELLING = rf"(?:{_SECRET_NAMES}|{_DOUBTFUL_NAMES}){_IS}"
 _AFTER = rf"(?:{_TELLING}|[A-Za-z0-9_.~-]{{1,64}}={_RANDOM})"
 # Where one of the above may begin, by anchor: a text without the anchor is not searched for more. Finders take in no
@@ -154,20 +157,30 @@ _SECRET_KEY = re.compile(f"[A-Za-z0-9_.-]*(?:{_WORDS})|(?:proxy-)?authorization|
 
 
 class Redactor:
-    """Hides secrets. `secrets` are literal values; those shorter than `MIN_LENGTH` are not looked for. Redacting what
-    was redacted changes nothing."""
+    """Hides secrets. `secrets` are literal values, hidden wherever they stand; those shorter than `MIN_LENGTH` are not
+    looked for. `named` are pairs of a name and a value that is hidden only where it is assigned to that name. `kept`
+    are texts that stay whole, whatever stands in them. Redacting what was redacted changes nothing."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self, secrets: Iterable[str] = (), named: Iterable[tuple[str, str]] = (), kept: Iterable[str] = ()
+    ) -> None:
         secrets = tuple(secrets)
         literals = {variant for secret in secrets if len(secret) >= MIN_LENGTH for variant in _variants(secret)}
         self._literals = tuple(sorted(literals, key=lambda literal: (-len(literal), literal)))
-        kept = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in _KEPT.items()]
+        shapes = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in _KEPT.items()]
+        self._named = {(name, value) for name, value in named if name and value}
+        self._names = tuple(
+            (name, re.compile(f"{re.escape(name)}(?={_IS_SET})")) for name in sorted({name for name, _ in self._named})
+        )
+        whole = {text for text in kept if text and not any(text in literal for literal in self._literals)}
+        self._whole = tuple(sorted({MARK, *whole}, key=lambda text: (-len(text), text)))
         self._in_base64 = tuple(
             {part for secret in secrets if len(secret) >= MIN_LENGTH for part in _base64_of(secret)}
         )
         self._many_lines = tuple(literal for literal in self._literals if "\n" in literal)
-        either = "|".join([f"(?P<mark>{re.escape(MARK)})", *map(re.escape, self._literals), *_SHAPES, *kept])
-        self._pattern = re.compile(either)
+        mark = f"(?P<mark>{'|'.join(map(re.escape, self._whole))})"
+        either = [mark, *map(re.escape, self._literals), *_SHAPES, *_assigned(self._named), *shapes]
+        self._pattern = re.compile("|".join(either))
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._literals)} literals)"
@@ -212,11 +225,12 @@ class Redactor:
     def _starts(self, text: str) -> list[int]:
         """Every place where a secret may begin, in order."""
         starts = [place for literal in self._literals if literal in text for place in _places(literal, text)]
+        starts += [at.start() for name, finder in self._names if name in text for at in finder.finditer(text)]
         starts += _found(_EXACT, text)
         starts += _found(_LOWER, _lowered(text))
         if not starts:
             return starts
-        return sorted((*starts, *_places(MARK, text)))  # a mark is passed over whole
+        return sorted((*starts, *(place for whole in self._whole for place in _places(whole, text))))  # passed over
 
     def deep(self, value: Any) -> Any:
         """`value` with every text in it redacted: in mappings (keys too), lists, tuples, sets and dataclasses.
@@ -245,7 +259,8 @@ class Redactor:
         return value
 
     def _item(self, key: Any, item: Any, depth: int) -> Any:
-        if type(key) is str and type(item) is str and item and _SECRET_KEY.fullmatch(key):
+        both = type(key) is str and type(item) is str and item
+        if both and (_SECRET_KEY.fullmatch(key) or (key, item) in self._named):
             return MARK
         return self._deep(item, depth + 1)
 
@@ -253,6 +268,22 @@ class Redactor:
 def speaks_of_secrets(key: str) -> bool:
     """Whether whatever stands under `key` is hidden."""
     return _SECRET_KEY.fullmatch(key) is not None
+
+
+def _assigned(named: Iterable[tuple[str, str]]) -> list[str]:
+    """The expression for values that are secrets after their name alone; none where there are none."""
+    by_name: dict[str, set[str]] = {}
+    for name, value in named:
+        by_name.setdefault(name, set()).update(_spellings(value))
+    if not by_name:
+        return []
+    some = [f"{re.escape(name)}{_IS_SET}(?={_either(values)})" for name, values in sorted(by_name.items())]
+    return [f"(?P<assigned>{'|'.join(some)}){_either(set().union(*by_name.values()))}"]
+
+
+def _either(values: Iterable[str]) -> str:
+    longest_first = sorted(values, key=lambda value: (-len(value), value))
+    return f"(?:{'|'.join(map(re.escape, longest_first))})(?![A-Za-z0-9_])"
 
 
 def _replaced(pattern: re.Pattern[str], by: Callable[[re.Match[str]], str], text: str) -> str:
@@ -317,6 +348,11 @@ def _hide(found: re.Match[str]) -> str:
     if kept is None:
         return MARK
     return found[0] if kept == "mark" else found[kept] + MARK
+
+
+def _spellings(value: str) -> set[str]:
+    """How a value is written after its name."""
+    return {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], html.escape(value)}
 
 
 def _variants(secret: str) -> Iterator[str]:

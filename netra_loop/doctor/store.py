@@ -52,9 +52,12 @@ async def _on_server(url: str) -> AsyncIterator[Line]:
 
 def _file(url: str) -> Path | None:
     """The SQLite file that a store's URL names; None where it names something else."""
-    if "://" in url and not url.startswith("sqlite:///"):
+    from netra_loop.journal.sqlite import path_of  # SQLAlchemy costs 150 ms
+
+    try:
+        return path_of(url)
+    except UsageError:  # opening it says why
         return None
-    return Path(url.removeprefix("sqlite:///")).expanduser()
 
 
 async def _opened(url: str, shown: str) -> Line:
@@ -62,7 +65,7 @@ async def _opened(url: str, shown: str) -> Line:
     from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
 
     try:
-        journal = open_store(url)
+        journal = open_store(url, make=False)
     except (StoreError, UsageError) as error:
         return fail("store", str(error), error.hint or "")
     try:

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psutil
 
-from netra_loop.errors import StoreError
+from netra_loop.engine.heard import EARS, Ears
+from netra_loop.errors import Interrupted, StoreError
 from netra_loop.journal.base import Journal
 
-_SAME_S = 0.2  # a terminal and a wrapper in it may pass the same Ctrl-C on, each of them
 _LOOK_AGAIN_S = 1.0
 _WAIT_S = 4.0  # for a store that is away: no longer than the tests that are asked to end may take
 
@@ -41,29 +41,74 @@ class Stop:
 
 
 @contextmanager
-def installed(stop: Stop) -> Iterator[None]:
-    """While the block runs, SIGINT, SIGTERM and SIGHUP ask `stop`; one that comes after somebody asked ends everything
-    at once, with 130. The same one twice within 0.2 s is one.
+def unless_begun(ears: Ears = EARS) -> Iterator[None]:
+    """Until the block comes to `installed`, a signal ends it: its task is cancelled, cleans up after itself, and
+    Interrupted is raised. For a process that listens from its start.
+    """
+    task, cancelled = asyncio.current_task(), False
+
+    def answer(kind: signal.Signals) -> None:
+        nonlocal cancelled
+        assert task is not None
+        cancelled = task.cancel(f"stopped by {kind.name}")
+
+    if ears.first is not None:
+        raise Interrupted(ears.first.name, ears.first.value)
+    with _answering(ears, answer):
+        try:
+            yield
+        except asyncio.CancelledError:
+            if ears.first is None or not cancelled:
+                raise
+            raise Interrupted(ears.first.name, ears.first.value) from None
+
+
+@contextmanager
+def installed(stop: Stop, ears: Ears = EARS) -> Iterator[None]:
+    """While the block runs, SIGINT, SIGTERM and SIGHUP ask `stop`; so does one that came before. A second one ends
+    everything at once, with 130. Where the process listened before, it goes on to afterwards.
+    """
+    already = ears.open
+    ears.listen()
+    try:
+        if ears.first is not None:
+            stop.request(ears.first.name)
+        with _answering(ears, lambda kind: stop.request(kind.name), kill_everything):
+            yield
+    finally:
+        if not already:
+            ears.close()
+
+
+@contextmanager
+def _answering(
+    ears: Ears, answer: Callable[[signal.Signals], None], kill: Callable[[], None] | None = None
+) -> Iterator[None]:
+    """While the block runs, the event loop calls `answer` with the first signal; of several blocks, the inner one's,
+    and none once that was left.
     """
     loop = asyncio.get_running_loop()
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    first: tuple[signal.Signals, float] | None = None
 
-    def received(kind: signal.Signals) -> None:
-        nonlocal first
-        if stop.why is None:
-            first = (kind, loop.time())
-            stop.request(kind.name)
-        elif first is None or kind is not first[0] or loop.time() - first[1] > _SAME_S:
-            kill_everything()
+    def heard() -> None:
+        if ears.first is not None and ears.told is told:
+            answer(ears.first)
 
-    for kind in kinds:
-        loop.add_signal_handler(kind, received, kind)
+    def told() -> None:
+        loop.call_soon_threadsafe(heard)
+
+    outlet, inlet = os.pipe()
+    os.set_blocking(inlet, False)
+    before = signal.set_wakeup_fd(inlet, warn_on_full_buffer=False)  # whichever thread the system chose to interrupt
+    loop.add_reader(outlet, os.read, outlet, 4096)
+    ears.tell(told, kill)
     try:
         yield
     finally:
-        for kind in kinds:
-            loop.remove_signal_handler(kind)
+        ears.tell(None)
+        signal.set_wakeup_fd(before)
+        loop.remove_reader(outlet)
+        os.close(outlet)
+        os.close(inlet)
 
 
 @asynccontextmanager

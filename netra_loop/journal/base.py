@@ -15,7 +15,7 @@ and breaking a rule written here is `errors.Defect`. Reads see every append that
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,14 +58,25 @@ class SessionHead:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that owns a session now. `since` is when it took it."""
+    """The process that owns a session now. `since` is when it took it; `owner` its own name for that, random."""
 
     pid: int
     host: str
     since: datetime
+    owner: str = ""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} (since {self.since:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+@dataclass(frozen=True)
+class StoreIdentity:
+    """What tells a store from every other. `id` is its own, wherever it lies (a copy of it has the same); `at` is where
+    it lies, as people are told: a file's path, or a server's URL without its password.
+    """
+
+    id: str
+    at: str
 
 
 @dataclass(frozen=True)
@@ -149,12 +160,23 @@ class Journal(Protocol):
         """Reads the whole chain and answers with the number of its events. StoreDamaged names the first broken one."""
         ...
 
-    async def verify_all(self, session: str) -> Verified:
-        """`verify`, and reads every row beside the chain. StoreDamaged names the first that is not what was written."""
+    async def verify_all(self, session: str, told: Callable[[int, int], None] = lambda _done, _of: None) -> Verified:
+        """`verify`, and reads every row beside the chain. StoreDamaged names the first that is not what was written.
+        However many there are, few are held in memory at a time. `told` hears now and then, in whatever thread, how many
+        events and rows were read, and of how many.
+        """
         ...
 
     async def sessions(self) -> list[SessionHead]:
         """Every session, the one made last first (by order of making, whatever the clocks said)."""
+        ...
+
+    async def head(self, session: str) -> SessionHead | None:
+        """The session of exactly that id; None where there is none."""
+        ...
+
+    async def identity(self) -> StoreIdentity:
+        """Which store this is."""
         ...
 
     async def find(self, name: str) -> SessionHead:

@@ -25,12 +25,15 @@ def forget_head(connection: sa.Connection, session: str, epoch: int) -> None:
 
 
 def forget_some(connection: sa.Connection, session: str) -> bool:
-    """Removes some of its rows; False once there are none."""
+    """Removes some rows of a session that is no more; False once there are none, or one of this name is there again:
+    its rows are its own. Each statement looks for itself, since a session may be made between two of them.
+    """
     for table in _BESIDE:
-        keys = list(table.primary_key)
-        found = connection.execute(sa.select(*keys).where(table.c.session == session).limit(AT_ONCE)).fetchall()
+        keys, nobodys = list(table.primary_key), ~sa.exists().where(t.sessions.c.id == session)
+        asked = sa.select(*keys).where(table.c.session == session, nobodys).limit(AT_ONCE)
+        found = connection.execute(asked).fetchall()
         if found:
-            one = sa.delete(table).where(*(key == sa.bindparam(f"of_{key.name}") for key in keys))
+            one = sa.delete(table).where(*(key == sa.bindparam(f"of_{key.name}") for key in keys), nobodys)
             connection.execute(one, [{f"of_{name}": value for name, value in row._asdict().items()} for row in found])
             return True
     return False
@@ -43,7 +46,7 @@ def forget_rows(connection: sa.Connection, session: str) -> None:
 
 
 def strays(connection: sa.Connection) -> set[str]:
-    """The sessions that there are rows of, and nothing else."""
+    """The sessions that there are rows of, and nothing else, at this moment."""
     known = sa.select(t.sessions.c.id)
     return {
         row.session

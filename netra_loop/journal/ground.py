@@ -46,7 +46,12 @@ class Lane(Protocol):
 
 
 class Lock(Protocol):
-    """One session's ownership, taken and given back by one owner. For the writer's thread alone."""
+    """One session's ownership, taken and given back by one owner. For the writer's thread alone. `owner` is its name
+    for itself, which nobody else ever has.
+    """
+
+    @property
+    def owner(self) -> str: ...
 
     def take(self, *, takeover: bool = False) -> None:
         """Takes it, or raises SessionHeld within a second. With `takeover` a held one is taken all the same; who held
@@ -58,8 +63,18 @@ class Lock(Protocol):
         """SessionHeld where another took the session over since `take`. In the transaction that raises the epoch."""
         ...
 
+    def seat(self, epoch: int) -> None:
+        """The transaction that raised the epoch to this was committed. Where it fails, or before it, whoever was the
+        owner keeps what makes him the owner.
+        """
+        ...
+
     def acknowledged(self) -> Acknowledged | None:
         """What this or an earlier owner was told is durable, as far as it is known."""
+        ...
+
+    def epoch(self) -> int:
+        """The highest epoch that is known beside the database; 0: none is."""
         ...
 
     def acknowledge(self, seq: int, digest: str) -> None:
@@ -76,7 +91,10 @@ class Lock(Protocol):
 
 
 class Ground(Protocol):
-    """A database that was checked, or will be by the first call that needs it."""
+    """A database that was checked, or will be by the first call that needs it. `at` is where it is, for people."""
+
+    @property
+    def at(self) -> str: ...
 
     def lane(self, *, writer: bool) -> Lane:
         """A new lane. A reader's cannot write, not even by mistake, and sees one snapshot in each transaction."""
@@ -98,12 +116,12 @@ class Ground(Protocol):
         """The same of every session."""
         ...
 
-    def ask_to_stop(self, session: str, epoch: int, writer: Lane) -> None:
-        """Asks the owner of that epoch, as `Journal.ask_to_stop` does. In the writer's thread."""
+    def ask_to_stop(self, session: str, owner: str, writer: Lane) -> None:
+        """Asks that owner, as `Journal.ask_to_stop` does. In the writer's thread."""
         ...
 
-    async def asked_to_stop(self, session: str, epoch: int, ask: Ask) -> None:
-        """Returns once the owner of that epoch, which is us, was asked; see `Journal.asked_to_stop`."""
+    async def asked_to_stop(self, session: str, owner: str, ask: Ask) -> None:
+        """Returns once that owner, which is us, was asked; see `Journal.asked_to_stop`."""
         ...
 
     def reclaim(self, writer: Lane) -> int:

@@ -32,6 +32,7 @@ from netra_loop.clock import Clock, from_rfc3339, rfc3339
 from netra_loop.errors import DiskFull, SessionHeld, StoreError
 from netra_loop.journal import reserve, stopping, using
 from netra_loop.journal.base import Holder, check_id
+from netra_loop.journal.neighbours import stores_in
 from netra_loop.settings import STORE_FILE
 
 _SIZE = 512  # bytes; one write, one disk block
@@ -39,7 +40,6 @@ _PROBES = 5  # tries to take a lock that somebody who merely looks may hold for 
 _PROBE_PAUSE_S = 0.02
 _TURN_S = 10.0  # how long others may take to take a session, or all of them
 _KEPT = ("seq", "hash", "store", "epoch")  # what a lock file says once nobody owns the session
-_MAGIC = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,8 @@ def _acknowledged(said: Mapping[str, Any]) -> Acknowledged | None:
 
 
 def _is_alone(folder: Path, store: str | None) -> bool:
-    """Whether no other database lies in the folder, but what was set aside."""
-    for path in folder.iterdir():
-        if path.name != store and ".damaged-" not in path.name and path.is_file() and not path.is_symlink():
-            with contextlib.suppress(OSError), path.open("rb") as file:
-                if file.read(len(_MAGIC)) == _MAGIC:
-                    return False
-    return True
+    """Whether no other store lies in the folder, but what was set aside."""
+    return all(path.name == store for path in stores_in(folder))
 
 
 def holder(path: Path) -> Holder | None:

@@ -35,13 +35,14 @@ _PACE_S = 0.5  # between two looks whether somebody asked to stop
 
 
 class PostgresGround:
-    """The database at `url`. Nothing is touched before the first lane or lock is used; then what is missing is made.
+    """The database at `url`. Nothing is touched before the first lane or lock is used; then what is missing is made,
+    unless `make` is false: then it is a StoreError.
 
     UsageError where the URL cannot be read. Safe between threads.
     """
 
-    def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S) -> None:
-        self._server = Server(url, retry_s=retry_s, first_s=first_s)
+    def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S, make: bool = True) -> None:
+        self._server = Server(url, retry_s=retry_s, first_s=first_s, make=make)
         self.at = self._server.address.shown
 
     def lane(self, *, writer: bool) -> PostgresLane:

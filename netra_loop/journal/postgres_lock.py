@@ -33,6 +33,7 @@ _TRY_S = 0.4  # whoever was killed a moment ago has let go within this
 _PAUSE_S = 0.02
 _LOOKS = 3
 _LETTING_GO_S = 2.0
+_FIRST = 2**30  # generations begin below this, at random: one that was removed may still have an owner, who hangs
 _LOOK_S = 1.0  # between two looks whether the connection is still there; nothing is sent
 _HELD = sa.text(
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
@@ -109,8 +110,8 @@ class PostgresLock:
         asked = "SELECT generation, current_schema() FROM netra_loop_owners WHERE session = %s"
         while (found := connection.execute(asked, (self._session,)).fetchone()) is None:
             connection.execute(
-                "INSERT INTO netra_loop_owners (session, generation) VALUES (%s, 0) ON CONFLICT DO NOTHING",
-                (self._session,),
+                "INSERT INTO netra_loop_owners (session, generation) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (self._session, secrets.randbelow(_FIRST)),
             )
         self._schema = found[1]
         return int(found[0])

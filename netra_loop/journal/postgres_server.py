@@ -32,17 +32,19 @@ _TOO_WEAK = "remote_write", "local", "off"  # what synchronous_commit may not be
 
 
 class Server:
-    """The database at `url`; the first connection makes the tables that are missing. Safe between threads.
+    """The database at `url`; the first connection makes the tables that are missing (unless `make` is false: then that
+    is a StoreError). Safe between threads.
 
     UsageError where the URL cannot be read. `retry_s` is how long errors that pass by themselves are waited out, once
     the server was reached; `first_s` before that.
     """
 
-    def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S) -> None:
+    def __init__(self, url: str, *, retry_s: float = RETRY_S, first_s: float = FIRST_S, make: bool = True) -> None:
         self.address = read_address(url)
         self._patience = Patience(retry_s, first_s)
         self._watchdog = Watchdog(self._patience)
         self._last: psycopg.Error | None = None  # what kept us from the server
+        self._make = make
         self._ensured = False
         self._guard = threading.Lock()
 
@@ -73,7 +75,7 @@ class Server:
             )
             with self._guard:
                 if not self._ensured:
-                    ensure(connection, self.address)
+                    ensure(connection, self.address, make=self._make)
                     self._ensured = True
         except BaseException:
             connection.close()

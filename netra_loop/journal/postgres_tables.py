@@ -6,6 +6,7 @@ by the order of storing; a session has one writer at a time, so within a session
 
 from __future__ import annotations
 
+import secrets
 from functools import cache
 
 import psycopg
@@ -55,7 +56,8 @@ owners = Table(
     Column("pid", BigInteger),
     Column("host", Text),
     Column("since", Text),
-    Column("asked", Integer),  # the epoch whose owner was asked to stop
+    Column("owner", Text),  # its own name for itself, random
+    Column("asked", Text),  # the owner that was asked to stop
 )
 
 writes = Table(
@@ -92,13 +94,18 @@ def names() -> list[str]:
     return [table.name for table in (*t.metadata.sorted_tables, *own.sorted_tables)]
 
 
-def ensure(connection: psycopg.Connection, address: Address) -> None:
-    """Makes the tables where there are none, and this version's of an older one's, all or none of them. StoreError
-    where the server is too old, where they are of a newer version, or where tables of these names are another
-    program's; SessionHeld where a session of an older version runs. `connection` commits by itself.
+def ensure(connection: psycopg.Connection, address: Address, *, make: bool = True) -> None:
+    """Makes the tables where there are none (StoreError unless `make`), and this version's of an older one's, all or
+    none of them. StoreError where the server is too old, where they are of a newer version, or where tables of these
+    names are another program's; SessionHeld where a session of an older version runs. `connection` commits by itself.
     """
     check_server(connection, address)
     found = schema_of(connection, address)
+    if found is None and not make:
+        raise StoreError(
+            f"there is no store at {address.shown!r}: the database has no tables of netra-loop, and none were made",
+            hint="name another with --store or NETRA_LOOP_STORE; netra-loop run LOOP makes a new one",
+        )
     if found is None:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
@@ -161,6 +168,7 @@ def _make(connection: psycopg.Connection, address: Address) -> None:
         connection.execute(statement)
     values = (APPLICATION, t.SCHEMA)
     connection.execute(sql.SQL("INSERT INTO {} VALUES (%s, %s)").format(sql.Identifier(MARK)), values)
+    connection.execute("INSERT INTO store_identity (id, epochs) VALUES (%s, 0)", (secrets.token_hex(16),))
 
 
 def _migrate(connection: psycopg.Connection, address: Address) -> None:

@@ -31,26 +31,39 @@ def sessions(connection: sa.Connection, known: Mapping[str, Acknowledged]) -> li
     return heads
 
 
+def head(connection: sa.Connection, session: str) -> SessionHead | None:
+    """The session's head; None where there is no such session."""
+    rows = t.fetch(connection, sa.select(t.sessions).where(t.sessions.c.id == session))
+    return next(iter(decoded(session, "sessions", rows, codec.head_from_row)), None)
+
+
 def events(connection: sa.Connection, session: str, after: int, known: Acknowledged | None) -> list[Recorded]:
     """The events after number `after`, their chain verified to its end and against what was acknowledged."""
     c = t.events.c
-    head = connection.execute(
-        sa.select(t.sessions.c.last_seq, t.sessions.c.last_hash).where(t.sessions.c.id == session)
-    ).first()
-    if head is None:
+    end = end_of(connection, session, known)
+    before = chain.GENESIS
+    if after > 0:
+        found = connection.execute(sa.select(c.hash).where(c.session == session, c.seq == after)).scalar()
+        if found is None and after <= end.seq:
+            raise chain.damaged(session, after, "is missing")
+        before = found or end.hash
+    rows = t.fetch(connection, sa.select(t.events).where(c.session == session, c.seq > after).order_by(c.seq))
+    chain.verified(session, rows, after=after, before=before, last_seq=end.seq, last_hash=end.hash)
+    return [chain.recorded(session, row) for row in rows]
+
+
+def end_of(connection: sa.Connection, session: str, known: Acknowledged | None) -> Acknowledged:
+    """Where the session's chain ends, by its head, which is not before what was acknowledged. StoreError where there is
+    no such session.
+    """
+    c = t.sessions.c
+    found = connection.execute(sa.select(c.last_seq, c.last_hash).where(c.id == session)).first()
+    if found is None:
         if known is not None:
             raise _lost(session, known, 0)
         raise StoreError(f"session {session!r} is not in the store", hint="netra-loop list")
     check_acknowledged(connection, session, known)
-    before = chain.GENESIS
-    if after > 0:
-        found = connection.execute(sa.select(c.hash).where(c.session == session, c.seq == after)).scalar()
-        if found is None and after <= head.last_seq:
-            raise chain.damaged(session, after, "is missing")
-        before = found or head.last_hash
-    rows = t.fetch(connection, sa.select(t.events).where(c.session == session, c.seq > after).order_by(c.seq))
-    chain.verified(session, rows, after=after, before=before, last_seq=head.last_seq, last_hash=head.last_hash)
-    return [chain.recorded(session, row) for row in rows]
+    return Acknowledged(found.last_seq, found.last_hash)
 
 
 def check_acknowledged(connection: sa.Connection, session: str, known: Acknowledged | None) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy.pool import StaticPool
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.errors import Defect, DiskFull, StoreDamaged, StoreError, UsageError
-from netra_loop.journal import keeping, leftovers, ownership, reserve, snapshots, stopping, using
+from netra_loop.journal import keeping, leftovers, naming, ownership, reserve, snapshots, stopping, using
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.migrations import OLDEST
@@ -47,14 +47,10 @@ _ASIDE = "move it away, or name another store with --store"
 def path_of(url: str) -> Path:
     """The absolute path that a store URL means: `sqlite:///abs/path` (or SQLAlchemy's four slashes), or a plain path.
 
-    UsageError for any other scheme.
+    UsageError for any other scheme, and for what was probably meant to be a server's URL.
     """
-    scheme, colon, rest = url.partition("://")
-    if colon and scheme != "sqlite":
-        raise UsageError(
-            f"store {scheme + '://…'!r} cannot be used, expected sqlite:///PATH or a path, or postgresql://USER@HOST/DATABASE",
-            hint="netra-loop --store .netra-loop/journal.db list",
-        )
+    naming.check_name(url)
+    _, colon, rest = url.partition("://")
     plain = "/" + rest.lstrip("/") if colon else url
     if not rest.strip("/") if colon else not url:
         raise UsageError(f"store {url!r} names no file, expected sqlite:///PATH or a path")
@@ -62,18 +58,21 @@ def path_of(url: str) -> Path:
 
 
 class SqliteFile:
-    """The file at `path`, checked and, where it is missing, made. StoreError or StoreDamaged where it cannot be used.
+    """The file at `path`, checked and, where it is missing, made (unless `make` is false: then it is a StoreError).
+    StoreError or StoreDamaged where it cannot be used.
 
     `close` it after the last engine made from it.
     """
 
-    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, make: bool = True) -> None:
         self.path = path
         self.at = str(path)
         self.folder = path.parent
         self.busy_timeout_s = busy_timeout_s
         self._snapshots = keeping.Keeper(path, partial(self._connect, writer=False))
         with _file_errors(path):
+            if not make and leftovers.never_made(path):
+                raise naming.missing(path)
             _check_folder(self.folder)
             leftovers.sweep(path)
             if not _exists(path):

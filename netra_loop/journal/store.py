@@ -22,8 +22,20 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, StaleEpoch
-from netra_loop.journal import chain, forgetting, onlooking, reading, stopping, verifying, writing
-from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, Verified, check_id, choose
+from netra_loop.journal import chain, forgetting, onlooking, reading, verifying, writing
+from netra_loop.journal import tables as t
+from netra_loop.journal.base import (
+    Counted,
+    Holder,
+    Journal,
+    Mark,
+    News,
+    SessionHead,
+    StoreIdentity,
+    Verified,
+    check_id,
+    choose,
+)
 from netra_loop.journal.ground import Ground, Lane, Lock, Work
 from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
@@ -34,23 +46,26 @@ _CLOSING_S = 2.0  # for a server that does not answer any more
 _PAGES_GROW = 16  # the first page is to be there at once, the later ones are to be few
 
 
-def open_store(url: str, *, clock: Clock | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Journal:
-    """The journal that `url` names: `sqlite:///PATH`, a plain path or `postgresql://…`; made where there is none yet.
+def open_store(
+    url: str, *, clock: Clock | None = None, busy_timeout_s: float = BUSY_TIMEOUT_S, make: bool = True
+) -> Journal:
+    """The journal that `url` names: `sqlite:///PATH`, a plain path or `postgresql://…`; made where there is none yet,
+    unless `make` is false, for who only looks: StoreError then.
 
     A file and its folder are checked before either is touched: StoreError or StoreDamaged (exit 5) where they cannot be
     used; a server is asked by the first call, which then raises the same. UsageError for a URL of another kind. `clock`
     stamps events; `busy_timeout_s` is how long a write waits for another program's lock on a file. Close the journal
     when done.
     """
-    return StoredJournal(_ground(url, busy_timeout_s), clock or SystemClock())
+    return StoredJournal(_ground(url, busy_timeout_s, make=make), clock or SystemClock())
 
 
-def _ground(url: str, busy_timeout_s: float) -> Ground:
+def _ground(url: str, busy_timeout_s: float, *, make: bool) -> Ground:
     if is_server(url):
         from netra_loop.journal.postgres import PostgresGround  # costs what only a shared store is worth
 
-        return PostgresGround(url)
-    return SqliteFile(path_of(url), busy_timeout_s=busy_timeout_s)
+        return PostgresGround(url, make=make)
+    return SqliteFile(path_of(url), busy_timeout_s=busy_timeout_s, make=make)
 
 
 class _Thread:
@@ -92,6 +107,11 @@ async def _settled(future: Future[T], *, may_skip: bool = False) -> T:
 class _Owned:
     lock: Lock
     epoch: int = 0
+
+    def check(self, session: str, place: writing.Place) -> None:
+        """StaleEpoch where another owns the session now."""
+        if (place.epoch, place.owner) != (self.epoch, self.lock.owner):
+            raise StaleEpoch(session, self.epoch, place.epoch)
     said: Acknowledged | None = None  # what this owner was told is durable
 
 
@@ -123,7 +143,7 @@ class StoredJournal:
         owned = self._owned.get(head.id)
 
         def work(connection: sa.Connection) -> writing.Written:
-            writing.insert_session(connection, head, owned.epoch if owned else 0)
+            writing.insert_session(connection, head, *((owned.epoch, owned.lock.owner) if owned else (None, None)))
             place = writing.Place(epoch=0, seq=0, hash=chain.GENESIS, loop=head.loop)
             return writing.write_batch(connection, head.id, place, first, None, self._clock.now())
 
@@ -137,8 +157,7 @@ class StoredJournal:
 
         def work(connection: sa.Connection) -> writing.Written:
             place = writing.place_of(connection, session)
-            if place.epoch != owned.epoch:
-                raise StaleEpoch(session, owned.epoch, place.epoch)
+            owned.check(session, place)
             reading.check_end(session, place.seq, place.hash, owned.said)
             return writing.write_batch(connection, session, place, batch, head, self._clock.now())
 
@@ -167,12 +186,12 @@ class StoredJournal:
 
     def _take(self, session: str, owned: _Owned, takeover: bool) -> int:
         owned.lock.take(takeover=takeover)
-        known = owned.lock.acknowledged()
+        known, highest = owned.lock.acknowledged(), owned.lock.epoch()
 
         def work(connection: sa.Connection) -> int:
             owned.lock.confirm(connection)
             reading.check_acknowledged(connection, session, known)
-            return writing.raise_epoch(connection, session)
+            return writing.raise_epoch(connection, session, owned.lock.owner, highest)
 
         owned.epoch = self._writer.lane.transaction(work, session=session, lock=owned.lock)
         owned.lock.seat(owned.epoch)
@@ -191,11 +210,12 @@ class StoredJournal:
 
     async def ask_to_stop(self, session: str) -> bool:
         """See `Journal.ask_to_stop`."""
-        if await self.holder(session) is None:
-            return False
-        epoch = await self._read(partial(stopping.epoch_of, session=session))
-        await self._write(partial(self._ground.ask_to_stop, session, epoch, self._writer.lane))
-        return True
+        asked = None
+        while (holder := await self.holder(session)) is not None and holder.owner != asked:
+            # and once more where another took the session while it was asked of the one before
+            asked = holder.owner
+            await self._write(partial(self._ground.ask_to_stop, session, asked, self._writer.lane))
+        return asked is not None
 
     async def asked_to_stop(self, session: str) -> None:
         """See `Journal.asked_to_stop`."""
@@ -217,15 +237,25 @@ class StoredJournal:
         """See `Journal.verify`."""
         return len(await self.events(session))
 
-    async def verify_all(self, session: str) -> Verified:
+    async def verify_all(self, session: str, told: verifying.Told = lambda _done, _of: None) -> Verified:
         """See `Journal.verify_all`."""
         known = self._ground.acknowledged(session)
-        return await self._read(partial(verifying.verify, session=session, known=known))
+        return await self._read(partial(verifying.verify, session=session, known=known, told=told))
 
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         known = self._ground.all_acknowledged()
         return await self._read(partial(reading.sessions, known=known))
+
+    async def head(self, session: str) -> SessionHead | None:
+        """See `Journal.head`."""
+        return await self._read(partial(reading.head, session=session))
+
+    async def identity(self) -> StoreIdentity:
+        """See `Journal.identity`."""
+        asked = sa.select(t.identity.c.id)
+        found = await self._read(lambda connection: str(connection.execute(asked).scalar_one()))
+        return StoreIdentity(found, self._ground.at)
 
     async def find(self, name: str) -> SessionHead:
         """See `Journal.find`."""
@@ -341,9 +371,8 @@ class StoredJournal:
 
         def work(connection: sa.Connection) -> None:
             place = writing.place_of(connection, session)
-            if place.epoch != owned.epoch:
-                raise StaleEpoch(session, owned.epoch, place.epoch)
-            forgetting.forget_head(connection, session)
+            owned.check(session, place)
+            forgetting.forget_head(connection, session, place.epoch)
 
         owned.lock.forget()
         self._writer.lane.transaction(work, session=session, lock=owned.lock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,9 +11,13 @@ from netra_loop.errors import StoreDamaged, StoreError
 from netra_loop.journal import chain, codec, reading
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import Verified
+from netra_loop.journal.codec import Row
 from netra_loop.journal.ownership import Acknowledged
 
-_AT_ONCE = 500  # rows
+Told = Callable[[int, int], None]  # how many rows were read so far, of how many
+
+_AT_ONCE = 100  # rows that are held; one may have some megabytes of output and evidence
+_TELL = 5000
 
 BESIDE: Mapping[str, Callable[[Any], object]] = {
     "selection": codec.selected_from_row,
@@ -24,24 +28,52 @@ BESIDE: Mapping[str, Callable[[Any], object]] = {
 }
 
 
-def verify(connection: sa.Connection, session: str, known: Acknowledged | None) -> Verified:
-    """What the session holds, all of it read. StoreDamaged names the first event or row that is not what was written,
-    StoreError where there is no such session.
+def verify(
+    connection: sa.Connection, session: str, known: Acknowledged | None, told: Told = lambda _done, _of: None
+) -> Verified:
+    """What the session holds, all of it read, little of it held at a time. StoreDamaged names the first event or row
+    that is not what was written, StoreError where there is no such session.
     """
-    events = reading.events(connection, session, 0, known)
-    head = connection.execute(sa.select(t.sessions.c.last_hash).where(t.sessions.c.id == session)).scalar_one()
-    rows = sum(_read(connection, session, table) for table in BESIDE)
-    return Verified(len(events), head or chain.GENESIS, rows)
+    end = reading.end_of(connection, session, known)
+    tables = (t.events, *(t.metadata.tables[name] for name in BESIDE))
+    total = sum(
+        connection.execute(sa.select(sa.func.count()).where(table.c.session == session)).scalar_one()
+        for table in tables
+    )
+    done = 0
+
+    def counted(rows: Iterable[Row]) -> Iterator[Row]:
+        nonlocal done
+        for row in rows:
+            yield row
+            done += 1
+            if not done % _TELL:
+                told(done, total)
+
+    asked = sa.select(t.events).where(t.events.c.session == session).order_by(t.events.c.seq)
+    stored = counted(t.rows(connection, asked.execution_options(yield_per=_AT_ONCE)))
+    chain.verified(
+        session,
+        _understood(session, stored),
+        after=0,
+        before=chain.GENESIS,
+        last_seq=end.seq,
+        last_hash=end.hash,
+    )
+    events = done
+    for name in BESIDE:
+        table = t.metadata.tables[name]
+        beside = sa.select(table).where(table.c.session == session).execution_options(yield_per=_AT_ONCE)
+        for row in counted(t.rows(connection, beside)):
+            check(session, name, row)
+    return Verified(events, end.hash or chain.GENESIS, done - events)
 
 
-def _read(connection: sa.Connection, session: str, name: str) -> int:
-    table = t.metadata.tables[name]
-    asked = sa.select(table).where(table.c.session == session).execution_options(yield_per=_AT_ONCE)
-    number = 0
-    for row in t.rows(connection, asked):
-        check(session, name, row)
-        number += 1
-    return number
+def _understood(session: str, rows: Iterable[Row]) -> Iterator[Row]:
+    """Each row; StoreError where, its hash being right, only a newer version knows what it says."""
+    for row in rows:
+        yield row
+        chain.recorded(session, row)
 
 
 def check(session: str, table: str, row: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ again where it lies, and a variable whose value is a secret is asked for again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from netra_loop.core import loopfile
 from netra_loop.core.loopfile.hiding import hidden_text
 from netra_loop.core.records import Batch
 from netra_loop.core.redact import MARK, Redactor
+from netra_loop.core.resuming import first, resume_command
 from netra_loop.core.secret_names import names_secret
 from netra_loop.errors import LoopFileError, UsageError
 
@@ -51,19 +53,61 @@ def kept_text(text: str, path: Path, redactor: Redactor) -> str:
 def kept_vars(given: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
     """What is stored of `--var`: a mark for each value that is a secret, by its name or by what it is."""
     return {
-        name: MARK if names_secret(name) or redactor.text(value) != value else value for name, value in given.items()
+        name: MARK if value and (names_secret(name) or redactor.text(value) != value) else value
+        for name, value in given.items()
     }
 
 
+def kept_again(stored: Mapping[str, str], given: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
+    """The same at a resume: what was a secret when it was `stored` is one still, whoever knows why."""
+    kept = kept_vars(given, redactor)
+    return {name: MARK if value and stored.get(name) == MARK else value for name, value in kept.items()}
+
+
 def check_given(session: str, kept: Mapping[str, str], given: Mapping[str, str], command: str) -> None:
-    """Raises UsageError where a variable that is not stored was not given again."""
-    missing = [name for name, value in kept.items() if value == MARK and name not in given]
+    """Raises UsageError where a variable that is not stored was not given again, or came to nothing."""
+    missing = {name: value for name, value in kept.items() if value == MARK and not given.get(name)}
     if missing:
-        again = " ".join(f"--var {name}=…" for name in missing)
+        which = ", ".join(missing)
+        empty = ", ".join(name for name in missing if name in given)
+        found = f", and {empty} is empty now" if empty else ""
         raise UsageError(
-            f"session {session!r} was given {again}, which is a secret and therefore not stored: give it again",
-            hint=f"{command} resume {session} {again}",
+            f"session {session!r} was given values of {which} that are secrets and therefore not stored{found}: "
+            f"{first(missing)}",
+            hint=resume_command(command, session, missing),
         )
+
+
+def agree(stored: Any, now: Any) -> bool:
+    """Whether two parts of a loop (as plain values) say the same, as far as the first one is not hidden: a mark in it
+    stands for whatever is there now.
+    """
+    if isinstance(stored, str) and isinstance(now, str):
+        return stored == now or (MARK in stored and _as_stored(stored).fullmatch(now) is not None)
+    if isinstance(stored, Mapping) and isinstance(now, Mapping):
+        return stored.keys() == now.keys() and all(agree(stored[key], now[key]) for key in stored)
+    if isinstance(stored, list | tuple) and isinstance(now, list | tuple):
+        return len(stored) == len(now) and all(map(agree, stored, now))
+    return bool(stored == now)
+
+
+def stood_hidden(stored: Any, now: Any) -> Iterator[str]:
+    """What stands now where something was hidden when the loop was stored: a secret of then, whether or not anything
+    says so now.
+    """
+    if isinstance(stored, str) and isinstance(now, str):
+        found = _as_stored(stored).fullmatch(now) if MARK in stored else None
+        yield from (part for part in (found.groups() if found is not None else ()) if part and part != MARK)
+    elif isinstance(stored, Mapping) and isinstance(now, Mapping):
+        for key in stored.keys() & now.keys():
+            yield from stood_hidden(stored[key], now[key])
+    elif isinstance(stored, list | tuple) and isinstance(now, list | tuple):
+        for one, other in zip(stored, now, strict=False):
+            yield from stood_hidden(one, other)
+
+
+def _as_stored(text: str) -> re.Pattern[str]:
+    return re.compile("(.*?)".join(map(re.escape, text.split(MARK))), re.DOTALL)
 
 
 def check_whole(text: str, path: Path, session: str, command: str) -> None:

@@ -68,7 +68,8 @@ def remarks(told: Told, within: Callable[[str], str | None]) -> list[Annotation]
     made += [_of_test(one, within) for one in told.failing]
     if view.state in {"paused", "failed"}:
         kind = "notice" if view.state == "paused" else "error"
-        on = f"{view.reason}\ngo on with: {view.command} resume {view.session}"
+        before = f"\n{view.first}" if view.first else ""
+        on = f"{view.reason}{before}\ngo on with: {view.resume}"
         made.insert(0, Annotation(kind, f"netra-loop {view.loop}: {view.state}", on))
     return made
 

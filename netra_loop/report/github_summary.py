@@ -74,7 +74,8 @@ def _head(view: SessionView) -> list[str]:
     if view.revisions:
         lines += ["Revisions: " + ", ".join(code(f"{name}: {r}") for name, r in view.revisions.items()) + ".", ""]
     if view.state in {"paused", "failed", "running"}:
-        lines += ["Go on with it:", "", "```sh", safe_line(_command(view, "resume")), "```", ""]
+        before = f"Go on with it ({view.first}):" if view.first else "Go on with it:"
+        lines += [before, "", "```sh", safe_line(view.resume), "```", ""]
     return lines
 
 

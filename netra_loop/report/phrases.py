@@ -91,7 +91,8 @@ def verdict(view: SessionView) -> str:
         case "met":
             return f"goal met{why}{code}"
         case "paused" | "failed" | "running":
-            return f"{view.state}{why}{code}; go on with: {command} resume {session}"
+            before = f"; {safe_line(view.first, MESSAGE_MAX)}" if view.first else ""
+            return f"{view.state}{why}{code}{before}; go on with: {safe_line(view.resume, 2 * MESSAGE_MAX)}"
         case _:
             return safe_line(f"{view.state}{why}{code}; look at it with: {command} findings {session}")
 

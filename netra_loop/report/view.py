@@ -9,6 +9,7 @@ from typing import Protocol
 
 from netra_loop.core.goal import final_results
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, TierVerdict
+from netra_loop.core.resuming import first, resume_command
 
 TEST_COUNTS = ("selected", *(outcome.value for outcome in Outcome), "flaky", "fake", "suspect")
 FINDING_COUNTS = tuple(state.value for state in FindingState)
@@ -33,7 +34,8 @@ class SessionView:
     """How a session stands. `state` is the contract's; `phase` None before the first; `exit_code` None while it may go
     on. `revisions` maps services to short names, `urls` to where they are tested. Counts that are left out are 0.
     `reason` says in a sentence why it stands so, empty where that goes without saying; `command` is how netra-loop has
-    to be called here to find the session again. `errors` says how many kinds of errors the logs show, empty for none.
+    to be called here to find the session again. `errors` says how many kinds of errors the logs show, empty for none;
+    `vars` are the loop's variables that were given, as they are stored.
     """
 
     session: str
@@ -55,6 +57,17 @@ class SessionView:
     urls: Mapping[str, str] = field(default_factory=dict)
     command: str = "netra-loop"
     errors: str = ""
+    vars: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on with it, to be copied."""
+        return resume_command(self.command, self.session, self.vars)
+
+    @property
+    def first(self) -> str:
+        """What has to be done before that, in words; mostly empty."""
+        return first(self.vars)
 
 
 def count_tests(selected: int, results: Iterable[Result]) -> dict[str, int]:

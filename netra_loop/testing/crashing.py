@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, Never
 
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
-from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, Verified
+from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, StoreIdentity, Verified
 
 
 class Crash(BaseException):
@@ -87,13 +87,21 @@ class CrashingJournal:
         """See `Journal.verify`."""
         return await self._living().verify(session)
 
-    async def verify_all(self, session: str) -> Verified:
+    async def verify_all(self, session: str, told: Callable[[int, int], None] = lambda _done, _of: None) -> Verified:
         """See `Journal.verify_all`."""
-        return await self._living().verify_all(session)
+        return await self._living().verify_all(session, told)
 
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         return await self._living().sessions()
+
+    async def head(self, session: str) -> SessionHead | None:
+        """See `Journal.head`."""
+        return await self._living().head(session)
+
+    async def identity(self) -> StoreIdentity:
+        """See `Journal.identity`."""
+        return await self._living().identity()
 
     async def find(self, name: str) -> SessionHead:
         """See `Journal.find`."""

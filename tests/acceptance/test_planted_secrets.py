@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import html
 import json
 import os
 import pty
@@ -12,12 +13,13 @@ import stat
 import subprocess
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+import psycopg
 import pytest
 
 SECRETS = {
@@ -28,6 +30,7 @@ SECRETS = {
     "SERVICE_API_KEY": "written-in-the-loop-file?&",
     "api_key": "given-by-var:9f8e7d",
     "WEBHOOK_SECRET": "only-the-tests-have-this-1",
+    "OF_STAGING": "of-an-environment-not-chosen-2",
 }
 SHAPES = {
     "cloud": "AKIAQWERTYUIOPASDFGH",
@@ -43,7 +46,9 @@ version: 1
 name: planted
 description: "%(SERVICE_API_KEY)s is also written here"
 vars: {api_key: "", user: somebody}  # %(SERVICE_API_KEY)s in a comment
-environments: {local: {cloud: embedded}}
+environments:
+  local: {cloud: embedded}
+  staging: {cloud: embedded, secrets: {PEPPER: "%(OF_STAGING)s"}}
 services:
   backend:
     source: golden-path/service
@@ -81,7 +86,11 @@ limits: {iterations: 1}
 """
 
 SERVICE = """
-import json, logging, os
+import json, logging, os, time
+for line in os.environ["PLANTED"].splitlines():
+    for part in (line[: len(line) // 2], line[len(line) // 2 :] + "\\n"):  # of one line, at two moments
+        os.write(1, part.encode())
+        time.sleep(0.001)
 for line in os.environ["PLANTED"].splitlines():
     print(line, flush=True)
     print(json.dumps({"severity": "ERROR", "message": line, "nested": {"said": [line]}}), flush=True)
@@ -125,6 +134,18 @@ def test_sends_them():
     assert httpx.get(URL + "/api/me", headers={"Authorization": "Bearer %(bearer)s"}).status_code == 200
 
 
+def test_says_them_in_two_halves():
+    for line in PLANTED.splitlines():
+        os.write(1, line[: len(line) // 2].encode())
+        os.write(1, line[len(line) // 2 :].encode() + b"\\n")
+    assert not os.environ
+
+
+def test_dies_of_them():
+    print(PLANTED, file=sys.stderr, flush=True)
+    os.abort()
+
+
 def test_leaves_one_in_an_odd_place():
     sys.stdout.write("x" * 300_000 + PLANTED)
     pytest.fail("[%(WEBHOOK_SECRET)s]", pytrace=False)
@@ -141,6 +162,9 @@ def forms(secret: str) -> dict[str, str]:
         "json": json.dumps(secret)[1:-1],
         "json, letters": json.dumps(secret, ensure_ascii=False)[1:-1],
         "hex": raw.hex(),
+        "html": html.escape(secret),
+        "url, twice": quote(quote(secret, safe=""), safe=""),
+        "json, twice": json.dumps(json.dumps(secret)[1:-1])[1:-1],
     }
     for offset in range(3):
         coded = base64.b64encode(b"x" * offset + raw)
@@ -191,6 +215,8 @@ class Ran:
     """What two sessions left: one in a CI's log, one on a screen."""
 
     folder: Path
+    server: Path
+    url: str
     shown: dict[str, bytes] = field(default_factory=dict)
 
     def call(self, project, env, *arguments: str) -> None:
@@ -216,7 +242,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(shared_demo):
+def ran(shared_demo, postgres):
     """The sessions as such; what they left is looked at from more than one side."""
     project = shared_demo
     named = {**SECRETS, **SHAPES}
@@ -226,15 +252,18 @@ def ran(shared_demo):
     tests = project.folder / "loops/golden-path/planted"
     tests.mkdir()
     (tests / "test_planted.py").write_text(TESTS % named, encoding="utf-8")
-    told = Ran(project.folder)
+    told = Ran(project.folder, postgres.folder, postgres.url_of_new_schema())
     old = os.umask(0)  # whatever it is
     try:
         with refusing() as url:
             own = {name: SECRETS[name] for name in ("MY_TOKEN", "E2E_BYPASS_KEY", "JWT_SECRET")}
             env = project.environ() | own | {"PLANTED": planted(), "AUTH_URL": url}
             given = ("--var", f"api_key={SECRETS['api_key']}")
-            told.call(project, env, "run", "planted", "--plain", "-v", *given)
-            told.on_a_screen(project, env, "run", "planted", *given)
+            files = {name: str(project.temporary / name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
+            ci = files | {"GITHUB_ACTIONS": "true"}
+            told.call(project, env | ci, "run", "planted", "--plain", "-v", *given)
+            told.shown |= {name: Path(path).read_bytes() for name, path in files.items()}
+            told.on_a_screen(project, env, "--store", told.url, "run", "planted", *given)
             for listing in ("results", "findings", "logs", "journal", "status"):
                 told.call(project, project.environ(), listing, "latest")
                 told.call(project, project.environ(), listing, "latest", "--json")
@@ -257,17 +286,20 @@ def test_it_was_planted_where_it_could_be_found(ran):
     assert b"passed" in ran.shown[next(iter(ran.shown))]
     results = [json.loads(line) for line in ran.shown["results latest --json"].splitlines()]
     outcomes = {result["id"].rpartition("::")[2]: result["outcome"] for result in results}
-    assert sorted(outcomes) == [
+    assert sorted(name.partition(" #")[0] for name in outcomes) == [
+        "test_dies_of_them",
         "test_leaves_one_in_an_odd_place",
         "test_named_after_it[[redacted]]",
-        "test_named_after_it[[redacted]] #2",
+        "test_named_after_it[[redacted]]",
         "test_named_after_it[plain]",
         "test_prints_all",
+        "test_says_them_in_two_halves",
         "test_sends_them",
         "test_with_a_fixture[[redacted]]",
         "with-a-header",
     ]
-    assert outcomes["test_named_after_it[[redacted]]"] == outcomes["test_prints_all"] == "failed"
+    assert outcomes["test_dies_of_them"] == "crashed"
+    assert outcomes["test_says_them_in_two_halves"] == outcomes["test_prints_all"] == "failed"
     assert outcomes["test_named_after_it[plain]"] != "error"
     entries = [json.loads(line) for line in ran.shown["logs latest --json"].splitlines()]
     assert sum("[redacted]" in str(entry["message"]) for entry in entries) > 50
@@ -283,17 +315,39 @@ def test_nothing_that_is_kept_holds_one(ran):
     assert {str(path): found for path in files if (found := leaks(path.read_bytes()))} == {}
 
 
+def unpacked(rows: Iterable[tuple[object, ...]]) -> bytes:
+    """All that is in the rows, what is compressed as it was."""
+    found = bytearray()
+    for value in (value for row in rows for value in row):
+        raw = value if isinstance(value, bytes) else str(value).encode()
+        with contextlib.suppress(zlib.error):
+            raw = zlib.decompress(raw)
+        found += raw + b"\n"
+    return bytes(found)
+
+
 def test_nothing_that_is_kept_compressed_holds_one(ran):
-    unpacked = bytearray()
-    with contextlib.closing(sqlite3.connect(ran.folder / ".netra-loop" / "journal.db")) as connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-        for table in tables:
-            for row in connection.execute(f"SELECT * FROM {table}"):
-                for value in row:
-                    with contextlib.suppress(zlib.error):
-                        unpacked += zlib.decompress(value) if isinstance(value, bytes) else b""
-    assert len(unpacked) > 4096
-    assert leaks(bytes(unpacked)) == set()
+    stores = [*(ran.folder / ".netra-loop").rglob("*.db")]
+    journals = [path for path in stores if path.name.startswith("journal")]
+    assert len(journals) >= 2  # the store and a snapshot of it
+    for path in stores:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            found = b"".join(unpacked(connection.execute(f"SELECT * FROM {table}")) for table in tables)
+        assert leaks(found) == set()
+        assert b"test_named_after_it" in found or path not in journals
+
+
+def test_nothing_that_a_server_keeps_holds_one(ran):
+    with psycopg.connect(ran.url) as connection:
+        of_ours = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        tables = [name for (name,) in connection.execute(of_ours)]
+        found = b"".join(unpacked(connection.execute(f'SELECT * FROM "{table}"')) for table in tables)
+        connection.execute("CHECKPOINT")
+    assert b"test_named_after_it" in found
+    assert leaks(found) == set()
+    files = [path for path in ran.server.rglob("*") if path.is_file()]  # what it wrote ahead among them
+    assert {str(path): said for path in files if (said := leaks(path.read_bytes()))} == {}
 
 
 def test_what_is_kept_is_for_nobody_else(ran):
@@ -307,44 +361,4 @@ def test_what_the_embedded_cloud_keeps_of_a_variable_is_where_it_comes_from(ran)
     (own, *_) = sorted((ran.folder / ".netra-loop" / "sessions").glob("*/cloud/resources.json"))
     (revision, *_) = json.loads(own.read_text())["revisions"]
     kept = {variable["name"]: variable["value"] for variable in revision["containers"][0]["env"]}
-    assert kept["JWT_SECRET"] == "[netra-loop keeps: services.backend.env.JWT_SECRET]"
-
-
-PLAIN = """
-version: 1
-name: asking
-vars: {api_key: ""}
-environments: {here: {cloud: none}}
-tests: {paths: [../tests], env: {GIVEN: "${vars.api_key}"}}
-phases: {select: {uses: select}, execute: {uses: execute}, record: {uses: record, next: {met: done, unmet: stop}}}
-goal: {authenticity: off}
-"""
-
-
-def test_a_resume_asks_for_what_was_not_stored(project):
-    for folder in ("loops", "tests"):
-        (project.folder / folder).mkdir()
-    (project.folder / "loops/asking.yaml").write_text(PLAIN)
-    (project.folder / "tests/test_it.py").write_text(
-        "import os\ndef test_it(): assert os.environ['GIVEN'] == 'opened-9'\n"
-    )
-    paused = project.call("run", "asking", "--plain", "--budget", "1ms", "--var", "api_key=opened-9")
-    assert paused.returncode == 75, paused.stderr
-    refused = project.call("resume", "--plain")
-    assert refused.returncode == 2
-    assert "--var api_key=" in refused.stderr
-    assert "opened-9" not in refused.stderr
-    resumed = project.call("resume", "--plain", "--var", "api_key=opened-9")
-    assert resumed.returncode == 0, resumed.stderr
-
-
-def test_a_secret_too_short_to_be_hidden_is_told_of(project):
-    (project.folder / "loops").mkdir()
-    (project.folder / "tests").mkdir()
-    (project.folder / "loops/asking.yaml").write_text(PLAIN)
-    (project.folder / "tests/test_it.py").write_text("def test_it(): print('on the tiny road')\n")
-    ran = project.call("run", "asking", "--plain", "--var", "api_key=tiny")
-    assert "vars.api_key is too short to be hidden" in ran.stderr
-    assert "--var api_key=" not in ran.stderr
-    shown = project.call("results", "latest", "--test", "test_it")
-    assert "on the tiny road" in shown.stdout
+    assert kept["JWT_SECRET"] == {"withheld": "services.backend.env.JWT_SECRET"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netra_loop.cli.main import _run
+from netra_loop.cli.boundary import _run
 
 LOOP = "version: 1\nname: n\nenvironments: {here: {cloud: none}}\nphases: {select: {uses: select}}\n"
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from netra_loop import __version__
-from netra_loop.cli.main import _command, _run, _store_first
+from netra_loop.cli.boundary import _run
+from netra_loop.cli.words import command_of, store_first
 from netra_loop.core.events import SessionStarted
 from netra_loop.core.records import Batch, Evidence, Frame, Outcome, Result
 from netra_loop.journal.base import SessionHead
@@ -209,7 +210,7 @@ def test_a_session_goes_on_though_nobody_can_be_told(project, redirect):
     ],
 )
 def test_the_command_is_the_first_word_that_is_no_option(typed, command):
-    assert _command(typed) == command
+    assert command_of(typed) == command
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -238,4 +239,4 @@ def test_a_store_that_is_none_is_5_before_any_effect(project, call):
     ],
 )
 def test_the_store_may_be_named_anywhere(typed, read):
-    assert _store_first(typed) == read
+    assert store_first(typed) == read

@@ -54,6 +54,31 @@ def test_every_place_of_a_secret_is_hidden_and_the_rest_stays():
     assert hidden_text(hidden, redactor) == hidden
 
 
+def test_secrets_of_every_environment_are_hidden_and_those_of_services_named():
+    text = """version: 1
+name: some
+environments:
+  local: {cloud: embedded, secrets: {PEPPER: tiny, "DB-2": "${env.DB:-plain word}"}}
+  staging: {cloud: embedded, secrets: {PEPPER: of-staging-alone}}
+services: {backend: {source: ., command: [x], secrets: {PEPPER: "PEPPER:latest"}}}
+tests: {paths: [tests]}
+phases: {deploy: {uses: deploy}, select: {uses: select}, execute: {uses: execute}, record: {uses: record}}
+"""
+    hidden = hidden_text(text, Redactor())
+    assert all(word not in hidden for word in ("tiny", "plain word", "of-staging-alone"))
+    spec = loopfile.load(hidden, Path("some.yaml"))
+    assert spec.environments["staging"].secrets == {"PEPPER": "[redacted]"}
+    assert spec.environments["local"].secrets == {"PEPPER": "[redacted]", "DB-2": "${env.DB:-[redacted]}"}
+    assert spec.services["backend"].secrets == {"PEPPER": "PEPPER:latest"}
+
+
+def test_what_stands_beside_a_reference_stays_unless_chance_made_it():
+    text = written("x", "y", "z").replace("hunter2", '"Bearer ${env.A}", w_token: "k9f8e7d6c5b4a3f2e1${env.A}"')
+    spec = loopfile.load(hidden_text(text, Redactor()), Path("some.yaml"))
+    assert spec.vars["api_key"] == "Bearer ${env.A}"
+    assert spec.vars["w_token"] == "[redacted]${env.A}"
+
+
 def test_a_text_without_secrets_is_the_very_same():
     text = written("x", "y", "z").replace(", api_key: hunter2", "").replace("D_SECRET", "D")
     assert hidden_text(text, Redactor(["open-sesame"])) == text

@@ -196,7 +196,7 @@ def test_redacting_twice_is_redacting_once(text: str, secrets: list[str]):
     assert hiding.text(once) == once
 
 
-@given(st.text(min_size=6, max_size=30), st.text(max_size=30), st.text(max_size=30))
+@given(st.text(min_size=8, max_size=30), st.text(max_size=30), st.text(max_size=30))
 def test_no_literal_secret_is_left(secret: str, before: str, after: str):
     if secret in MARK:
         return
@@ -228,6 +228,38 @@ def test_what_is_nested_beyond_reason_is_hidden():
     for _ in range(20_000):
         value = [value]
     assert MARK in str(redactor.deep(value))
+
+
+def test_a_named_value_is_hidden_where_it_is_assigned_and_nowhere_else():
+    some = Redactor(named=[("DB_PWD", "backend"), ("X-E2E-Bypass-Key", "demo"), ("apiKey", 'a "b"')])
+    for said, hidden in [
+        ("DB_PWD=backend DB_PWD: backend backend", "DB_PWD=[redacted] DB_PWD: [redacted] backend"),
+        ("DB_PWD='backend' export DB_PWD = backend;", "DB_PWD='[redacted]' export DB_PWD = [redacted];"),
+        ('{"DB_PWD": "backend", "host": "backend"}', '{"DB_PWD": "[redacted]", "host": "backend"}'),
+        (r"{\"DB_PWD\":\"backend\"}", r"{\"DB_PWD\":\"[redacted]\"}"),
+        ("X-E2E-Bypass-Key: demo\r\nX-Demo: demo", "X-E2E-Bypass-Key: [redacted]\r\nX-Demo: demo"),
+        (r'"apiKey": "a \"b\""', '"apiKey": "[redacted]"'),
+        ("DB_PWD=backend-2 of DB_PWD=backends", "DB_PWD=[redacted]-2 of DB_PWD=backends"),
+    ]:
+        assert some.text(said) == hidden
+        assert some.text(hidden) == hidden
+    assert some.deep({"DB_PWD": "backend", "host": "backend"}) == {"DB_PWD": MARK, "host": "backend"}
+
+
+def test_what_is_kept_stays_whole_whatever_stands_in_it():
+    some = Redactor(["backend-1", "night-backend-1-x7"], kept=["my-backend-1-20261121-101500-abcd", "night-backend-1"])
+    said = "netra-loop resume my-backend-1-20261121-101500-abcd on backend-1"
+    assert some.text(said) == "netra-loop resume my-backend-1-20261121-101500-abcd on [redacted]"
+    assert some.text("night-backend-1-x7") == MARK  # what would show a part of a secret is not kept
+
+
+@pytest.mark.parametrize("reference", ['--var api_key="$API_KEY"', "API_TOKEN=${env.API_TOKEN}", "DB_PASSWORD=$PW x"])
+def test_what_only_says_where_a_secret_is_stays(reference: str):
+    assert Redactor().text(reference) == reference
+
+
+def test_a_value_that_begins_like_a_reference_is_hidden():
+    assert Redactor().text("DB_PASSWORD=$PW-x1 DB_PASSWORD=$ecret") == "DB_PASSWORD=[redacted] DB_PASSWORD=[redacted]"
 
 
 def test_its_own_text_tells_no_secret():

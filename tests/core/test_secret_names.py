@@ -28,6 +28,19 @@ def test_a_name_that_says_secret(name):
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["TOKEN_ENDPOINT", "KEY_PREFIX", "SECRET_NAME", "AWS_ACCESS_KEY_ID", "PASSWORD_LENGTH", "API_KEY_VERSION"],
+)
+def test_a_name_of_something_about_a_secret(name):
+    assert not names_secret(name)
+
+
+@pytest.mark.parametrize("name", ["API_KEY_STRIPE", "TOKEN_GITHUB", "PASSWORD_OF_BACKEND", "SECRET_SERVICE"])
+def test_a_name_that_says_whose_secret(name):
+    assert names_secret(name)
+
+
+@pytest.mark.parametrize(
     "name", ["PATH", "PWD", "OLDPWD", "KEYBOARD", "MAX_TOKENS", "TOKEN_URL", "KEY_FILE", "MONKEY", "user", "TOKENIZER"]
 )
 def test_a_name_that_does_not(name):

@@ -10,7 +10,9 @@ import sys
 import pytest
 
 from netra_loop.core.records import Batch
-from netra_loop.engine.signals import Stop, heeding, installed
+from netra_loop.engine.heard import Ears
+from netra_loop.engine.signals import Stop, heeding, installed, unless_begun
+from netra_loop.errors import Interrupted
 from netra_loop.processes import identify
 from netra_loop.testing import MemoryJournal
 from netra_loop.testing.rows import head
@@ -83,7 +85,7 @@ async def test_afterwards_signals_mean_what_they_meant():
 
 async def test_the_same_signal_passed_on_twice_at_once_is_one():
     """As by a terminal and a wrapper in it: both are there before either is seen."""
-    process, _ = await child("stay")
+    process, grandchild = await child("stay")
     process.send_signal(signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
@@ -91,6 +93,7 @@ async def test_the_same_signal_passed_on_twice_at_once_is_one():
     assert "SIGINT" in await line(process)
     assert identify(process.pid) is not None
     process.kill()
+    os.kill(grandchild, signal.SIGKILL)  # it has its output, too
     await process.wait()
 
 
@@ -112,3 +115,90 @@ async def test_nobody_listens_once_the_block_is_left():
         await journal.ask_to_stop("one")
         await asyncio.sleep(0)
     assert stop.why is None
+
+
+async def test_a_signal_that_came_before_the_block_asks_as_it_begins():
+    ears, stop = Ears(), Stop(lambda _text: None)
+    ears.first = signal.SIGTERM
+    with installed(stop, ears):
+        assert stop.why == "SIGTERM"
+
+
+async def test_one_signal_ends_nothing_at_once_whoever_asked_before_it():
+    """As a budget that is used up just before a runner cancels."""
+    ears, stop = Ears(), Stop(lambda _text: None)
+    with installed(stop, ears):
+        stop.request("the budget of 1s is used up")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0)
+        assert ears.first is signal.SIGTERM
+    assert stop.why == "the budget of 1s is used up"
+
+
+async def test_what_was_not_begun_yet_is_cancelled_and_cleans_up():
+    ears, cleaned = Ears(), asyncio.Event()
+
+    async def begin() -> None:
+        with unless_begun(ears):
+            os.kill(os.getpid(), signal.SIGHUP)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                cleaned.set()
+
+    ears.listen()
+    try:
+        with pytest.raises(Interrupted) as raised:
+            await begin()
+    finally:
+        ears.close()
+    assert cleaned.is_set()
+    assert raised.value.exit_code == 129
+
+
+async def test_once_a_session_is_begun_the_same_signal_is_a_request():
+    ears, stop = Ears(), Stop(lambda _text: None)
+    ears.listen()
+    try:
+        with unless_begun(ears), installed(stop, ears):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(stop.wait(), 20)
+    finally:
+        ears.close()
+    assert stop.why == "SIGTERM"
+
+
+async def test_between_a_signal_and_its_answer_a_session_may_begin_and_is_asked():
+    ears, stop = Ears(), Stop(lambda _text: None)
+    ears.listen()
+    try:
+        with unless_begun(ears):
+            os.kill(os.getpid(), signal.SIGTERM)
+            with installed(stop, ears):
+                assert stop.why == "SIGTERM"
+                await asyncio.sleep(0.01)  # whoever was told of it first has nothing to say any more
+    finally:
+        ears.close()
+
+
+async def test_once_all_is_done_a_signal_changes_nothing():
+    ears = Ears()
+    ears.listen()
+    try:
+        with installed(Stop(lambda _text: None), ears):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ears.first is signal.SIGTERM
+    finally:
+        ears.close()
+
+
+async def test_a_hang_up_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ears = Ears()
+    try:
+        ears.listen()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        ears.close()
+        signal.signal(signal.SIGHUP, before)

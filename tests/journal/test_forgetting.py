@@ -3,11 +3,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
-from netra_loop.errors import Defect, UsageError
+from netra_loop.errors import Defect, StaleEpoch, UsageError
+from netra_loop.journal import forgetting, tables, writing
 from netra_loop.journal.base import Journal
+from netra_loop.journal.store import open_store
 from netra_loop.testing.rows import entry, finding, head, result, selected
 
 Open = Callable[[], Journal]
@@ -97,3 +100,40 @@ async def test_what_a_kill_in_the_middle_left_is_nobodys(open_sqlite: Open, stor
     assert await journal.results("golden-1", 1) == []  # a new one of the name begins without them
     await journal.reclaim()
     assert rows(store_path, "golden-2") == 0
+
+
+async def test_rows_are_removed_of_nobody_but_who_is_no_more():
+    """A session may be made again under the name between the look and the removal."""
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        tables.metadata.create_all(connection)
+        connection.execute(sa.insert(tables.identity).values(id="x", epochs=0))
+        writing.insert_session(connection, head("golden-1"), 1, "me")
+        place = writing.place_of(connection, "golden-1")
+        batch = Batch(results=(result("t1"),), entries=(entry(),))
+        writing.write_batch(connection, "golden-1", place, batch, None, head("golden-1").started_at)
+        assert not forgetting.forget_some(connection, "golden-1")
+        counted = sa.select(sa.func.count()).select_from(tables.results)
+        assert connection.execute(counted).scalar_one() == 1
+        forgetting.forget_head(connection, "golden-1", 1)
+        assert forgetting.strays(connection) == {"golden-1"}
+        while forgetting.forget_some(connection, "golden-1"):
+            continue
+        assert connection.execute(counted).scalar_one() == 0
+    engine.dispose()
+
+
+async def test_who_owned_one_that_was_removed_is_not_taken_for_the_owner_of_the_next(store_url: str):
+    old, new = open_store(store_url), open_store(store_url)
+    await filled(old, "golden-1")
+    async with old.own("golden-1") as first:
+        async with new.own("golden-1", takeover=True) as second:
+            await new.forget("golden-1")
+        async with new.own("golden-1") as third:
+            await new.create(head("golden-1"), Batch(events=(Noted(text="one"),)))
+            with pytest.raises(StaleEpoch):
+                await old.append("golden-1", Batch(events=(Noted(text="late"),)))
+    assert first < second < third
+    assert [one.event for one in await new.events("golden-1")] == [Noted(text="one")]
+    for journal in (old, new):
+        await journal.close()

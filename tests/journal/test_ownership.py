@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import resource
+import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +14,10 @@ import pytest
 
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
-from netra_loop.errors import SessionHeld, StaleEpoch
+from netra_loop.errors import DiskFull, SessionHeld, StaleEpoch, StoreDamaged, StoreError
 from netra_loop.journal import ownership
 from netra_loop.journal.base import Journal
+from netra_loop.journal.store import open_store
 from netra_loop.testing import FakeClock
 from netra_loop.testing.rows import head
 
@@ -145,3 +149,156 @@ def test_a_take_over_killed_before_its_end_leaves_nothing_in_the_way(store_path:
     assert ownership.all_acknowledged(store_path.parent) == {S: ownership.Acknowledged(7, "f" * 64)}
     first.release()
     second.release()
+
+
+# ---------------------------------------------------------------------------------------------------- what fails
+
+
+KILLED_BEFORE_ITS_LOCK_IS_IN_PLACE = """
+import sqlite3, sys
+from pathlib import Path
+from netra_loop.clock import SystemClock
+from netra_loop.journal.ownership import SessionLock
+store = Path(sys.argv[1])
+lock = SessionLock(store.parent, "golden-1", SystemClock(), store.name)
+lock.take(takeover=True)
+other = sqlite3.connect(store)
+with other:
+    other.execute("update sessions set epoch = epoch + 1, owner = ?", (lock.owner,))
+other.close()
+print("committed", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def check_still_the_owner(old: Journal, third: Journal, store: Path) -> None:
+    holder = await third.holder(S)
+    assert holder is not None
+    assert holder.pid == said(store)["pid"]
+    with pytest.raises(SessionHeld):
+        await third.own(S).__aenter__()
+    await old.append(S, Batch(events=(Noted(text="still ours"),)))
+    assert [path for path in temporary(store) if path.suffix != ".stop"] == []
+
+
+async def test_a_take_over_that_cannot_write_leaves_the_owner_his_lock(open_sqlite: Open, store_path: Path):
+    old, new, third = open_sqlite(), open_sqlite(), open_sqlite()
+    await made(old)
+    async with old.own(S):
+        other = sqlite3.connect(store_path, isolation_level=None)
+        other.execute("begin immediate")
+        with pytest.raises(StoreError, match="is locked by"):
+            await new.own(S, takeover=True).__aenter__()
+        other.close()
+        await check_still_the_owner(old, third, store_path)
+
+
+async def test_a_take_over_that_finds_the_disk_full_leaves_the_owner_his_lock(open_sqlite: Open, store_path: Path):
+    old, new, third = open_sqlite(), open_sqlite(), open_sqlite()
+    await made(old)
+    async with old.own(S):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # room for a lock file, none for the journal
+        try:
+            with pytest.raises(DiskFull):
+                await new.own(S, takeover=True).__aenter__()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        await check_still_the_owner(old, third, store_path)
+
+
+async def test_killed_between_epoch_and_lock_the_old_owner_ends_and_the_session_goes_on(
+    open_sqlite: Open, store_path: Path
+):
+    old, third = open_sqlite(), open_sqlite()
+    await made(old)
+    pipe = subprocess.PIPE
+    async with old.own(S) as first:
+        command = (sys.executable, "-c", KILLED_BEFORE_ITS_LOCK_IS_IN_PLACE, str(store_path))
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+        assert await process.stdout.readline() == b"committed\n"
+        process.send_signal(signal.SIGKILL)
+        await process.communicate()
+        with pytest.raises(SessionHeld):  # he has his lock, and ends before he writes
+            await third.own(S).__aenter__()
+        with pytest.raises(StaleEpoch):
+            await old.append(S, Batch(events=(Noted(text="late"),)))
+    async with third.own(S) as epoch:
+        assert epoch > first + 1
+        await third.append(S, Batch(events=(Noted(text="ours"),)))
+
+
+# ---------------------------------------------------------------------------------------------------- all of them
+
+
+HOLDS_ALL = """
+import resource, sys
+from pathlib import Path
+from netra_loop.journal import ownership
+resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+with ownership.all_locked(Path(sys.argv[1]), "journal.db") as locks:
+    for lock in locks.values():
+        lock.restart(lock.acknowledged().seq - 1, "e" * 64)
+    print(len(locks))
+"""
+
+
+def test_however_many_sessions_there_are_few_files_are_open(store_path: Path):
+    sessions = store_path.parent / "sessions"
+    sessions.mkdir(parents=True)
+    for number in range(200):
+        text = json.dumps({"seq": 7, "hash": "f" * 64, "store": "journal.db"})
+        (sessions / f"s-{number}.lock").write_text(text.ljust(512))
+    command = [sys.executable, "-c", HOLDS_ALL, str(store_path.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("200\n", "")
+    known = ownership.all_acknowledged(store_path.parent, "journal.db")
+    assert set(known.values()) == {ownership.Acknowledged(6, "e" * 64)}
+
+
+async def test_while_all_are_locked_none_is_taken_and_none_that_is_held_is_locked(open_sqlite: Open, store_path: Path):
+    journal = open_sqlite()
+    await made(journal)
+    async with journal.own(S):
+        with pytest.raises(SessionHeld), ownership.all_locked(store_path.parent, store_path.name):
+            pass
+    with ownership.all_locked(store_path.parent, store_path.name):
+        taking = asyncio.ensure_future(journal.own(S).__aenter__())
+        done, _ = await asyncio.wait({taking}, timeout=0.3)
+        assert not done
+    assert await asyncio.wait_for(taking, 20) > 0
+
+
+# ---------------------------------------------------------------------------------------------------- several stores
+
+
+async def test_stores_in_one_folder_know_nothing_of_each_other(store_path: Path):
+    journals = [open_store(str(store_path.with_name(name))) for name in ("journal.db", "a.db", "b.db")]
+    for number, journal in enumerate(journals):
+        await made(journal, texts=number + 1)
+        await journal.create(head(f"only-{number}"), Batch())
+    async with journals[0].own(S), journals[1].own(S), journals[2].own(S):  # one name, three sessions
+        for journal in journals:
+            await journal.append(S, Batch(events=(Noted(text="each its own"),)))
+    async with journals[0].own(S):
+        await journals[0].forget(S)
+    for number, journal in enumerate(journals):
+        found = {one.id for one in await journal.sessions()}
+        assert found == ({f"only-{number}"} | ({S} if number else set()))
+        await journal.close()
+    again = [open_store(str(store_path.with_name(name))) for name in ("a.db", "b.db")]
+    assert [await journal.verify(S) for journal in again] == [3, 4]
+    for journal in again:
+        await journal.close()
+
+
+async def test_what_an_older_version_acknowledged_counts_where_one_store_alone_can_be_meant(
+    open_sqlite: Open, store_path: Path
+):
+    await made(open_sqlite())
+    text = json.dumps({"seq": 9, "hash": "f" * 64})
+    (store_path.parent / "sessions" / "gone.lock").write_text(text.ljust(512))
+    with pytest.raises(StoreDamaged, match="'gone', 9 were acknowledged"):
+        await open_sqlite().sessions()
+    await open_store(str(store_path.with_name("other.db"))).close()
+    assert [one.id for one in await open_sqlite().sessions()] == [S]

@@ -15,6 +15,7 @@ from pathlib import Path
 from netra_loop.cloud.embedded.server import FolderHeld, Whereabouts, serve
 from netra_loop.cloud.embedded.vault import Vault
 from netra_loop.cloud.embedded.withheld import Withheld
+from netra_loop.core.secret_values import redactor_of
 
 
 def main() -> int:
@@ -24,13 +25,14 @@ def main() -> int:
     parser.add_argument("--seed", type=Path, help="resources.json of another state folder, to begin with")
     parser.add_argument("--lifeline-fd", type=int, help="ends when this inherited pipe does")
     parser.add_argument("--secrets-stdin", action="store_true", help="reads a JSON object of secrets from its input")
-    parser.add_argument("--known-stdin", action="store_true", help='reads {"secrets": {…}, "hidden": {…}} instead')
+    parser.add_argument("--known-stdin", action="store_true", help='reads {"secrets": {…}, "hidden": {…}, …} instead')
     given = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         known = json.loads(sys.stdin.read()) if given.known_stdin else {}
         vault = Vault(known["secrets"]) if known else Vault.of_json(sys.stdin.read() if given.secrets_stdin else "")
-        withheld = Withheld(known.get("hidden", {}), known.get("whole"))
+        hidden = known.get("hidden")
+        withheld = Withheld(known.get("withheld", {}), None if hidden is None else redactor_of(hidden))
         asyncio.run(_serve(given.state.absolute(), given.seed, given.lifeline_fd, vault, withheld))
     except FolderHeld as held:
         logging.getLogger(__name__).error("%s", held)  # noqa: TRY400  # one sentence, no trace

@@ -62,18 +62,17 @@ async def start_embedded(
     *,
     knobs: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] | None = None,
-    hidden: Mapping[str, str] | None = None,
-    whole: Mapping[str, str] | None = None,
+    hidden: Mapping[str, Any] | None = None,
+    withheld: Mapping[str, str | None] | None = None,
 ) -> EmbeddedCloud:
     """The embedded cloud on `state_dir`; what it served there serves again, under its name and, if it can, its URL.
 
     A server that a dead owner left on the folder is ended first. `seed` is another folder's `resources.json`, used
     where this one is new. `knobs` are turned before it starts, see `knobs.set_knobs`. `secrets` (`NAME` or
     `NAME:VERSION`) are what its Secret Manager holds; they go to the process by a pipe and are written nowhere.
-    `hidden` are values, by the label of where they come from, that go the same way and are kept out of all that it
-    writes: a revision that comes back with a later start takes the value that the label has then;
-    `whole` are such values of variables that only hold a secret somewhere. Raises EnvironmentFailed where a living
-    process holds the folder, or the server does not start; ValueError for a knob that is none.
+    `hidden` (see `Secrets.told`) are values that go the same way and are taken out of all log entries; `withheld` are
+    what services are given and its files must not hold, see `Withheld`. Raises EnvironmentFailed where a living process
+    holds the folder, or the server does not start; ValueError for a knob that is none.
     """
     make_folder(state_dir)
     await _end_earlier(state_dir)
@@ -83,7 +82,8 @@ async def start_embedded(
     command = ["-m", "netra_loop.cloud.embedded", "--state", str(state_dir), "--lifeline-fd", str(reading)]
     if seed is not None:
         command += ["--seed", str(seed)]
-    if secrets or hidden or whole:
+    known = {"secrets": secrets or {}, "hidden": hidden, "withheld": withheld or {}} if secrets or hidden else None
+    if known is not None:
         command.append("--known-stdin")
     log = os.open(state_dir / "cloud.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(log, 0o600)  # whatever the umask
@@ -91,7 +91,7 @@ async def start_embedded(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
-            stdin=PIPE if secrets or hidden or whole else DEVNULL,
+            stdin=PIPE if known is not None else DEVNULL,
             stdout=PIPE,
             stderr=log,
             pass_fds=[reading],
@@ -105,7 +105,7 @@ async def start_embedded(
         os.close(reading)
         os.close(log)
     try:
-        await _hand_over(process, {"secrets": secrets or {}, "hidden": hidden or {}, "whole": whole or {}})
+        await _hand_over(process, known)
         endpoint = await _endpoint_of(process, state_dir)
         return EmbeddedCloud(endpoint, read_json(state_dir / "cloud.json")["metadata"], process, writing)
     except BaseException:
@@ -115,10 +115,10 @@ async def start_embedded(
         raise
 
 
-async def _hand_over(process: Process, known: Mapping[str, Mapping[str, str]]) -> None:
+async def _hand_over(process: Process, known: Mapping[str, Any] | None) -> None:
     if process.stdin is not None:
         with contextlib.suppress(ConnectionError):  # it ended already: reading its endpoint says so
-            process.stdin.write(json.dumps({name: dict(values) for name, values in known.items()}).encode())
+            process.stdin.write(json.dumps(known).encode())
             await process.stdin.drain()
         process.stdin.close()
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from netra_loop.cloud.embedded.instance import Launch, StartFailed
 from netra_loop.cloud.embedded.knobs import KnobFile, Knobs
 from netra_loop.cloud.embedded.vault import Vault
+from netra_loop.cloud.embedded.withheld import what_is_gone
 
 OWN_IMAGES = "embedded://"
 _READ_IMAGE = "service-agent/artifactregistry.repositories.downloadArtifacts"
@@ -25,6 +26,7 @@ class Provision:
         """`launch` with its secrets in place, after the cold start's time. Raises StartFailed."""
         knobs = self._knobs.last_good()
         _check_image(launch, knobs)
+        _check_known(launch)
         env = {name: self._secret(launch, *wanted, knobs) for name, wanted in launch.secrets.items()}
         await asyncio.sleep(knobs.cold_start_ms / 1000)
         return replace(launch, env={**launch.env, **env})
@@ -42,6 +44,18 @@ class Provision:
         if value is None:
             raise StartFailed("SECRETS_ACCESS_CHECK_FAILED", f"Secret {full} was not found.")
         return value
+
+
+def _check_known(launch: Launch) -> None:
+    """A value that was kept out of the files and is known no more is told of, not made up."""
+    for text in (*launch.env.values(), *launch.command):
+        label = what_is_gone(text)
+        if label is not None:
+            raise StartFailed(
+                "SECRETS_ACCESS_CHECK_FAILED",
+                f"The value of {label} is a secret, or holds one, that is not stored, and it was not given again with "
+                "this start: set the variables that it refers to, or deploy once more.",
+            )
 
 
 def _check_image(launch: Launch, knobs: Knobs) -> None:

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from netra_loop.cloud.embedded.files import read_json, write_json
 from netra_loop.cloud.embedded.withheld import Withheld
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Resources:
@@ -64,16 +64,17 @@ class Resources:
         return self._withheld.out_of(json_format.MessageToDict(message))
 
     def _fill(self, found: Any, source: Path | None) -> None:
-        if not isinstance(found, dict) or found.get("version") != _VERSION:
-            raise ValueError(f"{source} holds no resources of version {_VERSION}")
+        version = found.get("version") if isinstance(found, dict) else None
+        if not isinstance(version, int) or not 1 <= version <= _VERSION:
+            raise ValueError(f"{source} holds no resources of version {_VERSION} or older")
         for row in found["services"]:
             service = run_v2.Service()
-            json_format.ParseDict(self._withheld.back_into(row), run_v2.Service.pb(service), ignore_unknown_fields=True)
+            known = self._withheld.back_into(row, version)
+            json_format.ParseDict(known, run_v2.Service.pb(service), ignore_unknown_fields=True)
             self.services[service.name] = service
         for row in found["revisions"]:
             revision = run_v2.Revision()
-            json_format.ParseDict(
-                self._withheld.back_into(row), run_v2.Revision.pb(revision), ignore_unknown_fields=True
-            )
+            known = self._withheld.back_into(row, version)
+            json_format.ParseDict(known, run_v2.Revision.pb(revision), ignore_unknown_fields=True)
             self.revisions[revision.name] = revision
         self.ports = {(service, tag): port for service, tag, port in found["ports"]}

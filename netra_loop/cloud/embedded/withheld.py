@@ -1,59 +1,103 @@
-"""Values that the embedded cloud works with and never writes: in its files a label stands for each.
+"""Values that the embedded cloud works with and never writes: in its files stands where each was declared instead.
 
-Whoever starts it says the values, each under the label of where it comes from (a variable, a key of the loop file).
-What was written with a label is read with the value that the label has now, so a revision that comes back has the
-secret of today, as with a secret's version `latest`.
+Whoever starts it says what the services are given that is a secret or holds one, by the place of its declaration
+(`services.backend.env.JWT_SECRET`, `services.backend.command.3`). In the files such a value is an object,
+`{"withheld": "services.backend.env.JWT_SECRET"}`, where every other text is a text: neither can be taken for the other.
+A revision that comes back is given what its own declaration says today, as with a secret's version `latest`. A value
+that nobody says any more is never made up: an instance that needs it does not start, and says what is missing.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from netra_loop.core.redact import MARK, MIN_LENGTH, Redactor
+from netra_loop.core.redact import Redactor
 
-_LABEL = re.compile(r"\[netra-loop keeps: ([^\]\n]*)\]")
+_KEY = "withheld"
+_LABEL = re.compile(r"\[netra-loop keeps: ([^\]\n]*)\]")  # what version 1 of the files has within texts
+_SERVICE = re.compile(r"/services/([^/]+)")
+_GONE = f"[{secrets.token_hex(16)} no longer known: "  # nobody else can write it, as it is made anew for each process
 
 
 class Withheld:
-    """`values` by label; an empty one is as good as none. `whole` are values of variables that only hold secrets, in
-    some form: they are kept out as a whole. `redactor` hides the values in everything else, None: nothing does, since
-    nobody said any.
+    """`values` by place of declaration, None: there is one that nobody knows now. `redactor` finds what is a secret
+    in everything else; None: nothing is, since nobody said so.
     """
 
-    def __init__(self, values: Mapping[str, str], whole: Mapping[str, str] | None = None) -> None:
-        known = {label: value for label, value in values.items() if value and "]" not in label}
-        self._values = {label: value for label, value in (whole or {}).items() if "]" not in label} | known
-        self._labels = {value: label for label, value in reversed(self._values.items())}
-        long = sorted((value for value in known.values() if len(value) >= MIN_LENGTH), key=len, reverse=True)
-        self._anywhere = re.compile("|".join(map(re.escape, long))) if long else None
-        self.redactor = Redactor(known.values()) if known else None
+    def __init__(self, values: Mapping[str, str | None], redactor: Redactor | None = None) -> None:
+        self._values = dict(values)
+        self.redactor = redactor
 
-    def out_of(self, value: Any) -> Any:
-        """`value` (of JSON) with labels in the place of the values."""
-        if not self._labels:
-            return value
-        if isinstance(value, dict):
-            short = value.get("value") if "name" in value else None  # a variable's, whole: short ones are known there
-            label = self._labels.get(short) if isinstance(short, str) else None
-            return {key: self.out_of(item) for key, item in value.items()} | ({"value": _kept(label)} if label else {})
+    def out_of(self, resource: Mapping[str, Any]) -> Any:
+        """A service or revision, as JSON, without what is withheld."""
+        place = _place(resource)
+        return self._out(resource, place, f"{place}, a text")
+
+    def back_into(self, resource: Mapping[str, Any], version: int) -> Any:
+        """The resource as it was before `out_of`, which wrote it as this version of the file's form."""
+        return self._back(resource, _place(resource), version)
+
+    def _out(self, value: Any, place: str, label: str) -> Any:
+        if isinstance(value, Mapping):
+            variable = _variable(value, place)
+            if variable is not None and (variable in self._values or self._is_secret(value["value"])):
+                return {**value, "value": {_KEY: variable}}
+            return {key: self._out(item, place, _label(place, key)) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.out_of(item) for item in value]
-        if isinstance(value, str) and self._anywhere is not None:
-            return self._anywhere.sub(lambda found: _kept(self._labels[found[0]]), value)
+            return [self._out(item, place, f"{label}.{number}") for number, item in enumerate(value)]
+        if isinstance(value, str) and self._is_secret(value):
+            return {_KEY: label}
         return value
 
-    def back_into(self, value: Any) -> Any:
-        """`value` as it was before `out_of`. What nobody knows any more is a mark."""
-        if isinstance(value, dict):
-            return {key: self.back_into(item) for key, item in value.items()}
+    def _back(self, value: Any, place: str, version: int) -> Any:
+        if isinstance(value, Mapping):
+            if version > 1 and value.keys() == {_KEY}:
+                return self._known(value[_KEY])
+            variable = _variable(value, place)
+            if version == 1 and variable is not None and _LABEL.search(value["value"]):
+                return {**value, "value": self._known(variable)}
+            return {key: self._back(item, place, version) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.back_into(item) for item in value]
-        if isinstance(value, str):
-            return _LABEL.sub(lambda found: self._values.get(found[1], MARK), value)
+            return [self._back(item, place, version) for item in value]
+        if version == 1 and isinstance(value, str) and (found := _LABEL.search(value)) is not None:
+            return gone(found[1])
         return value
 
+    def _known(self, label: str) -> str:
+        value = self._values.get(label)
+        return gone(label) if value is None else value
 
-def _kept(label: str) -> str:
-    return f"[netra-loop keeps: {label}]"
+    def _is_secret(self, text: str) -> bool:
+        return text.startswith(_GONE) or (self.redactor is not None and self.redactor.text(text) != text)
+
+
+def gone(label: str) -> str:
+    """What stands for a value, declared at `label`, that is no longer known."""
+    return f"{_GONE}{label}]"
+
+
+def what_is_gone(text: str) -> str | None:
+    """The place of the declaration, where `text` stands for a value that is no longer known; else None."""
+    return text.removeprefix(_GONE).removesuffix("]") if text.startswith(_GONE) else None
+
+
+def _place(resource: Mapping[str, Any]) -> str:
+    found = _SERVICE.search(str(resource.get("name", "")))
+    return f"services.{found[1] if found else ''}"
+
+
+def _label(place: str, key: str) -> str:
+    """The loop declares a container's command, whose words are told by their place in it; what else has a secret in it
+    is known by no declaration.
+    """
+    return f"{place}.command" if key == "command" else f"{place}, {key}"
+
+
+def _variable(value: Mapping[str, Any], place: str) -> str | None:
+    """The label of an environment variable's entry; None for everything else."""
+    if value.keys() <= {"name", "value"} and isinstance(value.get("value"), str) and isinstance(value.get("name"), str):
+        return f"{place}.env.{value['name']}"
+    return None

@@ -14,6 +14,7 @@ import yaml
 
 from netra_loop.core.redact import MARK, Redactor, speaks_of_secrets
 from netra_loop.core.secret_names import names_secret
+from netra_loop.core.secret_values import by_chance
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # only composes: nothing is constructed
 _REFERENCE = re.compile(r"(\$\{[^}]*\})")
@@ -21,6 +22,7 @@ _COMMENT = re.compile(r"#[^\n]*")
 _SHAPE = frozenset(
     {"version", "name", "tiers", "stages", "goal", "limits", "uses", "next", "tier", "cloud", "root", "save"}
 )
+_Path = tuple[str, ...]
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor and a tag, which stand before their value
 
 
@@ -28,11 +30,11 @@ def hidden_text(text: str, redactor: Redactor) -> str:
     """`text`, which must be a readable loop file, with every secret in it hidden; the very same where there is none."""
     parts: list[str] = []
     done = 0
-    for node, key in sorted(_values(text), key=lambda found: found[0].start_mark.index):
+    for node, path in sorted(_values(text), key=lambda found: found[0].start_mark.index):
         start, end = node.start_mark.index, node.end_mark.index
         if start < done:
             continue
-        new = _hidden(str(node.value), key, redactor)
+        new = _hidden(str(node.value), path, redactor)
         parts.append(_between(text[done:start], redactor))
         parts.append(text[start:end] if new == node.value else _written(new, text[start:end]))
         done = end
@@ -40,27 +42,29 @@ def hidden_text(text: str, redactor: Redactor) -> str:
     return "".join(parts)
 
 
-def _values(text: str) -> Iterator[tuple[yaml.ScalarNode, str]]:
-    """Every text that may be a secret, with the key it stands under."""
-    waiting: list[tuple[yaml.Node | None, str, str]] = [(yaml.compose(text, Loader=_LOADER), "", "")]
+def _values(text: str) -> Iterator[tuple[yaml.ScalarNode, _Path]]:
+    """Every text that may be a secret, with the keys it stands under."""
+    waiting: list[tuple[yaml.Node | None, _Path]] = [(yaml.compose(text, Loader=_LOADER), ())]
     seen: set[int] = set()
     while waiting:
-        node, key, part = waiting.pop()
+        node, path = waiting.pop()
         if node is None or id(node) in seen:  # an alias
             continue
         seen.add(id(node))
         if isinstance(node, yaml.ScalarNode):
-            yield node, key
+            yield node, path
         elif isinstance(node, yaml.SequenceNode):
-            waiting += [(item, key, part) for item in node.value]
+            waiting += [(item, path) for item in node.value]
         elif isinstance(node, yaml.MappingNode):
             under = [(value, str(name.value)) for name, value in node.value if name.value not in _SHAPE]
-            of_service = part == "services"  # whose secrets are told by their names
-            waiting += [(one, name, part or name) for one, name in under if not (of_service and name == "secrets")]
+            of_service = path[:1] == ("services",)  # whose secrets are told by their names
+            waiting += [(one, (*path, name)) for one, name in under if not (of_service and name == "secrets")]
 
 
-def _hidden(value: str, key: str, redactor: Redactor) -> str:
-    secret = names_secret(key) or speaks_of_secrets(key)
+def _hidden(value: str, path: _Path, redactor: Redactor) -> str:
+    key = path[-1] if path else ""
+    held = path[:1] == ("environments",) and path[2:3] == ("secrets",)  # of any environment, chosen or not
+    secret = held or names_secret(key) or speaks_of_secrets(key)
     parts = _REFERENCE.split(value)
     for place, part in enumerate(parts):
         if part.startswith("${"):
@@ -69,7 +73,8 @@ def _hidden(value: str, key: str, redactor: Redactor) -> str:
             new = default if not default else MARK if hide else redactor.text(default)
             parts[place] = "${" + name + marked + new + "}"
         elif part:
-            parts[place] = MARK if secret and len(parts) == 1 else redactor.text(part)
+            alone = len(parts) == 1  # what stands beside a reference is `Bearer ` and the like
+            parts[place] = MARK if secret and (alone or by_chance(part)) else redactor.text(part)
     return "".join(parts)
 
 

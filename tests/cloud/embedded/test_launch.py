@@ -162,5 +162,5 @@ async def test_an_instance_that_ignores_sigterm_is_killed_in_the_time_given(tmp_
 async def test_a_folder_that_holds_something_else_is_said(tmp_path):
     (tmp_path / "cloud").mkdir()
     (tmp_path / "cloud/resources.json").write_text('{"version": 99}')
-    with pytest.raises(EnvironmentFailed, match="holds no resources of version 1"):
+    with pytest.raises(EnvironmentFailed, match="holds no resources of version 2 or older"):
         await start_embedded(tmp_path / "cloud")
