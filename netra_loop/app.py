@@ -18,6 +18,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
 from netra_loop.core.machine import Start, decide
+from netra_loop.core.records import Batch
 from netra_loop.core.redact import MARK, Redactor
 from netra_loop.core.resuming import first, resume_command
 from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
@@ -232,6 +233,7 @@ class Session:
                 await driver.resume(
                     max_iterations=options.max_iterations, given=given, only=options.only, loop_text=changed
                 )
+            await self._settle(driver, tools)
             for label in in_their_place_only(tools.known):
                 await driver.note(f"the value of {label} is too plain to be hidden wherever it appears")
             try:
@@ -243,6 +245,18 @@ class Session:
             again = resume_command(self._command, session, state.vars)
             raise Paused(session, state.reason or "asked to", first=first(state.vars), resume=again)
         return state
+
+    async def _settle(self, driver: Driver, tools: SessionTools) -> None:
+        """The session's workspace is there before its first phase is."""
+        known = driver.state.workspace
+        made = await tools.settle(known)
+        if made is None or known is not None:
+            return
+        await driver.append(Batch(events=(replace(made, iteration=driver.state.iteration),)))
+        if made.left_out:
+            self._observer.progress(
+                f"the workspace holds what is committed: {made.left_out} changed files of the checkout are not in it"
+            )
 
     def _redactor(self, head: SessionHead, spec: LoopSpec, learnt: Sequence[str]) -> Redactor:
         """What hides the secrets that are known of the session before anything of it runs."""
@@ -324,6 +338,13 @@ def _budget(stop: Stop, seconds: float) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_later(seconds, stop.request, why)
 
 
+def _git(state: State, checkout: Mapping[str, str]) -> Mapping[str, str]:
+    """What `${git.…}` stands for: the checkout, or the commit that the session's workspace stands on."""
+    if state.workspace is None or state.head is None:
+        return checkout
+    return {"sha": state.head, "short_sha": state.head[:7], "branch": state.workspace.branch}
+
+
 def _contexts(
     spec: LoopSpec,
     environment: str,
@@ -332,12 +353,18 @@ def _contexts(
     git: Mapping[str, str],
 ) -> MakeContext:
     def make(driver: Driver, phase: PhaseSpec, iteration: int, attempt: int) -> PhaseContext:
+        workspace = tools.workspace
+        placed = spec if workspace is None else spec.placed_at(workspace.place(spec.base_dir))
+
         def scope() -> Scope:
-            return Scope(spec, environment, driver.session, iteration, tools.environ, driver.state.revisions, None, git)
+            state = driver.state
+            return Scope(
+                placed, environment, driver.session, iteration, tools.environ, state.revisions, None, _git(state, git)
+            )
 
         return PhaseContext(
             session=driver.session,
-            spec=spec,
+            spec=placed,
             environment=spec.environments[environment],
             phase=phase,
             iteration=iteration,

@@ -112,6 +112,7 @@ class _Owned:
         """StaleEpoch where another owns the session now."""
         if (place.epoch, place.owner) != (self.epoch, self.lock.owner):
             raise StaleEpoch(session, self.epoch, place.epoch)
+
     said: Acknowledged | None = None  # what this owner was told is durable
 
 

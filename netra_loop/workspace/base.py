@@ -59,6 +59,8 @@ class Workspace(Protocol):
     """A place of the session's own. Nothing in it touches the user's checkout, nor its branch, index and stash."""
 
     made: Made
+    home: Path
+    """The top of the checkout that it stands for."""
 
     def place(self, path: Path) -> Path:
         """Where an absolute path of the checkout lies in the workspace; one outside the checkout is given back."""

@@ -30,7 +30,7 @@ class Repository:
 
     def __init__(self, made: Made, home: Path, session: str, environ: Mapping[str, str]) -> None:
         self.made = made
-        self._home = home
+        self.home = home
         self._refs = f"refs/netra-loop/{session}"
         self._branch = f"refs/heads/{made.branch}"
         self._git = Git(made.root, environ)
@@ -38,7 +38,7 @@ class Repository:
     def place(self, path: Path) -> Path:
         """See `Workspace.place`."""
         resolved = path.resolve()
-        home = self._home.resolve()
+        home = self.home.resolve()
         return self.made.root / resolved.relative_to(home) if resolved.is_relative_to(home) else path
 
     async def head(self) -> str:

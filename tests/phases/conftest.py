@@ -24,6 +24,7 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.scope import Scope
 from netra_loop.report.observer import Silence
 from netra_loop.testing import Ends, FakeClock, FakeCloud, FakeRunner, MemoryJournal
+from netra_loop.workspace.base import Workspace
 
 SESSION = "night-20260101-000000-abcd"
 
@@ -61,6 +62,7 @@ class Tools:
     asked: list[PoolOptions] = field(default_factory=list)
     tokens_asked: int = 0
     renewed: int = 0
+    workspace: Workspace | None = None
 
     async def cloud(self) -> FakeCloud | None:
         return self.fake_cloud
