@@ -35,6 +35,7 @@ from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.phases.closing import close_session
 from netra_loop.phases.collect_logs import CollectLogs
+from netra_loop.phases.commit import Commit
 from netra_loop.phases.deploy import Deploy
 from netra_loop.phases.execute import Execute
 from netra_loop.phases.kept import (
@@ -69,6 +70,7 @@ PHASES: Mapping[str, Phase] = {
     "collect-logs": CollectLogs(),
     "record": Record(),
     "run": Run(),
+    "commit": Commit(),
 }
 _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 

@@ -87,7 +87,7 @@ class SessionTools:
         from netra_loop.workspace import making  # only where source is changed
 
         environ, home = self.environ, self._spec.root_dir
-        if made is not None and made.how == "copy" and not Path(made.root).is_dir():
+        if made is not None and made.how == "copy" and not await asyncio.to_thread(Path(made.root).is_dir):
             raise EnvironmentFailed(
                 f"the session's copy {made.root!r} is gone, and what was changed there with it",
                 hint=f"restore it, or begin anew: netra-loop run {self._spec.path}",

@@ -21,6 +21,7 @@ from netra_loop.workspace.git import Git
 DIFF_LIMIT = 200_000  # characters
 TEXT_LIMIT = 2_000_000  # bytes of a file that is read as text
 _PATCH = ("diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv")
+_NOISE = tuple(f":(top,exclude,glob)**/{name}/**" for name in ("__pycache__", ".pytest_cache"))  # made by running
 _HOW: Mapping[str, str] = {"A": "added", "D": "deleted", "M": "modified", "T": "retyped"}
 _NAME, _EMAIL = "netra-loop", "netra-loop@localhost"
 
@@ -52,7 +53,7 @@ class Repository:
     async def snapshot(self, name: str) -> str:
         """See `Workspace.snapshot`."""
         async with self._own_index() as env:
-            await self._git.raw("add", "--all", "--", ":/", env=env)
+            await self._git.raw("add", "--all", "--", ":/", *_NOISE, env=env)
             tree = await self._git.text("write-tree", env=env)
         kept = await self._git.text("commit-tree", tree, "-m", name, env=_as_netra_loop(datetime.fromtimestamp(0, UTC)))
         await self._git.raw("update-ref", f"{self._refs}/{name}", kept)
@@ -87,7 +88,7 @@ class Repository:
         async with self._own_index(parent) as env:
             present = [path for path in paths if await self._is_known(parent, path)]
             if present:
-                await self._git.raw("add", "--all", "--", *_literal(present), env=env)
+                await self._git.raw("add", "--all", "--", *_literal(present), *_NOISE, env=env)
             tree = await self._git.text("write-tree", env=env)
         if tree == await self.tree_of(parent):
             return None
