@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import os
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def seal_of(context: PhaseContext) -> Seal:
     spec = context.spec
     if spec.seal is not None:
         folder = relative(context, ".") or "."
-        return Seal(globs=tuple(glob if folder == "." else f"{folder}/{glob}" for glob in spec.seal))
+        return Seal(globs=tuple(posixpath.normpath(f"{folder}/{glob}") for glob in spec.seal))
     scope = context.scope()
     given = [scope.text(path).partition("::")[0] for path in (spec.tests.paths if spec.tests else ())]
     tests = [path for path in (relative(context, one) for one in given) if path is not None]

@@ -158,7 +158,7 @@ class Repository:
             env = {"GIT_INDEX_FILE": str(index)}
             present = self.made.root / await self._git.text("rev-parse", "--git-path", "index")
             with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(present, index)
+                shutil.copy2(present, index)  # with its time, by which git knows what it has to look at again
             if commit is not None:
                 await self._git.raw("read-tree", "--reset", commit, env=env)
                 await self._git.ask("update-index", "-q", "--refresh", env=env)

@@ -166,3 +166,12 @@ async def test_hooks_of_the_checkout_do_not_run(workspace, checkout):
     hook.chmod(0o755)
     (workspace.made.root / "service/app.py").write_text("answer = 42\n")
     assert await workspace.commit(await workspace.head(), ["service"], TEXT) is not None
+
+
+async def test_a_change_of_the_same_length_at_the_same_moment_is_seen(workspace):
+    app = workspace.made.root / "service/app.py"
+    for number in range(20):
+        before = await workspace.snapshot("before")
+        app.write_text(f"answer = {number:02}\n")
+        after = await workspace.snapshot("after")
+        assert await workspace.changes(before, after) == [Change("service/app.py", "modified")]
