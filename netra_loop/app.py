@@ -263,7 +263,7 @@ class Session:
     def _redactor(self, head: SessionHead, spec: LoopSpec, learnt: Sequence[str]) -> Redactor:
         """What hides the secrets that are known of the session before anything of it runs."""
         scope = Scope(spec, head.environment, head.id, 0, self._settings.environ)
-        return known_secrets(spec, scope, [self._command]).redactor(*learnt)
+        return known_secrets(spec, scope, [self._command], self._settings.store).redactor(*learnt)
 
     async def _session_dir(self, session: str, spec: LoopSpec) -> Path:
         state = self._settings.state_dir(spec.base_dir)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+_SLICE_S = 1.0  # who sleeps so much longer than asked was suspended
 _STEP = timedelta(seconds=1)  # less than that is a clock being adjusted
 
 
@@ -84,11 +85,12 @@ class Elapsed(Exception):
 
 
 async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns or raises; past `seconds` it is cancelled, awaited to its end, and `Elapsed` raised.
+    """What `work` returns or raises; past `seconds` it is cancelled, awaited to its end, and `Elapsed` raised. Time in
+    which this process was suspended, or starved, does not count: `work` could not get anywhere either.
 
     Safe to cancel: `work` is cancelled and awaited too.
     """
-    task, timer = asyncio.ensure_future(work), asyncio.ensure_future(clock.sleep(seconds))
+    task, timer = asyncio.ensure_future(work), asyncio.ensure_future(_awake(clock, seconds))
     try:
         await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -98,3 +100,12 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
         task.cancel()
         timer.cancel()
         await asyncio.gather(task, timer, return_exceptions=True)
+
+
+async def _awake(clock: Clock, seconds: float) -> None:
+    """Returns once so much time has passed in which we were awake."""
+    while seconds > 0:
+        began, asked = clock.monotonic(), min(seconds, _SLICE_S)
+        await clock.sleep(asked)
+        passed = clock.monotonic() - began
+        seconds -= passed if passed < asked + _SLICE_S else asked

@@ -8,14 +8,19 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 STATE_FOLDER = ".netra-loop"
 STORE_FILE = "journal.db"
+STORE_VARIABLE = "NETRA_LOOP_STORE"
+_PASSWORD = re.compile(r"://[^:/?]*:(.*)@|[?&]password=([^&]*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. `environ` is a copy; `store` None means SQLite beside the folder `loops/`."""
+    """What the environment says. `environ` is a copy, as those who are started may have it: without the store's
+    password. `store` None means SQLite beside the folder `loops/`.
+    """
 
     environ: Mapping[str, str]
     store: str | None
@@ -42,7 +47,7 @@ class Settings:
     def command(self, near: Path | None = None) -> str:
         """How netra-loop has to be called in the working directory to find the store used for a loop `near`."""
         if self.store is not None:
-            known = self.store == self.environ.get("NETRA_LOOP_STORE")
+            known = _for_others(self.store) == self.environ.get(STORE_VARIABLE)
             return "netra-loop" if known else f"netra-loop --store {shlex.quote(without_password(self.store))}"
         used = self.state_dir(near)
         if used == self.state_dir():
@@ -63,12 +68,35 @@ def without_password(store: str) -> str:
     return re.sub(r"(password=)[^&]*", r"\1***", plain)
 
 
+def passwords_of(store: str | None) -> tuple[str, ...]:
+    """The password in a store's URL, as written there and as it is meant; none where it has none."""
+    found = _PASSWORD.findall(store) if store is not None and is_server(store) else []
+    written = [part for pair in found for part in pair if part]
+    return tuple(dict.fromkeys([*written, *map(unquote, written)]))
+
+
+def without_store_password(environ: Mapping[str, str]) -> dict[str, str]:
+    """A copy of `environ` for those who are started: the store's password is for none of them. What else is in its URL
+    they may know.
+    """
+    given = dict(environ)
+    if STORE_VARIABLE in given:
+        given[STORE_VARIABLE] = _for_others(given[STORE_VARIABLE])
+    return given
+
+
+def _for_others(store: str) -> str:
+    if not is_server(store):
+        return store
+    plain = re.sub(r"(://[^:/?]*):.*@", r"\1@", store, flags=re.DOTALL)
+    return re.sub(r"[?&]password=[^&]*$|(?<=[?&])password=[^&]*&", "", plain)
+
+
 def read(store: str | None = None) -> Settings:
     """The settings of this process; `store` (the command line's) wins over `NETRA_LOOP_STORE`."""
-    environ = dict(os.environ)
     return Settings(
-        environ=environ,
-        store=store or environ.get("NETRA_LOOP_STORE") or None,
-        ci=environ.get("CI", "").lower() not in {"", "0", "false"},
+        environ=without_store_password(os.environ),
+        store=store or os.environ.get(STORE_VARIABLE) or None,
+        ci=os.environ.get("CI", "").lower() not in {"", "0", "false"},
         cwd=Path.cwd(),
     )

@@ -63,7 +63,7 @@ class SessionTools:
         self._scope = Scope(spec, environment, session, 0, settings.environ)
         self.on_wait: Callable[[str, float], Awaitable[None]] | None = None
         """Is told of each wait over a second that the cloud's API made us take; None: nobody is."""
-        self.known = known_secrets(spec, self._scope, [settings.command()])
+        self.known = known_secrets(spec, self._scope, [settings.command()], settings.store)
         """The secrets known from the start."""
         self._learnt: list[str] = []  # the secrets known since
         self.redactor: Redactor = self.known.redactor()

@@ -96,4 +96,5 @@ def test_the_next_slice_is_dispatched_where_the_budget_was_used_up(tmp_path, cod
 
 
 def test_every_exit_code_is_told():
-    assert re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "75", "130"]
+    table = PAGE.partition("One command is every slice")[0]
+    assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "75", "130"]

@@ -75,3 +75,26 @@ def test_with_neither_it_is_made_where_one_stands(here):
 def test_the_command_to_type_next_shows_no_password(here, store, shown):
     told = settings.read(store).command()
     assert shlex.split(told) == ["netra-loop", "--store", shown]
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("postgresql://me:needle@h:1/db?sslmode=require", "postgresql://me@h:1/db?sslmode=require"),
+        ("postgresql://me:nee%40dle@h/db", "postgresql://me@h/db"),
+        ("postgresql://me@h/db?password=needle", "postgresql://me@h/db"),
+        ("postgresql://me@h/db?password=needle&sslmode=require", "postgresql://me@h/db?sslmode=require"),
+        ("postgresql://me@h/db?sslmode=require&password=needle", "postgresql://me@h/db?sslmode=require"),
+        ("postgresql://me@h/db", "postgresql://me@h/db"),
+        ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
+    ],
+)
+def test_the_stores_password_is_for_nobody_who_is_started(here, monkeypatch, store, told):
+    monkeypatch.setenv("NETRA_LOOP_STORE", store)
+    found = settings.read()
+    assert (found.store, found.environ["NETRA_LOOP_STORE"], found.command()) == (store, told, "netra-loop")
+
+
+def test_a_stores_password_is_known_as_it_is_written_and_meant():
+    assert settings.passwords_of("postgresql://me:nee%40dle@h/db?password=other") == ("nee%40dle", "other", "nee@dle")
+    assert settings.passwords_of("postgresql://me@h/db") == settings.passwords_of(None) == ()

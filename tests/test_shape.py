@@ -147,3 +147,14 @@ def test_the_readme_s_plain_loop_loads(tmp_path):
     (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     spec = loopfile.load(example, tmp_path / "loops" / "plain.yaml")
     assert [phase.uses for phase in spec.phases] == ["select", "execute", "record"]
+
+
+def test_every_test_that_the_table_of_faults_names_is_there():
+    """A row without its test would be a promise that nothing keeps."""
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    files = {ROOT / name for name in re.findall(r"\btests/[\w/]+\.py\b", page)}
+    assert files
+    assert [file for file in sorted(files) if not file.is_file()] == []
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    named = set(re.findall(r"`(test_\w+|Test\w+)`", page))
+    assert {name for name in named if not re.search(rf"\b(?:def|class) {name}\b", source)} == set()

@@ -176,18 +176,7 @@ def _tell(error: NetraLoopError) -> None:
 
 
 def _defect(error: Exception) -> int:
-    import tempfile
-    import traceback
+    from netra_loop.cli.defects import told
 
-    from netra_loop.core.secret_values import Secrets, of_environment
-    from netra_loop.report.safe import safe_text
-
-    hide = Secrets([*of_environment(os.environ)]).redactor().text
-    kept: dict[str, Any] = {"prefix": "netra-loop-defect-", "suffix": ".txt", "delete": False}
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="backslashreplace", **kept) as file:
-        file.write(hide("".join(traceback.format_exception(error))))
-    sys.stderr.write(
-        f"defect: {type(error).__name__}: {safe_text(hide(str(error)))}\nthis is a fault of netra-loop {__version__}; "
-        f"please report it with {file.name}\n",
-    )
+    sys.stderr.write(f"defect: {told(error)}\n")
     return 4

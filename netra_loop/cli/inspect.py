@@ -266,6 +266,7 @@ def validate(
     """Say all that is wrong with a loop file, with file:line:column; nothing is run."""
     from netra_loop.beginning import read_loop
     from netra_loop.loops import find_loop
+    from netra_loop.report.safe import safe_line
     from netra_loop.settings import read
 
     path = find_loop(read(context.obj), loop)
@@ -277,7 +278,7 @@ def validate(
         "journey": spec.journeys,
     }
     held = ", ".join(f"{len(part)} {name}{'' if len(part) == 1 else 's'}" for name, part in parts.items())
-    sys.stderr.write(f"{path}: fine: {held}\n")
+    sys.stderr.write(f"{safe_line(str(path))}: fine: {held}\n")
 
 
 def schema() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netra_loop.errors import StoreError, UsageError
+
+_TELL_S = 5.0
 
 if TYPE_CHECKING:
     from netra_loop.journal.base import Journal
@@ -15,15 +18,22 @@ if TYPE_CHECKING:
 
 
 async def verify(store: Journal, session: str | None, *, as_json: bool) -> None:
-    """Reads a session (None: every one) from end to end and says so; raises the first error, once all were read."""
+    """Reads a session (None: every one, and the store's own form) from end to end and says so; raises the first error,
+    once all were read.
+    """
     from netra_loop.core.writable import json_text
 
     heads = await store.sessions() if session is None else [await store.find(session)]
     errors = []
-    for head in heads:
+    if session is None:
+        try:
+            await store.verify_form()
+        except StoreError as error:
+            errors.append(error)
+    for number, head in enumerate(heads, 1):
         said: dict[str, Any] = {"session": head.id, "whole": True, "events": None, "rows": None, "head": None}
         try:
-            found = await store.verify_all(head.id)
+            found = await store.verify_all(head.id, _Progress(f"{head.id} ({number} of {len(heads)})"))
         except StoreError as error:
             errors.append(error)
             said |= {"whole": False, "error": str(error)}
@@ -35,6 +45,20 @@ async def verify(store: Journal, session: str | None, *, as_json: bool) -> None:
         sys.stdout.flush()
     if errors:
         raise errors[0]
+
+
+class _Progress:
+    """Says how far it is, from time to time, on stderr."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._next_at = time.monotonic() + _TELL_S
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next_at:
+            self._next_at = time.monotonic() + _TELL_S
+            sys.stderr.write(f"reading {self._what}: {done:,} of {total:,} events and rows\n")
+            sys.stderr.flush()
 
 
 def restore(settings: Settings, snapshot: Path) -> None:

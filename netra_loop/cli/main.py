@@ -23,6 +23,9 @@ def main() -> None:
         code = typed()
     except KeyboardInterrupt:
         code = 130
+    except Exception:  # noqa: BLE001 - where not even the boundary holds; Python's own code for it, 1, means another thing
+        sys.excepthook(*sys.exc_info())
+        code = 4
     os._exit(code)
 
 

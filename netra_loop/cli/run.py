@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netra_loop.cli.hints import hints_to_type
 from netra_loop.errors import StoreAway, UsageError
 
 if TYPE_CHECKING:
@@ -114,14 +115,21 @@ def resume(
     verbose: _Verbose = False,
 ) -> None:
     """Go on with a session where it stood."""
-    import asyncio
-
-    from netra_loop.core.state import Status
+    from netra_loop.journal.glance import check_free
     from netra_loop.settings import STORE_FILE, read
 
     settings = read(context.obj)
+    if not takeover:  # before anything heavy is imported: whoever comes second hears of it soon
+        with hints_to_type(settings.command):
+            check_free(settings.store or str(settings.state_dir() / STORE_FILE), session)
+
+    import asyncio
+
+    from netra_loop.core.state import Status
+    from netra_loop.journal.leftovers import never_made
+
     options = _options(env, var, only, max_iterations, budget, None, takeover=takeover)
-    if settings.store is None and not (settings.state_dir() / STORE_FILE).exists():
+    if settings.store is None and never_made(settings.state_dir() / STORE_FILE):
         raise UsageError("there is no session to resume: none was ever started here", hint="netra-loop run LOOP")
 
     async def work(journal: Journal, running: Session) -> State:
@@ -178,10 +186,23 @@ async def _driven(
     verbose: bool,
 ) -> State:
     """Runs `work` with a journal and a session, shown on a screen."""
+    command = settings.command(near)
+    with hints_to_type(lambda: command):
+        return await _shown(settings, near, command, work, plain=plain, verbose=verbose)
+
+
+async def _shown(
+    settings: Settings,
+    near: Path | None,
+    command: str,
+    work: Callable[[Journal, Session], Awaitable[State]],
+    *,
+    plain: bool,
+    verbose: bool,
+) -> State:
     from netra_loop.app import Session, open_journal
 
-    command = settings.command(near)
-    journal = open_journal(settings, near)
+    journal = open_journal(settings, near, make=near is not None)  # what is resumed is there
     plain = plain or settings.ci or settings.on_github or not sys.stdout.isatty()
     observer = _observer(plain=plain, verbose=verbose, grouped=settings.on_github)
     session = Session(settings, journal, observer, command=command)
@@ -192,7 +213,8 @@ async def _driven(
         raise
     finally:
         if session.id is not None:
-            await _sum_up(journal, session, observer, command, settings)
+            failing = sys.exc_info()[1] is not None
+            await _sum_up(journal, session, observer, command, settings, failing=failing)
         observer.close()
         await journal.close()
 
@@ -211,24 +233,33 @@ async def _is_unfinished(journal: Journal, head: SessionHead, path: Path, env: s
     return isinstance(first, SessionStarted) and same_loop(Path(first.loop_file), path)
 
 
-async def _sum_up(journal: Journal, session: Session, observer: Observer, command: str, settings: Settings) -> None:
-    """The last word on the session, also where an error ends it; where the store itself failed there is none."""
+async def _sum_up(
+    journal: Journal, session: Session, observer: Observer, command: str, settings: Settings, *, failing: bool
+) -> None:
+    """The last word on the session, also where an error ends it. It changes nothing, whatever becomes of it. With
+    `failing` there is an error on its way to the user already, and the store's own is not told twice.
+    """
     from dataclasses import replace
 
-    from netra_loop.cli.view import view_of
+    from netra_loop.cli.defects import nothing_but_told
+    from netra_loop.cli.view import told_of
     from netra_loop.errors import StoreError
 
-    try:
-        head = await journal.find(session.id or "")
-        view = replace(await view_of(journal, head), command=command)
-        findings = await journal.findings(head.id)
-        observer.summary(view, findings)
+    with nothing_but_told("how the session stands"):
+        try:
+            view, findings = await told_of(journal, await journal.find(session.id or ""))
+        except StoreError:
+            if failing:
+                return
+            raise
+        view = replace(view, command=command)
+        with nothing_but_told("how the session stands"):
+            observer.summary(view, findings)
         if settings.on_github and session.spec is not None:
             from netra_loop.cli import github  # of use to its runners alone
 
-            await github.tell(journal, settings, view, findings, session.spec)
-    except StoreError:
-        return  # the store's own error is on its way to the user
+            with nothing_but_told("GitHub's runner"):
+                await github.tell(journal, settings, view, findings, session.spec)
 
 
 def _observer(*, plain: bool, verbose: bool, grouped: bool) -> Observer:

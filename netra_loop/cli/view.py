@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from netra_loop.core.state import fold
+from dataclasses import replace
+
+from netra_loop.core.records import Finding
+from netra_loop.core.state import State, fold
 from netra_loop.journal.base import Journal, SessionHead
+from netra_loop.report import phrases
 from netra_loop.report.error_groups import errors_told
-from netra_loop.report.view import SessionView, count_findings, count_told
+from netra_loop.report.phrases import OPEN_STATES
+from netra_loop.report.view import SessionView, count_told
 
 
 async def view_of(store: Journal, head: SessionHead) -> SessionView:
     """How the session stands, as of the newest commit."""
+    return await _view(store, head, fold(await store.events(head.id)))
+
+
+async def told_of(store: Journal, head: SessionHead) -> tuple[SessionView, list[Finding]]:
+    """The same, and the findings of the iteration that it shows: none until it was judged, for those of an earlier one
+    are of other revisions and results.
+    """
     state = fold(await store.events(head.id))
+    view = await _view(store, head, state)
+    if state.judged_now() is not None:
+        return view, await store.findings(head.id, state.iteration)
+    before = state.judged[-1] if state.judged else None
+    left = (
+        sum(1 for one in await store.findings(head.id, before.iteration) if one.state in OPEN_STATES) if before else 0
+    )
+    return replace(view, earlier=_left(state.iteration, before.iteration, left) if before and left else ""), []
+
+
+def _left(iteration: int, before: int, left: int) -> str:
+    counted = phrases.counted(left, "finding")
+    return f"iteration {iteration} was not judged yet; iteration {before} left {counted} open"
+
+
+async def _view(store: Journal, head: SessionHead, state: State) -> SessionView:
     judged = state.judged_now()
     selected = state.selection.selected if state.selection else 0
     # A verdict's counts are of results that nothing adds to any more; a million of them need not be counted again.
     told = judged.counts if judged else {}
     tests = told or count_told(selected, await store.counted(head.id, state.iteration))
-    found = judged.findings if judged else count_findings(await store.findings(head.id, state.iteration))
     return SessionView(
         session=head.id,
         loop=head.loop,
@@ -29,7 +56,7 @@ async def view_of(store: Journal, head: SessionHead) -> SessionView:
         revisions={service: revision.name for service, revision in state.revisions.items()},
         tests=tests,
         tiers=judged.tiers if judged else (),
-        findings=found,
+        findings=judged.findings if judged else {},
         log_entries=state.log_entries,
         logs_complete=bool(state.logs_complete),
         exit_code=state.exit_code,

@@ -55,7 +55,7 @@ def watch(
     codes: list[int] = []
 
     async def work(store: Journal) -> None:
-        from netra_loop.cli.view import view_of
+        from netra_loop.cli.view import told_of
 
         head = await _which(store, session)
         watched.append(head.id)
@@ -68,8 +68,8 @@ def watch(
                 return
             if pulse.abandoned:
                 sys.stderr.write(f"no process runs session {head.id} any more, and the last one said no word\n")
-            view = await view_of(store, await store.find(head.id))
-            observer.summary(replace(view, command=command), await store.findings(head.id))
+            view, findings = await told_of(store, await store.find(head.id))
+            observer.summary(replace(view, command=command), findings)
             codes.append(_PAUSED if pulse.abandoned else pulse.state.exit_code or 0)
         finally:
             observer.close()

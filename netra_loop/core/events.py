@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar
 
+ASKED = "netra-loop stop"  # why a session pauses that was asked to through its store
 _ENVELOPE = {"iteration", "phase", "attempt", "outcome"}
 
 

@@ -35,7 +35,9 @@ _PIECE = 16_384  # a text is gone through in pieces of about this size: what one
 
 # Every run is bounded or possessive, and an alternative begins at its keyword instead of scanning towards it: a hostile
 # text costs no more than its length.
-_WORDS = "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials"
+_WORDS = (
+    "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|credentials"
+)
 _VALUE = r"""(?:\[redacted\]|[^\s"'\\,;&<>)\]}])++"""
 _QUOTE = r"""\\{0,8}["']"""
 # `$API_KEY` and `${env.API_KEY}` say where a secret is, not what it is; in commands that are shown they have to stay.
@@ -71,18 +73,40 @@ _SHAPES = (
     "glpat-[A-Za-z0-9_-]{15,}+",
     "xox[abeprs]-[A-Za-z0-9-]{10,}+",
     "sk-(?<![A-Za-z0-9_-]sk-)[A-Za-z0-9_-]{20,}+",
+    "k_live_[A-Za-z0-9]{16,}+",  # Stripe, the letter before it told apart
+    "(?:IQoJb3JpZ2lu|FwoGZXIvYXdz)[A-Za-z0-9+/=_%-]{20,}+",  # AWS, of a session
+    "1//0[A-Za-z0-9_-]{20,}+",  # Google, to renew
 )
 _KEPT = {  # name: (what stays, what is hidden after it)
-    "user": ("://", r"[^\s/@\"'<>]{1,1000}(?=@)"),
+    # `{"name": "X-Api-Key", "value": "…"}`, as headers and variables are often listed
+    "entry": (
+        (
+            f"(?:(?i:{_WORDS}|authorization|cookie)|_KEY){_QUOTE}[ \\t]{{0,4}},[ \\t]{{0,4}}{_QUOTE}(?i:value){_QUOTE}"
+            f"[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<opened>{_QUOTE})"
+        ),
+        r"(?:(?!(?P=opened)).)++",
+    ),
+    "user": ("://", r"[^\s/\"'<>]{1,1000}(?=@)"),  # to the last @, which some passwords hold as it is
     "header": (
         (
-            f"(?i:authorization)(?:{_QUOTE})?[ \\t]{{0,4}}[:=,][ \\t]{{0,4}}(?:{_QUOTE})?"
+            f"(?i:authorization)(?:{_QUOTE})?[ \\t]{{0,4}}[:=,][ \\t]{{0,4}}(?:b?{_QUOTE})?"
             r"(?:(?i:bearer|basic|token|digest|negotiate)[ \t]{1,4})?"
         ),
         _VALUE,
     ),
     "bearer": (r"(?i:bearer)(?:[ \t]{1,4}|%20)", r"(?=[^\s\"'\\,;]{20}|[^\s\"'\\,;]{0,19}[0-9])" + _VALUE),
-    "cookie": (f"(?i:cookie)(?:{_QUOTE})?[ \\t]{{0,4}}:[ \\t]{{0,4}}(?:{_QUOTE})?", r"[^\r\n\"'\\]++"),
+    "cookie": (
+        f"(?i:cookie)(?:(?:{_QUOTE})?[ \\t]{{0,4}}:|{_QUOTE}[ \\t]{{0,4}},)[ \\t]{{0,4}}(?:b?{_QUOTE})?",
+        r"[^\r\n\"'\\]++",
+    ),
+    # `X-Api-Key: …`, also as Python shows pairs: `(b'x-auth-token', b'…')`
+    "own_header": (
+        (
+            f"(?<=[A-Za-z0-9]-)(?i:{_WORDS})"
+            f"(?:(?:{_QUOTE})?[ \\t]{{0,4}}:|{_QUOTE}[ \\t]{{0,4}},)[ \\t]{{0,4}}(?:b?{_QUOTE})?"
+        ),
+        _NO_REFERENCE + _VALUE,
+    ),
     "named": (
         (
             r"(?:(?:_KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)[ \t]{0,4}[=:][ \t]{0,4}"
@@ -90,10 +114,17 @@ _KEPT = {  # name: (what stays, what is hidden after it)
         ),
         _NO_REFERENCE + _VALUE,
     ),
+    # as people and configurations write it, of what is no word: letters and digits
+    "written": (
+        f"(?i:{_WORDS})[ \\t]{{0,4}}[:=][ \\t]{{0,4}}(?:{_QUOTE})?",
+        r"(?=[^\s\"'\\,;&<>)\]}]{6})(?=[^\s\"'\\,;&<>)\]}]{0,199}?[0-9])(?=[^\s\"'\\,;&<>)\]}]{0,199}?[A-Za-z])"
+        + _NO_REFERENCE
+        + _VALUE,
+    ),
     "parameter": (f"{_PARAMETER}{_SECRET_NAMES}{_IS}", _VALUE),
     "doubtful": (f"{_PARAMETER}{_DOUBTFUL_NAMES}{_IS}", r"""(?=[^\s"'\\,;&<>)\]}]{6})""" + _VALUE),
     "random": (r"(?:[?&]|&amp;)[A-Za-z0-9_.~-]{1,64}=", _RANDOM),
-    "json": (f"(?i:{_WORDS}){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
+    "json": (f"(?:(?i:{_WORDS})|_KEY){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
 }
 _IS_SET = rf"(?:{_QUOTE})?[ \t]{{0,4}}(?:[:=]|%3[Dd])[ \t]{{0,4}}(?:{_QUOTE})?"  # between a name and its value
 _TELLING = rf"(?:{_SECRET_NAMES}|{_DOUBTFUL_NAMES}){_IS}"
@@ -113,18 +144,23 @@ _FINDERS = {
     "glpat-": "glpat-",
     "xox": "x(?=ox[abeprs]-)",
     "sk-": "sk-(?<![A-Za-z0-9_-]sk-)(?=[A-Za-z0-9_-]{20})",
+    "k_live_": "k_live_(?=[A-Za-z0-9]{16})",
+    "IQoJb3JpZ2lu": "IQoJb3JpZ2lu",
+    "FwoGZXIvYXdz": "FwoGZXIvYXdz",
+    "1//0": "1//0(?=[A-Za-z0-9_-]{20})",
     "://": r"://(?=[^\s/@\"'<>]{1,1000}@)",
     "?": rf"\?(?={_AFTER})",
     "&": rf"&(?=(?:amp;)?{_AFTER})",
 }
-_ASSIGNED = r"""(?=[ \t]{0,4}[=:]|\\{0,8}["'][ \t]{0,4}:)"""
+_ASSIGNED = r"""(?=[ \t]{0,4}[=:]|\\{0,8}["'][ \t]{0,4}[:,])"""
 _FINDERS_LOWER = {  # in the text lower-cased
     "authorization": f"authorization(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:=,])",
     "bearer": "bearer(?=[ \t]|%20)",
-    "cookie": f"cookie(?=(?:{_QUOTE})?[ \\t]{{0,4}}:)",
+    "cookie": f"cookie(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:,])",
     **{word: f"{word}{_ASSIGNED}" for word in ("password", "passwd", "passphrase", "secret", "token", "credentials")},
     "api": f"api(?=[_-]?key{_ASSIGNED})",
     "access": f"access(?=[_-]?key{_ASSIGNED})",
+    "account": f"account(?=[_-]?key{_ASSIGNED})",
     "private": f"private(?=[_-]?key{_ASSIGNED})",
     "_key": f"_key{_ASSIGNED}",
     "u0026": rf"\\?u0026(?={_TELLING})",
@@ -133,7 +169,7 @@ _FINDERS_LOWER = {  # in the text lower-cased
 }
 # What several anchors hold, or a character that few texts do: without it none of them need be looked for. Where none
 # of these is in an anchor, its own first letter is.
-_HINTS = ("gh", "%", "pass", "key", "K", "J", "X", "S", "I", "://", "?", "&")
+_HINTS = ("gh", "%", "pass", "key", "K", "J", "X", "S", "I", "://", "?", "&", "_")
 _Finders = tuple[tuple[str, tuple[tuple[str, re.Pattern[str]], ...]], ...]
 
 
@@ -145,7 +181,7 @@ def _by_hint(finders: Mapping[str, str]) -> _Finders:
     return tuple((hint, tuple(some)) for hint, some in found.items())
 
 
-_TAIL = dict.fromkeys(("api", "access", "private"), "key")  # what must follow the anchor
+_TAIL = dict.fromkeys(("api", "access", "account", "private"), "key")  # what must follow the anchor
 _EXACT = _by_hint(_FINDERS)
 _LOWER = _by_hint(_FINDERS_LOWER)
 _LIKE_ASCII = (
@@ -153,7 +189,12 @@ _LIKE_ASCII = (
     ("ı", "i"),
     ("ſ", "s"),
 )  # case-blind, `re` takes these for it
-_SECRET_KEY = re.compile(f"[A-Za-z0-9_.-]*(?:{_WORDS})|(?:proxy-)?authorization|(?:set-)?cookie", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    f"[A-Za-z0-9_.-]*(?:{_WORDS})|(?:proxy-)?authorization|(?:set-)?cookie|(?-i:[A-Z0-9_]*_KEY)", re.IGNORECASE
+)
+_HEADER = re.compile(
+    f"[A-Za-z0-9_.-]*-(?:{_WORDS})|(?:proxy-)?authorization|(?:set-)?cookie", re.IGNORECASE
+)  # whose value may stand beside it
 
 
 class Redactor:
@@ -246,7 +287,15 @@ class Redactor:
         if depth > MAX_DEPTH:
             return MARK
         if isinstance(value, Mapping):
-            return {self._deep(key, depth + 1): self._item(key, item, depth) for key, item in value.items()}
+            named = value.get("name", value.get("key"))  # {"name": "X-Api-Key", "value": "…"}
+            entry = {"value": named} if isinstance(named, str) else {}
+            return {
+                self._deep(key, depth + 1): self._item(entry.get(key, key), item, depth) for key, item in value.items()
+            }
+        if type(value) in {list, tuple} and len(value) == 2:  # a header, perhaps
+            first, second = value
+            header = first if type(first) is str and _HEADER.fullmatch(first) else None
+            return type(value)((self._deep(first, depth + 1), self._item(header, second, depth)))
         if isinstance(value, list | set | frozenset) or type(value) is tuple:
             return type(value)(self._deep(item, depth + 1) for item in value)
         if isinstance(value, bytes):

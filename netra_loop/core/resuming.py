@@ -23,8 +23,8 @@ def first(kept: Mapping[str, str]) -> str:
     wanted = [f"set {variable} to the value of {name}" for name, variable in to_be_set(kept).items()]
     if not wanted:
         return ""
-    which = "a secret and therefore" if len(wanted) == 1 else "secrets and therefore"
-    return f"first {', and '.join(wanted)} ({which} not stored)"
+    which = "a secret" if len(wanted) == 1 else "secrets"
+    return f"first {', and '.join(wanted)}, {which} and therefore not stored"
 
 
 def to_be_set(kept: Mapping[str, str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ _OF_SOMETHING_ELSE = re.compile(
     r"|ROTATION|LABEL|ALIAS|COLUMN|FIELD|PARAM)$",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"://([^\s/@\"'<>]{1,1000})@")
+_USERINFO = re.compile(r"://([^\s/\"'<>]{1,1000})@")
 
 
 def names_secret(name: str) -> bool:

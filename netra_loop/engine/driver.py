@@ -178,7 +178,7 @@ class Driver:
 
     async def _copy(self) -> None:
         why = await self._journal.snapshot(_COPY_S)
-        if why is not None and why != self._no_copy:
+        if why is not None and why != self._no_copy and self._stop.why is None:
             told = f"no snapshot of the store was made: {why}"
             await self.append(Batch(events=(ev.Noted(iteration=self.state.iteration, text=told),)))
         self._no_copy = why
@@ -239,6 +239,8 @@ class Driver:
         if command.iteration > max(self._copied, 1):
             self._copied = command.iteration
             await self._copy()
+            if self._stop.why is not None:  # it was given up for that
+                return await self._pause(self._stop.why)
         if isinstance(command, Recover):
             progress = await self._progress(phase, command.iteration)
             await self.append(Batch(events=(ev.PhaseRecovered(progress=progress, **where),)))  # type: ignore[arg-type]

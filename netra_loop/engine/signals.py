@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psutil
 
+from netra_loop.core.events import ASKED
 from netra_loop.engine.heard import EARS, Ears
 from netra_loop.errors import Interrupted, StoreError
 from netra_loop.journal.base import Journal
@@ -126,7 +127,7 @@ async def _heed(stop: Stop, journal: Journal, session: str) -> None:
     while stop.why is None:
         with suppress(StoreError):  # whatever is wrong with the store, the session's own writes will say
             await journal.asked_to_stop(session)
-            stop.request("netra-loop stop")
+            stop.request(ASKED)
             return
         await asyncio.sleep(_LOOK_AGAIN_S)
 

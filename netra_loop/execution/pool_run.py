@@ -363,6 +363,7 @@ class Run:
             self._fail(assignment, f"no worker could be had: {why}", "")
 
     async def _watch(self) -> None:
+        self._deadlines.expired(self._clock.monotonic())  # we are awake from here on, which is before any test begins
         while True:
             await self._clock.sleep(TICK_S)
             for worker in self._workers:

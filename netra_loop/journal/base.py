@@ -162,8 +162,14 @@ class Journal(Protocol):
 
     async def verify_all(self, session: str, told: Callable[[int, int], None] = lambda _done, _of: None) -> Verified:
         """`verify`, and reads every row beside the chain. StoreDamaged names the first that is not what was written.
-        However many there are, few are held in memory at a time. `told` hears now and then, in whatever thread, how many
-        events and rows were read, and of how many.
+        However many there are, few are held in memory at a time. `told` hears now and then, in whatever thread, how
+        many events and rows were read, and of how many.
+        """
+        ...
+
+    async def verify_form(self) -> None:
+        """Checks what holds the sessions: StoreDamaged where pages or indexes of a file of ours are not whole. Some
+        seconds for each GB. A server sees to that itself.
         """
         ...
 

@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 from netra_loop.errors import StoreError
-from netra_loop.journal import neighbours
+from netra_loop.journal import neighbours, ownership
 from netra_loop.journal.base import StoreIdentity
 from netra_loop.settings import STORE_FILE, is_server
 
@@ -28,12 +28,22 @@ def claim(folder: Path, ours: StoreIdentity) -> None:
             hint=f"give the new one another --session-name; or, if that store is no more: mv {_quoted(folder)} "
             f"{_quoted(folder.with_name(f'{session}.before'))}",
         )
+    if _said(folder) == ours:
+        return
     draft = folder / f".{MARK}.{os.getpid()}.new"
+    try:
+        _write(draft, ours)
+        draft.replace(folder / MARK)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ownership.unusable(folder, error) from error
+
+
+def _write(draft: Path, ours: StoreIdentity) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)  # whatever the umask
         json.dump({"id": ours.id, "at": ours.at}, file)
-    draft.replace(folder / MARK)
 
 
 def whose(folder: Path, ours: StoreIdentity) -> str | None:

@@ -85,6 +85,10 @@ class Lock(Protocol):
         """What was acknowledged counts no more: the session is about to be removed."""
         ...
 
+    def remember(self) -> None:
+        """It was not removed: all is as it was before `forget`."""
+        ...
+
     def release(self) -> None:
         """Gives it back. Safe to repeat, and without having taken it."""
         ...

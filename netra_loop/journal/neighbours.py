@@ -27,12 +27,16 @@ def stores_in(folder: Path) -> list[Path]:
 
 
 def is_store(path: Path) -> bool:
-    """Whether the file at `path` is a store of ours, whole or not. Nothing is made beside it."""
+    """Whether the file at `path` is a store of ours, or a database so damaged, or closed to us, that it may be one.
+    Nothing is made beside it.
+    """
     if path.name.endswith(_NOT_ONE) or not _may_be(path):
         return False
-    with contextlib.suppress(sqlite3.Error), _open(path, "immutable=1") as connection:
-        return int(connection.execute("PRAGMA application_id").fetchone()[0]) == APPLICATION_ID
-    return False
+    try:
+        with _open(path, "immutable=1") as connection:
+            return int(connection.execute("PRAGMA application_id").fetchone()[0]) == APPLICATION_ID
+    except sqlite3.Error as error:
+        return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB
 
 
 def identity_at(path: Path) -> str | None:

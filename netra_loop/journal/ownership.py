@@ -21,7 +21,7 @@ import secrets
 import shlex
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -64,6 +64,19 @@ def own_folder(path: Path) -> None:
             raise StoreError(
                 f"{str(path)!r} is {kind}, expected a folder of our own", hint=f"ls -ld {shlex.quote(str(path))}"
             ) from None
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def unusable(folder: Path, error: OSError) -> StoreError:
+    """What an error of the system means where something of ours was to be made in that folder, or it itself."""
+    where = shlex.quote(str(folder.parent))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(
+            f"the disk is full: {str(folder)!r} takes nothing more",
+            hint=f"make room on the disk of {where}, then resume",
+        )
+    return StoreError(f"{str(folder)!r} cannot be written: {error.strerror or error}", hint=f"ls -ld {where}")
 
 
 # ---------------------------------------------------------------------------------------------------- what files say
@@ -295,14 +308,15 @@ class SessionLock:
 
     def forget(self) -> None:
         """What was acknowledged counts no more, and the file goes with the lock: the session is about to be removed."""
-        for key in ("seq", "hash"):
-            self._said.pop(key, None)
+        if self._descriptor is not None:
+            _write(self._descriptor, {key: self._said[key] for key in self._said if key not in {"seq", "hash"}})
+        self._forgotten = True
+
+    def remember(self) -> None:
+        """It was not removed: what was acknowledged counts again."""
         if self._descriptor is not None:
             _write(self._descriptor, self._said)
-        for path, said in _files(self._folder, self._store):  # what an older version wrote of it
-            if path.stem == self._session and path != self.path and said:
-                path.unlink(missing_ok=True)
-        self._forgotten = True
+        self._forgotten = False
 
     def release(self) -> None:
         """Gives it back, and what `take` began and nothing came of. Safe to repeat, and without having taken it."""
@@ -312,6 +326,8 @@ class SessionLock:
             if draft is not None:
                 draft.unlink(missing_ok=True)
             elif descriptor is not None:
+                if self._forgotten:
+                    self._forget_older()
                 if _is_at(descriptor, self.path) and (self._forgotten or "seq" not in self._said):
                     stopping.clear(self.path)
                     self.path.unlink()
@@ -320,6 +336,12 @@ class SessionLock:
             if descriptor is not None:
                 os.close(descriptor)
             self._turn.close()
+
+    def _forget_older(self) -> None:
+        """Removes what an older version wrote of the session, where it is said of this store."""
+        older = lock_path(self._folder, self._session)
+        if older != self.path and _of(_read(older), self._store, partial(_is_alone, self._folder, self._store)):
+            older.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------------------------------- all of them
@@ -358,6 +380,23 @@ def all_locked(folder: Path, store: str | None = None, within_s: float = _TURN_S
     with _in_turn(lock_folder(folder, store), within_s):
         found = {path.stem: Unowned(path, said, store) for path, said in _files(folder, store) if _unheld(path)}
         yield found
+
+
+def sweep(folder: Path, store: str, sessions: Collection[str]) -> None:
+    """Removes the lock files and requests of all but these sessions, where nobody owns one, or was told of an event of
+    it: processes left them that were killed.
+    """
+    place = lock_folder(folder, store)
+    if not place.is_dir():
+        return
+    with _in_turn(place):
+        for path in place.glob("[!.]*.lock"):
+            if path.stem not in sessions and "seq" not in _read(path) and holder(path) is None:
+                path.unlink(missing_ok=True)
+        for path in place.glob("*@*.stop"):
+            lock = path.with_name(f"{path.name.partition('@')[0]}.lock")
+            if not lock.exists():
+                stopping.clear(lock)
 
 
 def _unheld(path: Path) -> bool:

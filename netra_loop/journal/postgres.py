@@ -119,7 +119,8 @@ class PostgresLane:
             if isinstance(lock, PostgresLock):
                 lock.keep()
             engine, driver = self._ready()
-            with self._server.watched(driver, most_s=RETRY_S if self._writer else None), engine.begin() as connection:
+            most_s = self._server.retry_s if self._writer else None
+            with self._server.watched(driver, most_s=most_s), engine.begin() as connection:
                 if session is not None:
                     if done and _is_ours(connection, session, token):
                         return done[0]

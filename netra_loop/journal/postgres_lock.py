@@ -9,7 +9,6 @@ write.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import select
@@ -26,6 +25,7 @@ from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal.base import Holder, check_id
 from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.postgres_errors import pooled
+from netra_loop.journal.postgres_key import HELD, lock_key
 from netra_loop.journal.postgres_server import Backend, Server
 from netra_loop.journal.postgres_tables import owners
 
@@ -35,12 +35,8 @@ _LOOKS = 3
 _LETTING_GO_S = 2.0
 _FIRST = 2**30  # generations begin below this, at random: one that was removed may still have an owner, who hangs
 _LOOK_S = 1.0  # between two looks whether the connection is still there; nothing is sent
-_HELD = sa.text(
-    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND ((classid::bigint << 32) | objid::bigint) = :key"
-)
-_HELD_BY = sa.text(f"{_HELD.text} AND pid = :pid")
+_HELD = sa.text(HELD)
+_HELD_BY = sa.text(f"{HELD} AND pid = :pid")
 
 
 class PostgresLock:
@@ -88,10 +84,14 @@ class PostgresLock:
         if connection.info.backend_pid == self._backend.pid:
             return
         with contextlib.closing(self._server.connect()) as other:
-            for _ in range(_LOOKS):  # it may hand them out in turn, or the last one first
-                with other.transaction():
-                    if Backend(other).pid == self._backend.pid or Backend(connection).pid != self._backend.pid:
-                        raise pooled(self._server.address)
+            for _ in range(_LOOKS):  # it may hand out the one that was used last, or each in turn
+                with connection.transaction():
+                    seen = [Backend(connection).pid]
+                    Backend(other)
+                theirs = Backend(other).pid
+                seen.append(Backend(connection).pid)
+                if theirs == self._backend.pid or set(seen) != {self._backend.pid}:
+                    raise pooled(self._server.address)
 
     def _get(self, connection: psycopg.Connection, *, takeover: bool) -> None:
         until = time.monotonic() + _TRY_S
@@ -175,7 +175,7 @@ class PostgresLock:
                 self.keep()
 
     def _key(self, generation: int) -> int:
-        return _key(self._schema, self._session, generation)
+        return lock_key(self._schema, self._session, generation)
 
     def acknowledged(self) -> Acknowledged | None:
         """See `Lock.acknowledged`: nothing is known but what the server says."""
@@ -194,6 +194,10 @@ class PostgresLock:
     def forget(self) -> None:
         """See `Lock.forget`: what is known of the session beside its rows goes with the lock."""
         self._forgotten = True
+
+    def remember(self) -> None:
+        """See `Lock.remember`."""
+        self._forgotten = False
 
     def release(self) -> None:
         """See `Lock.release`."""
@@ -220,7 +224,7 @@ def holder_of(connection: sa.Connection, session: str, *, older: bool = False) -
     said = (c.pid, c.host, c.since, sa.null() if older else c.owner)
     asked = sa.select(sa.func.current_schema(), c.generation, *said).where(c.session == session)
     found = connection.execute(asked).first()
-    if found is None or connection.execute(_HELD, {"key": _key(found[0], session, found[1])}).first() is None:
+    if found is None or connection.execute(_HELD, {"key": lock_key(found[0], session, found[1])}).first() is None:
         return None
     return _holder(tuple(found[2:]))
 
@@ -234,12 +238,6 @@ def _holder(row: tuple[Any, ...] | None) -> Holder | None:
 
 def _named(holder: Holder | None) -> str:
     return str(holder) if holder else "a process that took it this moment"
-
-
-def _key(schema: str, session: str, generation: int) -> int:
-    """The number that is locked: 64 bits, of which two sessions have the same in no lifetime."""
-    told = f"netra-loop\0{schema}\0{session}\0{generation}".encode()
-    return int.from_bytes(hashlib.sha256(told).digest()[:8], "big", signed=True)
 
 
 def _locks(connection: psycopg.Connection, key: int) -> bool:

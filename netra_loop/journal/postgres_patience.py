@@ -24,7 +24,7 @@ from netra_loop.journal.postgres_address import GONE_S
 T = TypeVar("T")
 
 _LOOK_S = 1.0  # between two looks whether a transaction takes too long
-_LAST_S = 3.0  # for a transaction that was begun late, with a server that answers
+_LAST_S = 3.0  # for what was begun late, with a server of which nothing is known but that it answers
 
 
 class Hung(psycopg.OperationalError):
@@ -85,7 +85,7 @@ class Patience:
 
     def pause(self, seconds: float) -> None:
         """Waits so long, or until there is no time left."""
-        self._until(lambda: False, time.monotonic() + seconds)
+        self._until(lambda: False, at_most=time.monotonic() + seconds)
 
     def result(self, make: Callable[[], T], undo: Callable[[T], None]) -> T:
         """What `make` returns or raises, called in a thread of its own; Hung where it takes longer than there is time.
@@ -107,16 +107,20 @@ class Patience:
                 undo(result)
 
         threading.Thread(target=work, name="journal-connecting", daemon=True).start()
-        self._until(made.done, None)
+        self._until(made.done, at_least=began + _LAST_S)
         if made.cancel():
             raise Hung("no connection could be made in the time that was left", began)
         return made.result()
 
-    def _until(self, done: Callable[[], bool], most: float | None) -> None:
-        """Returns once it is done, at the instant `most`, or when there is no time left, whatever is first."""
+    def _until(self, done: Callable[[], bool], *, at_most: float | None = None, at_least: float = 0.0) -> None:
+        """Returns once it is done, at the instant `at_most`, or when there is no time left, whatever is first; in the
+        last case not before `at_least`, as long as nothing is known against the server.
+        """
         with self._changed:
             while not done():
-                ends = [at for at in (most, self._end) if at is not None]
+                ends = [] if at_most is None else [at_most]
+                if self._end is not None:
+                    ends.append(self._end if self._away_since is not None else max(self._end, at_least))
                 left = min(ends) - time.monotonic() if ends else None
                 if left is not None and left <= 0:
                     return

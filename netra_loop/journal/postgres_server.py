@@ -48,6 +48,11 @@ class Server:
         self._ensured = False
         self._guard = threading.Lock()
 
+    @property
+    def retry_s(self) -> float:
+        """How long a server that was there is waited for, and so one that does not answer."""
+        return self._patience.retry_s
+
     def hurry(self, within_s: float) -> None:
         """From now on nothing waits for the server for longer than that. At once."""
         self._patience.hurry(within_s)

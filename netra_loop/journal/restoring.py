@@ -105,6 +105,7 @@ def _set_aside(store: Path, undo: contextlib.ExitStack) -> Path | None:
         with contextlib.suppress(FileNotFoundError):
             part.rename(kept)
             undo.callback(kept.rename, part)
+            kept.chmod(0o600)
     return aside if there else None
 
 

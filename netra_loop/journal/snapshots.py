@@ -47,7 +47,9 @@ class TooLong(Exception):
 
 
 class Deadline:
-    """An instant of the monotonic clock, None for never; one that `moves` may be brought forward to now, in any thread."""
+    """An instant of the monotonic clock, None for never; one that `moves` may be brought forward to now, in any
+    thread.
+    """
 
     def __init__(self, at: float | None = None, *, moves: bool = False) -> None:
         self._at = at

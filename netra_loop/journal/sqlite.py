@@ -29,7 +29,7 @@ from netra_loop.journal import keeping, leftovers, naming, ownership, reserve, s
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.migrations import OLDEST
-from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, identity, metadata
+from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, identity, metadata, sessions
 
 T = TypeVar("T")
 
@@ -117,12 +117,20 @@ class SqliteFile:
             found = self.path.lstat()
         except FileNotFoundError:
             told = f"store {str(self.path)!r} was removed while it was open; {what}"
-            raise self.offered(StoreDamaged(told, hint="put the file back")) from None
+            raise StoreDamaged(told, hint="put the file back") from None
         if (found.st_dev, found.st_ino) != self._peek.key:
             raise StoreError(
                 f"store {str(self.path)!r} was replaced while it was open, by a restore, say; {what}",
                 hint="see what is there now, then go on with it: netra-loop list",
             )
+
+    def wal(self) -> tuple[int, int] | None:
+        """Which file the `-wal` is; None where there is none. It stays the same for as long as somebody has it open."""
+        try:
+            found = Path(f"{self.path}-wal").lstat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -174,6 +182,9 @@ class SqliteFile:
             driver.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
             return left, left * size
 
+        asked = sa.select(sessions.c.id)
+        known = writer.transaction(lambda connection: set(connection.execute(asked).scalars()))
+        ownership.sweep(self.folder, self.path.name, known)
         while (found := writer.transaction(some))[0]:
             continue
         return found[1]
@@ -282,6 +293,7 @@ class SqliteLane:
         self._writer = writer
         self._engine: sa.Engine | None = None
         self._use = using.Use(file.path)
+        self._wal: tuple[int, int] | None = None
 
     def transaction(
         self,
@@ -298,10 +310,10 @@ class SqliteLane:
             self._engine = self._file.engine(writer=self._writer)
         try:
             with self._engine.begin() as connection:
-                self._file.check_in_place("nothing was written" if self._writer else "nothing was read")
+                self._check_in_place("nothing was written" if self._writer else "nothing was read")
                 done = work(connection)
             if self._writer:
-                self._file.check_in_place("what was to be stored last may not be in it")
+                self._check_in_place("what was to be stored last may not be in it")
         except StoreDamaged as error:
             self._file.offered(error)
             raise
@@ -312,6 +324,16 @@ class SqliteLane:
                 raise self._file.meaning(error.orig) from error
             raise
         return done
+
+    def _check_in_place(self, what: str) -> None:
+        self._file.check_in_place(what)
+        if self._writer:
+            self._wal = self._wal or self._file.wal()
+            if self._wal != self._file.wal():
+                raise StoreDamaged(
+                    f"the -wal of store {str(self._file.path)!r} was removed while it was open; {what}",
+                    hint="let nobody touch the files of a store in use",
+                )
 
     def close(self) -> None:
         """See `Lane.close`."""

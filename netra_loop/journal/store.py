@@ -8,7 +8,7 @@ is committed and never waits for the writer, so that `status` in another process
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
-from netra_loop.errors import Defect, StaleEpoch
+from netra_loop.errors import Defect, StaleEpoch, StoreDamaged
 from netra_loop.journal import chain, forgetting, onlooking, reading, verifying, writing
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import (
@@ -232,7 +232,12 @@ class StoredJournal:
             return reading.events(connection, session, after, known)
 
         known = self._ground.acknowledged(session)  # before the snapshot is taken: the store may only be ahead of it
-        return await self._read(work)
+        try:
+            return await self._read(work)
+        except StoreDamaged:
+            if self._is_still_known({session: known} if known else {}):
+                raise
+            return await self.events(session)
 
     async def verify(self, session: str) -> int:
         """See `Journal.verify`."""
@@ -243,10 +248,24 @@ class StoredJournal:
         known = self._ground.acknowledged(session)
         return await self._read(partial(verifying.verify, session=session, known=known, told=told))
 
+    async def verify_form(self) -> None:
+        """See `Journal.verify_form`."""
+        await self._read(verifying.verify_form)
+
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         known = self._ground.all_acknowledged()
-        return await self._read(partial(reading.sessions, known=known))
+        try:
+            return await self._read(partial(reading.sessions, known=known))
+        except StoreDamaged:
+            if self._is_still_known(known):
+                raise
+            return await self.sessions()
+
+    def _is_still_known(self, known: Mapping[str, Acknowledged]) -> bool:
+        """Whether all of it still holds: what was acknowledged of a session that is pruned goes before the session."""
+        now = {session: self._ground.acknowledged(session) for session in known}
+        return all((found := now[session]) is not None and found.seq >= end.seq for session, end in known.items())
 
     async def head(self, session: str) -> SessionHead | None:
         """See `Journal.head`."""
@@ -376,7 +395,11 @@ class StoredJournal:
             forgetting.forget_head(connection, session, place.epoch)
 
         owned.lock.forget()
-        self._writer.lane.transaction(work, session=session, lock=owned.lock)
+        try:
+            self._writer.lane.transaction(work, session=session, lock=owned.lock)
+        except BaseException:
+            owned.lock.remember()
+            raise
 
     async def _forget_rows(self, session: str) -> None:
         some = partial(forgetting.forget_some, session=session)

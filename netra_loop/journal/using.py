@@ -8,13 +8,14 @@ nothing that counts, and stays.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from netra_loop.errors import StoreError
+from netra_loop.errors import DiskFull, StoreError
 
 WITHIN_S = 10.0  # how long whoever comes second waits
 _PAUSE_S = 0.02
@@ -106,7 +107,8 @@ def _locked(store: Path, how: int, within_s: float) -> int:
                 raise _held(store, path, how, within_s)
             time.sleep(_PAUSE_S)
     except OSError as error:
-        raise StoreError(
+        kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else StoreError
+        raise kind(
             f"the lock file {str(path)!r} cannot be used: {error.strerror}, expected a file of our own",
             hint=f"ls -ld {path.parent} {path}",
         ) from error

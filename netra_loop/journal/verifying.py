@@ -69,6 +69,19 @@ def verify(
     return Verified(events, end.hash or chain.GENESIS, done - events)
 
 
+def verify_form(connection: sa.Connection) -> None:
+    """StoreDamaged where pages or indexes of a SQLite file are not whole: what a damaged index leaves out is in no
+    list, though each row that is read is as it was written.
+    """
+    if connection.dialect.name == "sqlite":
+        said = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+        if said != "ok":
+            raise StoreDamaged(
+                f"the store is not whole: {said}; it is left untouched",
+                hint="keep a copy of the store and put a backup in its place",
+            )
+
+
 def _understood(session: str, rows: Iterable[Row]) -> Iterator[Row]:
     """Each row; StoreError where, its hash being right, only a newer version knows what it says."""
     for row in rows:

@@ -99,8 +99,9 @@ def stood_hidden(stored: Any, now: Any) -> Iterator[str]:
         found = _as_stored(stored).fullmatch(now) if MARK in stored else None
         yield from (part for part in (found.groups() if found is not None else ()) if part and part != MARK)
     elif isinstance(stored, Mapping) and isinstance(now, Mapping):
-        for key in stored.keys() & now.keys():
-            yield from stood_hidden(stored[key], now[key])
+        for key in stored:
+            if key in now:
+                yield from stood_hidden(stored[key], now[key])
     elif isinstance(stored, list | tuple) and isinstance(now, list | tuple):
         for one, other in zip(stored, now, strict=False):
             yield from stood_hidden(one, other)

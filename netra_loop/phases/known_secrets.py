@@ -15,6 +15,7 @@ from netra_loop.core.secret_names import names_secret
 from netra_loop.core.secret_values import Secret, Secrets, by_chance, of_environment, of_urls, words_of
 from netra_loop.core.spec import Command, LoopSpec
 from netra_loop.phases.scope import Scope
+from netra_loop.settings import STORE_VARIABLE, passwords_of
 
 _KNOWN_FROM_THE_START = ("env.", "vars.", "environment.", "session.")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z_./-]{2,}")  # or a program, or a file
@@ -22,13 +23,15 @@ _DEEPEST = 20  # variables that refer to variables; the loop file's checks refus
 _BYPASS_NAMES = ("X-E2E-Bypass-Key", "x-e2e-bypass-key", "key")
 
 
-def known_secrets(spec: LoopSpec, scope: Scope, kept: Sequence[str] = ()) -> Secrets:
+def known_secrets(spec: LoopSpec, scope: Scope, kept: Sequence[str] = (), store: str | None = None) -> Secrets:
     """Values that must not be stored: those of variables whose name says so, wherever the loop gets them from, those of
-    `auth`, those of every environment's `secrets`, and passwords within URLs. None is empty. `kept` are commands and
-    the like that netra-loop itself prints.
+    `auth`, those of every environment's `secrets`, and passwords within URLs, that of the `store` too. None is empty.
+    `kept` are commands and the like that netra-loop itself prints.
     """
     found: dict[str, Secret] = {}
-    for secret in _all(spec, scope):
+    label = f"the variable {STORE_VARIABLE}, password"
+    of_store = [Secret(f"{label} {number}", one) for number, one in enumerate(passwords_of(store))]
+    for secret in (*_all(spec, scope), *of_store):
         if secret.value:
             found.setdefault(secret.label, secret)
     return Secrets(tuple(found.values()), _words(spec, scope), (scope.session, *kept))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from netra_loop.core.events import PhaseFinished, PhaseStarted, Recorded, SessionFailed, SessionPaused
@@ -12,9 +15,11 @@ from netra_loop.report import phrases
 from netra_loop.report.github_commands import END_GROUP, Annotation, commands, group, outputs
 from netra_loop.report.github_summary import LIMIT, Told, summary
 from netra_loop.report.observer import Observer
+from netra_loop.report.safe import safe_line
 from netra_loop.report.view import SessionView
 
-_STEP_LIMIT = 1_000_000  # of bytes in a step's summary: 1 MiB is refused
+_STEP_LIMIT = 1_048_576  # bytes of a step's summary: of one that is over it GitHub shows nothing
+_LEAST = 2_000  # of them, in which a summary says something
 _PLACE = re.compile(r"^([^\s:][^:\n]*\.py):(\d+): ", re.MULTILINE)
 _MENDED = frozenset({FindingState.FIXED, FindingState.FLAKY})
 
@@ -28,37 +33,79 @@ class GitHub:
     def __init__(self, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
         self._summary = environ.get("GITHUB_STEP_SUMMARY")
         self._output = environ.get("GITHUB_OUTPUT")
-        self._root = Path(environ.get("GITHUB_WORKSPACE") or ".").resolve()
+        self._workspace = environ.get("GITHUB_WORKSPACE") or "."
         self._say = say
+
+    def outputs(self, view: SessionView) -> None:
+        """What the steps after this one are told; they decide by it, so it comes first."""
+        ended = "" if view.exit_code is None else str(view.exit_code)
+        told_of = {"session": view.session, "state": view.state, "exit_code": ended, "reason": view.reason}
+        if self._output:
+            self._append(self._output, lambda _taken: outputs(told_of.items()))
 
     def tell(self, told: Told, folders: Sequence[Path]) -> None:
         """Says how the session stands. `folders` are where files that tests and findings name may lie."""
-        for line in commands(remarks(told, lambda file: self._within(file, folders))):
-            self._say(line)
         if self._summary:
-            self._append(Path(self._summary), lambda taken: summary(told, max(2_000, min(LIMIT, _STEP_LIMIT - taken))))
-        if self._output:
-            view = told.view
-            ended = "" if view.exit_code is None else str(view.exit_code)
-            told_of = {"session": view.session, "state": view.state, "exit_code": ended, "reason": view.reason}
-            text = outputs(told_of.items())
-            self._append(Path(self._output), lambda _taken: text)
+            self._append(self._summary, partial(self._as_summary, told))
+        root = _resolved(Path(self._workspace))
+        view = told.view
+        where = f"all of them: {view.command} findings {view.session}, {view.command} results {view.session}"
+        made = remarks(told, lambda file: _within(file, root, folders))
+        for line in commands(made, told.failed - len(told.failing), where):
+            self._say(line)
 
-    def _append(self, path: Path, text: Callable[[int], str]) -> None:
+    def _as_summary(self, told: Told, taken: int) -> str:
+        room = min(LIMIT, _STEP_LIMIT - taken)
+        if room >= _LEAST:
+            return summary(told, room)
+        self._warn("summary", f"the summary of this step is full: it has {taken} bytes already")
+        return ""
+
+    def _append(self, file: str, text: Callable[[int], str]) -> None:
+        """Adds to the end of `file` all of the text, or nothing. `text` is given how many bytes there are already."""
         try:
-            taken = path.stat().st_size if path.exists() else 0
-            with path.open("a", encoding="utf-8", errors="replace") as file:
-                file.write(text(taken))
-        except OSError as error:
-            self._say(Annotation("warning", path.name, f"{path} cannot be written: {error.strerror}").command())
+            opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+            with os.fdopen(opened, "ab", buffering=0) as stream:
+                os.set_blocking(opened, True)  # only a FIFO that nobody reads was not to be waited for
+                kind = os.fstat(opened)
+                data = memoryview(text(kind.st_size).encode("utf-8", "replace"))
+                try:
+                    while data:
+                        data = data[stream.write(data) :]
+                except OSError:
+                    if stat.S_ISREG(kind.st_mode):  # half a line of it may be taken for another thing
+                        os.ftruncate(opened, kind.st_size)
+                    raise
+        except (OSError, ValueError) as error:  # ValueError: such a name there cannot be
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._warn(Path(file).name, f"{safe_line(file, 300)} cannot be written: {why}")
 
-    def _within(self, file: str, folders: Sequence[Path]) -> str | None:
-        """The path from the repository's root; None where there is no such file in it."""
-        for folder in folders:
-            path = (folder / file).resolve()
-            if path.is_relative_to(self._root) and path.is_file():
-                return str(path.relative_to(self._root))
+    def _warn(self, title: str, message: str) -> None:
+        self._say(Annotation("warning", title, message).command())
+
+
+def _resolved(path: Path) -> Path | None:
+    """The absolute path without links; None where there can be no such path: too long, a NUL in it, links in a ring."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):
         return None
+
+
+def _within(file: str, root: Path | None, folders: Sequence[Path]) -> str | None:
+    """The path from the repository's root; None where there is no such file in it."""
+    for folder in folders:
+        path = _resolved(folder / file)
+        if path is not None and root is not None and path.is_relative_to(root) and _is_file(path):
+            return str(path.relative_to(root))
+    return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have, out of a log
+        return False
 
 
 def remarks(told: Told, within: Callable[[str], str | None]) -> list[Annotation]:

@@ -35,14 +35,17 @@ class Annotation:
         return f"::{self.kind} {given}::{_data(safe_text(self.message[:_MESSAGE_MAX]))}"
 
 
-def commands(annotations: Sequence[Annotation]) -> list[str]:
-    """The lines for all of them; of a kind that has more than are shown, the last says how many are not."""
+def commands(annotations: Sequence[Annotation], untold: int = 0, where: str = "") -> list[str]:
+    """The lines for all of them, and for `untold` errors that are none of them. Of a kind that has more than are shown,
+    the last says how many are not; `where` says where they are told.
+    """
     lines = []
     for kind in ("error", "warning", "notice"):
         some = [one for one in annotations if one.kind == kind]
-        if len(some) > SHOWN:
-            rest = len(some) - SHOWN + 1
-            some = [*some[: SHOWN - 1], Annotation(kind, f"and {rest} more", "the job's summary tells of them")]
+        number = len(some) + (untold if kind == "error" else 0)
+        if number > SHOWN or number > len(some):
+            shown = min(len(some), SHOWN - 1)
+            some = [*some[:shown], Annotation(kind, f"and {number - shown} more", where)]
         lines += [one.command() for one in some]
     return lines
 

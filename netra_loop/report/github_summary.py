@@ -15,7 +15,7 @@ from netra_loop.report import phrases
 from netra_loop.report.safe import safe_line
 from netra_loop.report.view import SessionView
 
-LIMIT = 250_000  # bytes; GitHub refuses the summary of a step that is over 1 MiB
+LIMIT = 250_000  # bytes
 _FINDINGS = 50
 _TESTS = 100
 _WORDS = {"met": "goal met"}
@@ -25,21 +25,28 @@ _BACKTICKS = re.compile("`+")
 
 @dataclass(frozen=True)
 class Told:
-    """What the summary and the annotations tell of: `failing` are tests by the attempt that counts."""
+    """What the summary and the annotations tell of. `findings` are those of the iteration that `view` shows; `failing`
+    its tests that failed or passed without being real, by the attempt that counts, not more than can be told; `failed`
+    is how many there are.
+    """
 
     view: SessionView
     findings: Sequence[Finding]
     failing: Sequence[Result]
+    failed: int
 
 
 def summary(told: Told, limit: int = LIMIT) -> str:
     """The Markdown, at most `limit` bytes of UTF-8 long: what does not fit is left out from the end, by whole lines."""
     lines = [*_head(told.view), *_tiers(told.view.tiers), *_findings(told), *_tests(told)]
-    kept, size = [], 0
+    kept: list[str] = []
+    size = 0
     for line in lines:
         size += len(line.encode()) + 1
         if size > limit - 200:
-            kept += ["", "The rest is left out, for its length: " + code(_command(told.view, "results"))]
+            folded = any(line.startswith("<details>") for line in kept) and "</details>" not in kept
+            kept += ["", *(["</details>", ""] if folded else [])]
+            kept += ["The rest is left out, for its length: " + code(_command(told.view, "results"))]
             break
         kept.append(line)
     return "\n".join(kept) + "\n\n"
@@ -93,7 +100,7 @@ def _rates(tier: TierVerdict) -> tuple[str, str]:
 def _findings(told: Told) -> list[str]:
     found = phrases.in_order(told.findings)
     if not found:
-        return []
+        return [f"{safe_line(told.view.earlier)}.", ""] if told.view.earlier else []
     rows = (
         (code(f.id), f.state.value, f"{f.symptom.value} ({f.cause.value})", str(len(f.tests)), code(f.title), _place(f))
         for f in found[:_FINDINGS]
@@ -103,14 +110,14 @@ def _findings(told: Told) -> list[str]:
 
 
 def _tests(told: Told) -> list[str]:
-    if not told.failing:
+    if not told.failed:
         return []
     rows = (
         (code(t.id), code(t.tier or ""), _outcome(t), code(t.message or ", ".join(t.reasons)))
         for t in told.failing[:_TESTS]
     )
-    more = _more(len(told.failing) - _TESTS, "tests", told.view)
-    title = f"<details><summary>{phrases.counted(len(told.failing), 'test')} that count against the goal</summary>"
+    more = _more(told.failed - min(len(told.failing), _TESTS), "tests", told.view)
+    title = f"<details><summary>{phrases.counted(told.failed, 'test')} that failed or are fake</summary>"
     return [title, "", *_table(("test", "tier", "outcome", "message"), rows), *more, "", "</details>", ""]
 
 

@@ -99,6 +99,8 @@ class PlainConsole:
         self._block([f"tests: {phrases.tests(view.tests)}"])
         if findings:
             self._block(["findings:", *(f"  {phrases.finding(item)}" for item in phrases.in_order(findings))])
+        if view.earlier:
+            self._block([safe_line(view.earlier)])
         self._write(phrases.verdict(view))
 
     def close(self) -> None:

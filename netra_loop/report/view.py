@@ -35,7 +35,8 @@ class SessionView:
     on. `revisions` maps services to short names, `urls` to where they are tested. Counts that are left out are 0.
     `reason` says in a sentence why it stands so, empty where that goes without saying; `command` is how netra-loop has
     to be called here to find the session again. `errors` says how many kinds of errors the logs show, empty for none;
-    `vars` are the loop's variables that were given, as they are stored.
+    `vars` are the loop's variables that were given, as they are stored; `earlier` says in a sentence what an iteration
+    before left, where this one has not been judged.
     """
 
     session: str
@@ -58,6 +59,7 @@ class SessionView:
     command: str = "netra-loop"
     errors: str = ""
     vars: Mapping[str, str] = field(default_factory=dict)
+    earlier: str = ""
 
     @property
     def resume(self) -> str:

@@ -91,6 +91,10 @@ class CrashingJournal:
         """See `Journal.verify_all`."""
         return await self._living().verify_all(session, told)
 
+    async def verify_form(self) -> None:
+        """See `Journal.verify_form`."""
+        await self._living().verify_form()
+
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         return await self._living().sessions()

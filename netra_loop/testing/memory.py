@@ -173,6 +173,9 @@ class MemoryJournal:
                 number += 1
         return Verified(events, self._session(session).events[-1]["hash"] if events else chain.GENESIS, number)
 
+    async def verify_form(self) -> None:
+        """See `Journal.verify_form`."""
+
     async def sessions(self) -> list[SessionHead]:
         """See `Journal.sessions`."""
         return [codec.head_from_row(stored.head) for stored in reversed(self._sessions.values())]

@@ -21,7 +21,7 @@ goal: {authenticity: off}
 HOSTILE = """
 import pytest
 
-@pytest.mark.parametrize("x", ["::set-output name=state::met", "a|b @all <b>"])
+@pytest.mark.parametrize("x", ["::set-output name=state::met", "a|b @all <b>", "##[group]mine"])
 def test_says_what_it_should_not(x):
     print("::add-mask::e")
     print("##[set-output name=state;]met")
@@ -59,6 +59,18 @@ class Step:
             check=False,
         )
 
+    def listed(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What another step of the job would print."""
+        return subprocess.run(
+            self.project.command(*arguments),
+            cwd=self.project.folder,
+            env=self.project.environ() | {"GITHUB_ACTIONS": "true"},
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+
     def outputs(self) -> dict[str, str]:
         return dict(line.split("=", 1) for line in self.output.read_text().splitlines())
 
@@ -80,12 +92,21 @@ def test_a_failing_test_is_an_annotation_at_its_line_and_makes_no_command_of_its
     found = commands(done)
     assert {line.split(" ")[0].split("::")[1] for line in found} == {"group", "endgroup", "error"}
     failed = [line for line in found if line.startswith("::error file=tests/test_a.py,line=8,title=failed%3A")]
-    assert len(failed) == 2, found
+    assert len(failed) == 3, found
     told = {"session": step.project.status()["session"], "state": "unmet", "exit_code": "1"}
     assert step.outputs().items() >= told.items()
     told = step.summary.read_text()
     assert told.startswith("### netra-loop: `night` unmet, exit 1\n")
     assert not [line for line in told.splitlines() if line.lstrip().startswith("::")]
+
+
+def test_no_listing_holds_a_command_of_a_test_s(step):
+    step.run(HOSTILE)
+    test = next(row["id"] for row in step.project.json("results", "latest") if "##[group]mine" in row["id"])
+    for words in (["results"], ["results", "--test", test], ["findings"], ["journal"], ["status"]):
+        name, *more = words
+        for form in ([], ["--json"]):
+            assert commands(step.listed(name, "latest", *more, *form)) == []
 
 
 def test_a_pause_is_a_notice_and_says_how_to_go_on(step):

@@ -104,3 +104,33 @@ def test_prune_removes_what_is_too_many_and_nothing_that_runs(plain):
 def test_the_options_of_prune_are_nothing_without_it(plain):
     assert plain.call("list", "--keep", "1").returncode == 2
     assert plain.call("list", "--prune", "--older-than", "soon").returncode == 2
+
+
+def test_who_only_looks_at_a_mistyped_store_makes_none(plain):
+    run(plain, "first")
+    before = {path for path in plain.folder.rglob("*") if ".netra-loop" not in path.parts}
+    for command in (["list"], ["list", "--prune", "--yes"], ["status"], ["results", "first"], ["stop", "first"],
+                    ["journal", "--verify"], ["resume"]):  # fmt: skip
+        done = plain.call("--store", "typo/jornal.db", *command)
+        assert done.returncode == 5, command
+        assert "typo/jornal.db" in done.stderr
+        assert f"found nearby: {str(plain.folder / '.netra-loop' / 'journal.db')!r}" in done.stderr
+    for command in (["list"], ["doctor"], ["run", "plain", "--plain"]):
+        done = plain.call("--store", "postgres//me:s3cret@host/db", *command)
+        assert done.returncode in {2, 3}
+        assert "s3cret" not in done.stdout + done.stderr
+    assert {path for path in plain.folder.rglob("*") if ".netra-loop" not in path.parts} == before
+
+
+def test_a_session_of_another_store_keeps_its_folder_and_its_name(plain):
+    run(plain, "first")
+    other = ("--store", str(plain.folder / "other" / "night.db"))
+    again = plain.call(*other, "run", "plain", "--plain", "--session-name", "first")
+    assert again.returncode == 5
+    assert "is that of session 'first' of another store" in again.stderr
+    done = plain.call(*other, "run", "plain", "--plain", "--session-name", "second")
+    assert done.returncode == 0, done.stderr
+    plain.call("list", "--prune", "--keep", "0", "--yes")
+    state = plain.folder / ".netra-loop" / "sessions"
+    assert [path.name for path in state.iterdir()] == ["second"]
+    assert [row["session"] for row in plain.json(*other, "list")] == ["second"]

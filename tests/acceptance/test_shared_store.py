@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 
 import psycopg
 import pytest
@@ -143,4 +144,69 @@ def test_asked_to_stop_from_elsewhere_it_pauses_and_goes_on(shared: Shared):
     assert re.fullmatch(r"netra-loop --store '?postgresql://netra:\*\*\*@.* resume plain-\S+", last)
     shared.let_go()
     assert shared.call("resume", "--plain").returncode == 0
+    shared.whole()
+
+
+SPY = """
+import os, pathlib, sys
+pathlib.Path(sys.argv[1]).write_text("\\n".join(f"{name}={value}" for name, value in os.environ.items()))
+"""
+
+
+def test_the_stores_password_is_told_to_nobody_who_is_started(shared: Shared):
+    folder = shared.project.folder
+    (folder / "spy.py").write_text(SPY)
+    (folder / "tests" / "test_some.py").write_text(
+        "import os, pathlib\n"
+        "def test_environment():\n"
+        f"    pathlib.Path({str(folder / 'test.env')!r}).write_text('\\n'.join(os.environ.values()))\n"
+        "    assert 'netra@' in os.environ['NETRA_LOOP_STORE']\n"
+    )
+    (folder / "service.py").write_text(
+        "import http.server, os, runpy, sys\n"
+        f"sys.argv = ['spy', {str(folder / 'service.env')!r}]\n"
+        f"runpy.run_path({str(folder / 'spy.py')!r})\n"
+        "answers = http.server.SimpleHTTPRequestHandler\n"
+        "http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), answers).serve_forever()\n"
+    )
+    (folder / "loops" / "plain.yaml").write_text(f"""
+version: 1
+name: plain
+environments: {{here: {{cloud: embedded}}}}
+services:
+  s: {{source: .., command: [python, service.py], port: 8080, startup_probe: {{path: /, timeout: 60s, period: 100ms}}}}
+tests: {{paths: [../tests], workers: 1, timeout: 60s}}
+phases:
+  deploy: {{uses: deploy}}
+  fix: {{uses: run, with: {{command: [python, {folder / "spy.py"}, {folder / "fixer.env"}]}}}}
+  select: {{uses: select}}
+  execute: {{uses: execute}}
+  record: {{uses: record, next: {{met: done, unmet: stop}}}}
+goal: {{authenticity: off}}
+""")
+    done = subprocess.run(
+        shared.project.command("run", "plain", "--plain"), cwd=folder, capture_output=True, text=True, check=False,
+        env=shared.project.environ() | {"NETRA_LOOP_STORE": shared.url},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for who in ("test", "service", "fixer"):
+        assert "needle" not in (folder / f"{who}.env").read_text()
+    assert "needle" not in done.stderr
+
+
+def test_a_stop_while_the_store_is_away_ends_soon_and_says_what_is_lost(shared: Shared, postgres: PrivatePostgres):
+    process = shared.start("run", "plain", "--plain")
+    assert shared.half_way(process), process.stderr.read()
+    postgres.stop(immediately=True)
+    shared.let_go()
+    try:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(30)  # half of what the store alone would be waited for
+    finally:
+        postgres.start()
+    said = process.stderr.read()
+    assert (code, bool(re.search(r"could not be used for .*\n.* resume", said))) == (5, True), said
+    assert re.search(r"not stored: \d+ (events|results)", said)
+    done = shared.call("resume", "--plain")
+    assert done.returncode == 0, done.stderr
     shared.whole()

@@ -118,6 +118,21 @@ def test_what_is_left_of_a_private_key_is_hidden():
         (r'{"url": "/x?a=1\u0026sig=abc"}', r'{"url": "/x?a=1\u0026sig=[redacted]"}'),
         ("/go?to=http%3A%2F%2Fh%2F%3Fsig%3Dabc%26a%3D1", "/go?to=http%3A%2F%2Fh%2F%3Fsig%3D[redacted]"),
         ("/x?opaque=Zm9vYmFyQmF6MTIzNDU2Nzg5&n=1", "/x?opaque=[redacted]&n=1"),
+        (
+            "(b'authorization', b'Basic abc='), (b'cookie', b'a=b')",
+            "(b'authorization', b'Basic [redacted]'), (b'cookie', b'[redacted]')",
+        ),
+        ("X-Api-Key: abc\r\nx-auth-token:def", "X-Api-Key: [redacted]\r\nx-auth-token:[redacted]"),
+        ("('X-Goog-Api-Key', 'abc'), ('X-A', 'b')", "('X-Goog-Api-Key', '[redacted]'), ('X-A', 'b')"),
+        ('{"name": "X-Api-Key", "value": "a b", "n": 1}', '{"name": "X-Api-Key", "value": "[redacted]", "n": 1}'),
+        (
+            "password: hunter2 aws_secret_access_key = wJalrXUt/K7",
+            "password: [redacted] aws_secret_access_key = [redacted]",
+        ),
+        ("AccountName=x;AccountKey=abc==;", "AccountName=x;AccountKey=[redacted];"),
+        ("postgresql://me:p@ss@db/x", "postgresql://[redacted]@db/x"),
+        ("sk_live_0123456789abcdefXYZ 1//0gAbCdEfGhIjKlMnOpQrStUv", "s[redacted] [redacted]"),
+        ("IQoJb3JpZ2luX2VjEAAaCXVzLWVhc3QtMSJ x", "[redacted] x"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
@@ -139,6 +154,9 @@ def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
         "/go?to=http%3A%2F%2Fexample.com%2FPath1&file=src/Main/App2Controller.java",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "exit code=123456789, a key=abcdef of a map? sig = x & code",
+        "token: expired, secret: version seven, password: must have 8 characters, total token: 1234567",
+        "a pre token: none of these, 'token', 'next' and [\"secret\", \"of\"] are words",
+        "1//0 sk_test_it risk_live_view",
     ],
 )
 def test_innocent_text_stays_the_very_same(text: str):
@@ -221,6 +239,19 @@ def test_structures_are_redacted_to_the_bottom(make):
     assert hidden == replace(result, output=hidden.output, evidence=hidden.evidence)
     clean = make.result()
     assert redactor.deep(clean) is clean
+
+
+def test_headers_as_pairs_and_entries_are_hidden_by_their_names():
+    value = {"headers": [["x-api-key", "abc"], ("Cookie", "a=b"), ["x", "y"], ["token", "y"]]}
+    assert redactor.deep(value) == {"headers": [["x-api-key", MARK], ("Cookie", MARK), ["x", "y"], ["token", "y"]]}
+    value = {"env": [{"name": "A_KEY", "value": "v"}, {"name": "colour", "value": "v"}], "A_KEY": "v", "sort_key": "v"}
+    assert redactor.deep(value) == {
+        "env": [{"name": "A_KEY", "value": MARK}, {"name": "colour", "value": "v"}],
+        "A_KEY": MARK,
+        "sort_key": "v",
+    }
+    said = json.dumps(value)
+    assert json.loads(redactor.text(said)) == redactor.deep(value)
 
 
 def test_what_is_nested_beyond_reason_is_hidden():

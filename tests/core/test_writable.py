@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netra_loop.core.writable import json_text, writable
 
@@ -28,3 +31,36 @@ def test_json_holds_nothing_that_a_terminal_obeys_and_reads_back_the_same():
     written = json_text(value)
     assert written.isprintable()
     assert json.loads(written) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "##[group]x",
+        "###[error]",
+        "a ##vso[task.setvariable] ##VSO[b]",
+        "##teamcity[x]",
+        "::set-output name=a::b",
+        "  ::x::",
+        "a\n::error::\r\n ::x",
+        '"::',
+        "\\n::x",
+        "##",
+    ],
+)
+def test_json_holds_nothing_that_a_ci_runner_obeys_and_reads_back_the_same(text):
+    for value in ({text: text}, [text, {"a": [text]}], text):
+        for indent in (None, 2):
+            written = json_text(value, indent=indent)
+            assert json.loads(written) == value
+            assert not re.search(r"##(\[|vso\[|teamcity\[)", written, re.IGNORECASE)
+            assert not re.search(r'("|\\[nr]) *::', written)
+
+
+def test_the_ids_of_tests_stay_readable_in_json():
+    assert json_text("tests/test_a.py::test_b[x::y]") == '"tests/test_a.py::test_b[x::y]"'
+
+
+@given(st.recursive(st.text(alphabet='#[:]"\\nr vso\n\r'), lambda inner: st.dictionaries(st.text(), inner)))
+def test_whatever_json_holds_reads_back_the_same(value):
+    assert json.loads(json_text(value)) == value

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
-from netra_loop.errors import Defect, StaleEpoch, UsageError
-from netra_loop.journal import forgetting, tables, writing
+from netra_loop.errors import Defect, StaleEpoch, StoreError, UsageError
+from netra_loop.journal import forgetting, ownership, tables, writing
 from netra_loop.journal.base import Journal
 from netra_loop.journal.store import open_store
 from netra_loop.testing.rows import entry, finding, head, result, selected
@@ -137,3 +137,29 @@ async def test_who_owned_one_that_was_removed_is_not_taken_for_the_owner_of_the_
     assert [one.event for one in await new.events("golden-1")] == [Noted(text="one")]
     for journal in (old, new):
         await journal.close()
+
+
+async def test_what_could_not_be_removed_is_known_as_before(open_sqlite: Open, store_path: Path):
+    journal = open_sqlite()
+    await filled(journal, "golden-1")
+    mark = store_path.parent / "sessions" / "golden-1.lock"
+    before = ownership.acknowledged(mark, store_path.name)
+    async with journal.own("golden-1"):
+        other = sqlite3.connect(store_path, isolation_level=None)
+        other.execute("begin immediate")
+        with pytest.raises(StoreError, match="is locked"):
+            await journal.forget("golden-1")
+        other.close()
+    assert before is not None
+    assert ownership.acknowledged(mark, store_path.name) == before
+    assert await journal.verify("golden-1") == 1
+
+
+async def test_what_killed_processes_left_beside_the_store_goes_too(open_sqlite: Open, store_path: Path):
+    journal, folder = open_sqlite(), store_path.parent / "sessions"
+    await filled(journal, "golden-1")
+    async with journal.own("golden-2"):
+        for name in ("gone.lock", "gone@0123.stop", "other@0123.stop"):
+            (folder / name).write_text("")
+        await journal.reclaim()
+        assert sorted(path.name for path in folder.iterdir()) == ["golden-1.lock", "golden-2.lock"]

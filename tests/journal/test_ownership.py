@@ -15,8 +15,9 @@ import pytest
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
 from netra_loop.errors import DiskFull, SessionHeld, StaleEpoch, StoreDamaged, StoreError
-from netra_loop.journal import ownership
+from netra_loop.journal import ownership, snapshots
 from netra_loop.journal.base import Journal
+from netra_loop.journal.restoring import restore
 from netra_loop.journal.store import open_store
 from netra_loop.testing import FakeClock
 from netra_loop.testing.rows import head
@@ -228,13 +229,27 @@ async def test_killed_between_epoch_and_lock_the_old_owner_ends_and_the_session_
         await third.append(S, Batch(events=(Noted(text="ours"),)))
 
 
+async def test_epochs_go_on_after_the_store_was_put_back_to_an_earlier_time(open_sqlite: Open, store_path: Path):
+    journal = open_sqlite()
+    await made(journal)
+    assert await journal.snapshot(30, due=True) is None
+    for _ in range(3):
+        async with journal.own(S) as last:
+            pass
+    await journal.close()
+    [snapshot] = snapshots.named(store_path)
+    restore(store_path, snapshot)
+    async with open_sqlite().own(S) as epoch:
+        assert epoch > last
+
+
 # ---------------------------------------------------------------------------------------------------- all of them
 
 
 HOLDS_ALL = """
 import resource, sys
 from pathlib import Path
-from netra_loop.journal import ownership
+from netra_loop.journal import ownership, snapshots
 resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
 with ownership.all_locked(Path(sys.argv[1]), "journal.db") as locks:
     for lock in locks.values():

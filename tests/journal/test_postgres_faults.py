@@ -152,6 +152,15 @@ class TestCutDuringCommit:
             await journal.append(S, noted("after"))
         assert [one.id for one in await journal.results(S)] == ["a", "after", "b"]
 
+    @pytest.mark.parametrize("how", ["before", "after", "unnoticed"])
+    async def test_a_session_is_removed_once(self, journal: Journal, proxy: Proxy, how: str):
+        await journal.create(head(), noted("to go"))
+        async with journal.own(S):
+            proxy.cut = how
+            await journal.forget(S)
+        assert proxy.cuts == 1
+        assert await journal.sessions() == []
+
     async def test_one_that_was_stored_is_not_sent_again_to_a_later_owner(
         self, journal: Journal, proxy: Proxy, postgres: PrivatePostgres
     ):

@@ -173,6 +173,14 @@ class TestReplaced:
                 await note(journal, "to nobody")
         assert f"--restore {snapshot}" in (caught.value.hint or "")
 
+    async def test_by_itself_without_its_wal(self, journal: Journal, snapshot: Path, store_path: Path):
+        async with journal.own(S):
+            await note(journal, "first")
+            removed(Path(f"{store_path}-wal"))
+            with pytest.raises(StoreDamaged, match=r"the -wal of store .* was removed while it was open") as caught:
+                await note(journal, "to nobody")
+        assert f"--restore {snapshot}" in (caught.value.hint or "")
+
 
 class TestFailed:
     """All is as before, down to the byte."""
@@ -206,7 +214,35 @@ class TestFailed:
             assert done.stdout == "restored\n", done.stderr
             assert asyncio.run(read(store)) == ["kept"]
 
+    @pytest.mark.parametrize("call", ["link", "rename", "fsync", "pwrite"])
+    @pytest.mark.parametrize("at", [1, 2, 3, 4])
+    def test_killed_anywhere_it_is_known_to_be_damaged_or_whole_and_the_same_command_goes_on(
+        self, store: Path, snapshot: Path, call: str, at: int
+    ):
+        program = DIES.format(call=call, at=at)
+        subprocess.run([sys.executable, "-c", program, str(store), str(snapshot)], check=False)
+        assert told(store) in (["kept"], ["kept", "lost"], f"--restore {snapshot}")
+        restore(store, snapshot)
+        assert asyncio.run(read(store)) == ["kept"]
+        assert [path.name for path in store.parent.glob(".*.new")] == []
 
+
+DIES = """
+import os, sys
+from pathlib import Path
+from netra_loop.journal.restoring import restore
+
+count = 0
+real = os.{call}
+def dying(*arguments, **others):
+    global count
+    count += 1
+    if count == {at}:
+        os._exit(9)
+    return real(*arguments, **others)
+os.{call} = dying
+restore(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
 FAILS = """
 import os, sys
 from pathlib import Path
@@ -229,6 +265,14 @@ except StoreError as error:
     assert "all is as before" in str(error), error
     print("all is as before")
 """
+
+
+def told(store: Path) -> list[str] | str:
+    """The texts of its events, or what is to be typed where it is damaged."""
+    try:
+        return asyncio.run(read(store))
+    except StoreDamaged as error:
+        return (error.hint or "").partition("journal ")[2]
 
 
 async def read(store: Path) -> list[str]:

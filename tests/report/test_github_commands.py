@@ -58,6 +58,13 @@ def test_of_each_kind_as_many_are_made_as_are_shown_and_the_last_counts_the_rest
     assert len(commands(many[:SHOWN])) == SHOWN
 
 
+def test_what_was_not_even_made_is_counted_too():
+    many = [Annotation("error", f"number {number}", "") for number in range(25)]
+    last = read(commands(many, 300, "netra-loop results night-1")[-1])
+    assert (last[1]["title"], last[2]) == ("and 316 more", "netra-loop results night-1")
+    assert [read(line)[1]["title"] for line in commands(many[:2], 5)] == ["number 0", "number 1", "and 5 more"]
+
+
 @given(st.text())
 def test_an_output_s_value_is_no_output_of_its_own(value: str):
     assert len(outputs([("state", value), ("exit_code", "0")]).splitlines()) == 2

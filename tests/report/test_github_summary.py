@@ -24,7 +24,7 @@ def without_code(markdown: str) -> str:
 
 
 def test_a_paused_session_says_how_to_go_on():
-    told = summary(Told(view(exit_code=75, reason="the budget of 5h30m is used up"), (), ()))
+    told = summary(Told(view(exit_code=75, reason="the budget of 5h30m is used up"), (), (), 0))
     assert told.startswith("### netra-loop: `night` paused, exit 75\n")
     assert "Why: `the budget of 5h30m is used up`" in told
     assert "```sh\nnetra-loop resume night-1\n```" in told
@@ -32,7 +32,7 @@ def test_a_paused_session_says_how_to_go_on():
 
 def test_findings_and_failing_tests_are_tables():
     failing = result("tests/test_a.py::test_b", outcome=Outcome.TIMEOUT, message="timed out after 8 s")
-    told = summary(Told(view(state="unmet", exit_code=1), [finding("F-1")], [failing]))
+    told = summary(Told(view(state="unmet", exit_code=1), [finding("F-1")], [failing], 1))
     assert "| `F-1` | " in told
     assert re.search(r"\| `tests/test_a.py::test_b` \| .* \| timeout \| `timed out after 8 s` \|", told)
     assert "resume" not in told
@@ -41,7 +41,7 @@ def test_findings_and_failing_tests_are_tables():
 def test_what_tests_say_is_never_markup():
     failing = result(NASTY, outcome=Outcome.FAILED, message=NASTY)
     worst = replace(finding("F-1"), title=NASTY)
-    told = summary(Told(view(reason=NASTY, state="unmet"), [worst], [failing]))
+    told = summary(Told(view(reason=NASTY, state="unmet"), [worst], [failing], 1))
     outside = without_code(told)
     for trace in ("script", "@somebody", "#12", "http", "\x1b", "# title"):
         assert trace not in outside
@@ -64,10 +64,38 @@ def test_a_code_span_is_one_line_and_closes_where_it_began(text: str):
 def test_its_size_is_bounded_and_what_is_left_out_is_said():
     many = [result(f"tests/test_a.py::test_{n}", outcome=Outcome.FAILED, message="x" * 5000) for n in range(2000)]
     found = [replace(finding(f"F-{n}"), title="y" * 5000) for n in range(2000)]
-    told = summary(Told(view(state="unmet"), found, many))
+    told = summary(Told(view(state="unmet"), found, many[:200], 2000))
     assert len(told.encode()) < 250_000
     assert "And 1950 more findings" in told
     assert "And 1900 more tests" in told
-    short = summary(Told(view(state="unmet"), found, many), limit=5000)
+    short = summary(Told(view(state="unmet"), found, many[:200], 2000), limit=5000)
     assert len(short.encode()) <= 5000
     assert "The rest is left out" in short
+
+
+def test_the_command_that_goes_on_asks_the_shell_for_what_is_not_stored():
+    told = summary(Told(view(exit_code=75, vars={"api_key": "[redacted]", "user": "me"}), (), (), 0))
+    assert '```sh\nnetra-loop resume night-1 --var api_key="$API_KEY"\n```' in told
+    assert "Go on with it (first set API_KEY to the value of api_key, a secret and therefore not stored):" in told
+
+
+def test_counts_are_of_all_that_failed_however_few_are_listed():
+    listed = [result(f"tests/test_a.py::test_{n}", outcome=Outcome.FAILED) for n in range(200)]
+    told = summary(Told(view(state="unmet"), (), listed, 300))
+    assert "<summary>300 tests that failed or are fake</summary>" in told
+    assert told.count("| failed |") == 100
+    assert "And 200 more tests" in told
+    assert "<summary>7 tests that" in summary(Told(view(state="unmet"), (), (), 7))
+
+
+def test_what_is_cut_leaves_nothing_folded_open():
+    listed = [result(f"tests/test_a.py::test_{n}", outcome=Outcome.FAILED, message="x" * 200) for n in range(100)]
+    told = summary(Told(view(state="unmet"), (), listed, 100), limit=5000)
+    assert (told.count("<details>"), told.count("</details>")) == (1, 1)
+    assert told.index("</details>") < told.index("The rest is left out")
+
+
+def test_an_iteration_that_was_not_judged_has_no_findings_and_says_what_was_left_before():
+    told = summary(Told(view(earlier="iteration 2 was not judged yet; iteration 1 left 3 findings open"), (), (), 0))
+    assert "\niteration 2 was not judged yet; iteration 1 left 3 findings open.\n" in told
+    assert "#### Findings" not in told

@@ -17,6 +17,7 @@ from netra_loop.cloud.embedded.files import make_folder, read_json
 from netra_loop.cloud.embedded.instance import SERVER_ONLY
 from netra_loop.cloud.embedded.knobs import set_knobs
 from netra_loop.errors import EnvironmentFailed
+from netra_loop.settings import without_store_password
 
 _START_LIMIT_S = 30.0
 _EARLIER_GRACE_S = 2.0
@@ -95,7 +96,7 @@ async def start_embedded(
             stdout=PIPE,
             stderr=log,
             pass_fds=[reading],
-            env=os.environ | SERVER_ONLY,
+            env=without_store_password(os.environ) | SERVER_ONLY,
             start_new_session=True,
         )
     except BaseException:

@@ -164,3 +164,42 @@ async def test_a_folder_that_holds_something_else_is_said(tmp_path):
     (tmp_path / "cloud/resources.json").write_text('{"version": 99}')
     with pytest.raises(EnvironmentFailed, match="holds no resources of version 2 or older"):
         await start_embedded(tmp_path / "cloud")
+
+
+SAYS = """
+import http.server, json, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps([os.environ.get("DB_PASSWORD"), os.environ["MODE"], *sys.argv[1:]]).encode())
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+async def test_what_comes_back_is_given_what_was_declared_or_does_not_start(tmp_path, request_for, progress, source):
+    (source / "says.py").write_text(SAYS)
+    given = {"DB_PASSWORD": "open-sesame-1", "MODE": "my-open-sesame-1x"}
+    declared = {f"services.backend.env.{name}": value for name, value in given.items()}
+    declared |= {"services.backend.command.2": "--key=open-sesame-1"}
+    hidden = {"everywhere": ["open-sesame-1"], "named": [], "kept": []}
+
+    async def said(withheld: dict[str, str | None], deploy: bool = False) -> httpx.Response:
+        embedded = await start_embedded(tmp_path / "cloud", hidden=hidden, withheld=withheld)
+        client = client_of(embedded)
+        request = request_for(command=("python", "says.py", "--key=open-sesame-1"), env=given)
+        serving = (await client.deploy(request, progress)).revision if deploy else await client.serving("backend")
+        async with httpx.AsyncClient(timeout=20) as http:
+            answered = await http.get(serving.url)
+        await client.close()
+        await embedded.stop(grace_s=0)
+        return answered
+
+    assert (await said(declared, deploy=True)).json() == [*given.values(), "--key=open-sesame-1"]
+    kept = [path for path in (tmp_path / "cloud").rglob("*") if path.is_file()]
+    assert [path for path in kept if b"open-sesame" in path.read_bytes()] == []
+    assert (await said(declared)).json() == [*given.values(), "--key=open-sesame-1"]
+    refused = await said(declared | {"services.backend.env.DB_PASSWORD": None})
+    assert refused.status_code == 503
+    assert "The value of services.backend.env.DB_PASSWORD is a secret" in refused.text
+    assert (await said(declared)).json() == [*given.values(), "--key=open-sesame-1"]
