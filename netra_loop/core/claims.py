@@ -6,7 +6,7 @@ made at. Where nothing could be judged (the tests did not run, the environment w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netra_loop.core.records import Claim, Finding, FindingState
@@ -36,16 +36,23 @@ def claimed(findings: Sequence[Finding], ids: Collection[str], iteration: int) -
     return [_with_claim(finding, iteration) for finding in findings if finding.id in ids]
 
 
-def judged(findings: Sequence[Finding], iteration: int, revision: str | None) -> list[Finding]:
+def judged(
+    findings: Sequence[Finding], iteration: int, revision: str | None, made_at: Mapping[int, str] | None = None
+) -> list[Finding]:
     """`findings` of this iteration with the open claims of earlier ones judged: gone is verified, there is refuted.
 
-    A finding that is in neither state here (it was not looked at) is not among `findings`, and its claims stay open.
+    `made_at` are the revisions under test by iteration: a claim that was made at `revision` itself stays open. So does
+    one whose finding was not looked at, for that is not among `findings`.
     """
-    return [replace(finding, claims=tuple(_judged(finding, claim, iteration, revision) for claim in finding.claims))
-            for finding in findings]  # fmt: skip
+    stale = {at for at, name in (made_at or {}).items() if revision is not None and name == revision}
+    told = []
+    for finding in findings:
+        claims = tuple(_judged(finding, claim, iteration, revision, stale) for claim in finding.claims)
+        told.append(replace(finding, claims=claims) if claims else finding)
+    return told
 
 
-def scores(findings: Iterable[Finding], made_by: Mapping[tuple[int, str], str]) -> dict[str, Score]:
+def scores(findings: Sequence[Finding], made_by: Mapping[tuple[int, str], str]) -> dict[str, Score]:
     """By the fixer's name, in the order of their first claims. `made_by` tells who claimed which finding (its id) in
     which iteration.
     """
@@ -65,8 +72,8 @@ def _with_claim(finding: Finding, iteration: int) -> Finding:
     return replace(finding, claims=(*finding.claims, Claim(iteration, CLAIMED, None)))
 
 
-def _judged(finding: Finding, claim: Claim, iteration: int, revision: str | None) -> Claim:
-    if claim.verdict != CLAIMED or claim.iteration >= iteration:
+def _judged(finding: Finding, claim: Claim, iteration: int, revision: str | None, stale: Collection[int]) -> Claim:
+    if claim.verdict != CLAIMED or claim.iteration >= iteration or claim.iteration in stale:
         return claim
     verdict = VERIFIED if finding.state in _GONE else REFUTED
     return Claim(claim.iteration, verdict, revision)

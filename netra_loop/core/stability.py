@@ -58,17 +58,18 @@ def weigh(
     collected: Collection[str],
     *,
     full: bool = True,
+    fakes_fail: bool = True,
 ) -> Stability:
     """`final` are this iteration's results that count; `before` is how each test stood last, of those that do not pass
     now; `first_selection` what the session began with, `collected` what there is now, selected or not. Where only a
-    part was selected (not `full`), nothing vanished.
+    part was selected (not `full`), nothing vanished. `fakes_fail`: a fake pass is none.
     """
     regressed, silenced = {}, {}
     for test, stood in before.items():
         result = final.get(test)
         if result is None:
             continue
-        if _fails(result) and stood.outcome in _PASSES:
+        if _fails(result, fakes_fail=fakes_fail) and stood.outcome in _PASSES:
             regressed[test] = stood
         elif result.outcome in _SILENT and stood.outcome not in _SILENT:
             silenced[test] = stood
@@ -77,8 +78,8 @@ def weigh(
     return Stability(regressed, silenced, vanished)
 
 
-def _fails(result: Result) -> bool:
-    return result.outcome.is_failure or result.authenticity is Authenticity.FAKE
+def _fails(result: Result, *, fakes_fail: bool) -> bool:
+    return result.outcome.is_failure or (fakes_fail and result.authenticity is Authenticity.FAKE)
 
 
 def _many(tests: Collection[str]) -> str:

@@ -112,7 +112,8 @@ class State:
 
     `workspace` is where source is changed, None where in place; `saved` what it held before the open phase's command;
     `fixers` and `commits` are all of the session's, in order; `deployed` every revision that was under test;
-    `compared` is this iteration's comparison.
+    `compared` is this iteration's comparison. `loop_since` is the first iteration that was selected by the loop file as
+    it is now.
     """
 
     mode: Mode = Mode.NEW
@@ -158,6 +159,7 @@ class State:
     results_before: int | None = None
     workspace: ev.WorkspaceMade | None = None
     saved: ev.WorkspaceSaved | None = None
+    loop_since: int = 1
     fixers: tuple[ev.FixerRan, ...] = ()
     commits: tuple[ev.Committed, ...] = ()
     deployed: tuple[Deployed, ...] = ()
@@ -236,6 +238,7 @@ def _session_resumed(state: State, recorded: ev.Recorded) -> State:
     limit = event.max_iterations if event.max_iterations is not None else state.max_iterations
     # A person who resumes after the session gave up asks for another try, so old crashes no longer count.
     recoveries = 0 if state.status is not Status.RUNNING else state.recoveries
+    selected = state.iteration + (state.selection is not None)
     return replace(
         state,
         status=Status.RUNNING,
@@ -243,6 +246,7 @@ def _session_resumed(state: State, recorded: ev.Recorded) -> State:
         vars={**state.vars, **event.vars},
         only=event.only or state.only,
         loop_text=state.loop_text if event.loop_text is None else event.loop_text,
+        loop_since=state.loop_since if event.loop_text is None else selected,
         exit_code=None,
         reason=None,
         recoveries=recoveries,

@@ -28,6 +28,14 @@ def test_what_is_judged_stays_so_and_a_claim_of_this_iteration_waits():
     assert [claim.verdict for claim in one.claims] == ["refuted", "verified"]
 
 
+def test_the_revision_that_it_was_made_at_says_nothing():
+    (mine,) = claimed([finding("F-1")], {"F-1"}, 1)
+    (same,) = judged([_as(mine, FindingState.PERSISTING)], 2, "backend-1", {1: "backend-1"})
+    assert same.claims == mine.claims
+    (newer,) = judged([_as(mine, FindingState.PERSISTING)], 3, "backend-2", {1: "backend-1", 2: "backend-1"})
+    assert newer.claims == (Claim(1, "refuted", "backend-2"),)
+
+
 def test_the_score_of_each_fixer():
     claims = (Claim(1, "refuted", "b-2"), Claim(2, "verified", "b-3"))
     findings = [finding("F-1", claims=claims), finding("F-2", claims=(Claim(3, "claimed", None),))]
