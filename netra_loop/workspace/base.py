@@ -102,6 +102,13 @@ class Workspace(Protocol):
         """
         ...
 
+    async def export(self, commit: str) -> Path:
+        """The top of a folder that holds `commit`, whole and alone: what is built and started from it is that commit's,
+        whatever becomes of the workspace. Nothing in it is to be changed. Made once; one that a kill cut off is made
+        anew.
+        """
+        ...
+
     async def reverts(self, commit: str, since: str) -> str | None:
         """The commit after `since` whose change `commit` takes back, wholly; None where there is none."""
         ...

@@ -7,7 +7,6 @@ Both are made whole or not at all as far as anybody sees: a copy is made beside 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from netra_loop.errors import GitFailed, UsageError
 from netra_loop.workspace.base import Kind, Made
 from netra_loop.workspace.git import Git
-from netra_loop.workspace.repository import Repository
+from netra_loop.workspace.repository import Repository, is_whole, remove
 
 FOLDER = "workspace"
 _NOT_COPIED = frozenset({".git", ".netra-loop", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".tox"})
@@ -60,8 +59,8 @@ async def _worktree(top: Path, root: Path, branch: str, session: str, environ: M
             f"workspace: {{git: worktree}} needs a commit to begin with, and {str(top)!r} has none",
             hint="commit what there is, or say `workspace: {git: copy}`",
         )
-    if not await _is_whole(root, branch, environ):
-        await asyncio.to_thread(_remove, root)
+    if not await is_whole(root, environ, branch):
+        await asyncio.to_thread(remove, root)
         await git.raw("worktree", "prune")
         known = await git.maybe("rev-parse", "--verify", f"refs/heads/{branch}^{{commit}}")
         words = [str(root), branch] if known is not None else ["-b", branch, str(root), base]
@@ -72,22 +71,12 @@ async def _worktree(top: Path, root: Path, branch: str, session: str, environ: M
     return Repository(made, top, session, environ)
 
 
-async def _is_whole(root: Path, branch: str, environ: Mapping[str, str]) -> bool:
-    """Whether the worktree at `root` was made to its end: it is on its branch and nothing of it is missing."""
-    if not (root / ".git").exists():
-        return False
-    git = Git(root, environ)
-    if await git.maybe("symbolic-ref", "HEAD") != f"refs/heads/{branch}":
-        return False
-    return await git.maybe("diff-index", "--quiet", "HEAD", "--") is not None
-
-
 async def _copy(
     top: Path | None, folder: Path, root: Path, branch: str, session: str, environ: Mapping[str, str]
 ) -> Repository:
     if not await asyncio.to_thread(root.exists):
         draft = root.with_name(f"{FOLDER}.draft")
-        await asyncio.to_thread(_remove, draft)
+        await asyncio.to_thread(remove, draft)
         draft.mkdir(mode=0o700)
         names = await _files_of(top, folder, environ)
         await asyncio.to_thread(_copy_files, folder, draft, names)
@@ -103,11 +92,6 @@ async def _copy(
         draft.rename(root)
     base = await Git(root, environ).text("rev-list", "--max-parents=0", f"refs/heads/{branch}")
     return Repository(Made("copy", root, branch, base), folder, session, environ)
-
-
-def _remove(folder: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
 
 
 def _date() -> str:

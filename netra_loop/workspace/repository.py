@@ -7,6 +7,7 @@ so that what a fixer has staged neither counts nor is lost; they are kept from g
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ TEXT_LIMIT = 2_000_000  # bytes of a file that is read as text
 _PATCH = ("diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv")
 _NOISE = tuple(f":(top,exclude,glob)**/{name}/**" for name in ("__pycache__", ".pytest_cache"))  # made by running
 _HOW: Mapping[str, str] = {"A": "added", "D": "deleted", "M": "modified", "T": "retyped"}
+_EXPORTS = "sources"
 _NAME, _EMAIL = "netra-loop", "netra-loop@localhost"
 
 
@@ -103,6 +105,15 @@ class Repository:
         await self._git.raw("read-tree", "--reset", made)
         return made
 
+    async def export(self, commit: str) -> Path:
+        """See `Workspace.export`."""
+        folder = self.made.root.parent / _EXPORTS / commit[:16]
+        if not await is_whole(folder, self._git.environ):
+            await asyncio.to_thread(remove, folder)
+            await self._git.raw("worktree", "prune")
+            await self._git.raw("worktree", "add", "--quiet", "--force", "--detach", str(folder), commit)
+        return folder
+
     async def reverts(self, commit: str, since: str) -> str | None:
         """See `Workspace.reverts`."""
         mine = await self._patch_id(f"{commit}", f"{commit}^")  # the way back
@@ -182,6 +193,22 @@ class Repository:
             "GIT_COMMITTER_NAME": name,
             "GIT_COMMITTER_EMAIL": email,
         }
+
+
+async def is_whole(folder: Path, environ: Mapping[str, str], branch: str | None = None) -> bool:
+    """Whether the worktree at `folder` was made to its end: nothing of it is missing, and it is on `branch`."""
+    if not (folder / ".git").exists():
+        return False
+    git = Git(folder, environ)
+    if branch is not None and await git.maybe("symbolic-ref", "HEAD") != f"refs/heads/{branch}":
+        return False
+    return await git.maybe("diff-index", "--quiet", "HEAD", "--") is not None
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder with all that is in it, where it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def _literal(paths: Sequence[str]) -> list[str]:

@@ -175,3 +175,24 @@ async def test_a_change_of_the_same_length_at_the_same_moment_is_seen(workspace)
         app.write_text(f"answer = {number:02}\n")
         after = await workspace.snapshot("after")
         assert await workspace.changes(before, after) == [Change("service/app.py", "modified")]
+
+
+async def test_an_export_is_that_commit_whatever_becomes_of_the_workspace(workspace):
+    base = await workspace.head()
+    app = workspace.made.root / "service/app.py"
+    app.write_text("answer = 42\n")
+    made = await workspace.commit(base, ["service"], TEXT)
+    app.write_text("broken(\n")
+    old, new = await workspace.export(base), await workspace.export(made)
+    assert (old / "service/app.py").read_text() != "answer = 42\n"
+    assert (new / "service/app.py").read_text() == "answer = 42\n"
+    assert not (new / "noise.log").exists()
+
+
+async def test_an_export_that_was_cut_off_is_made_anew(workspace):
+    base = await workspace.head()
+    folder = await workspace.export(base)
+    (folder / "service/app.py").unlink()
+    assert await workspace.export(base) == folder
+    assert (folder / "service/app.py").exists()
+    assert await workspace.export(base) == folder
