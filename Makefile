@@ -12,8 +12,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editab
 golden-path: $(RUNS)  ## the main job, on the embedded cloud
 	$(BIN)/netra-loop run golden-path
 
-test: $(TESTS)  ## all tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: $(TESTS)  ## all tests; many wait for processes of their own, so three at a time suit two cores
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(TESTS)  ## lint, types, import layers
 	$(BIN)/ruff check .

@@ -63,7 +63,8 @@ class Figures:
     revisions: int = 0
     processes: int = 0
     faults: Counter[str] = field(default_factory=Counter)
-    store: list[tuple[int, int]] = field(default_factory=list)  # iterations so far, bytes
+    store: list[tuple[int, int]] = field(default_factory=list)  # of loops of one command: iterations so far, bytes
+    size: int | None = None  # of the store after the last round; None before there is one
     memory: list[tuple[int, float]] = field(default_factory=list)  # of a process: iterations so far, kB
     most_files: int = 0
 
@@ -243,12 +244,19 @@ class Round:
         figures.iterations += seen.state.iteration
         figures.results += len(seen.results)
         figures.revisions += revisions
-        if self._disk is not None:
-            stored = [file.stat().st_size for file in self._disk.folder.glob("journal.db*") if file.is_file()]
-            figures.store.append((figures.iterations, sum(stored)))
+        size = self._stored()
+        if self.loop == "ticks" and figures.size is not None:  # the others store more for each iteration: their tests
+            before = figures.store[-1] if figures.store else (0, 0)
+            figures.store.append((before[0] + seen.state.iteration, before[1] + size - figures.size))
+        figures.size = size
+
+    def _stored(self) -> int:
+        """Bytes that the store takes."""
         if self._server is not None:
             ((size,),) = self._server.execute("SELECT pg_database_size('postgres')")
-            figures.store.append((figures.iterations, size))
+            return int(size)
+        assert self._disk is not None
+        return sum(file.stat().st_size for file in self._disk.folder.glob("journal.db*") if file.is_file())
 
 
 # ---------------------------------------------------------------------------------------------------------- growth

@@ -1,8 +1,10 @@
 """How long it takes from a signal to the word about it, and to the end: in every phase, with all that will not stop.
 
     python benchmarks/stopping.py [--repeat N] [--only NAME]
+    python benchmarks/stopping.py --moments 10 [--seed N]
 
-Each scene is a session of its own whose phase would go on for minutes; what runs in it ignores SIGINT and SIGTERM. The
+Each scene is a session of its own whose phase would go on for minutes; what runs in it ignores SIGINT and SIGTERM.
+With `--moments` the demo is stopped at so many random moments by signals, and at as many by `netra-loop stop`. The
 promise is a word within 200 ms and exit 75 within 6 s.
 """
 
@@ -21,6 +23,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from stopping_moments import SIGNALS, stop_often
 
 PATIENCE_S = 120.0
 DEAF = "import signal, time\nfor kind in (signal.SIGINT, signal.SIGTERM): signal.signal(kind, signal.SIG_IGN)\n"
@@ -194,7 +198,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", default="")
+    parser.add_argument("--moments", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=20)
     options = parser.parse_args()
+    if options.moments:
+        stop_often(options.moments, options.seed, SIGNALS)
+        stop_often(options.moments, options.seed, ["netra-loop stop"])
+        return
     with tempfile.TemporaryDirectory(prefix="nl-cloud-") as folder:
         served = [sys.executable, "-m", "netra_loop.cli.main", "cloud", "--port", "0", "--no-token", "--json"]
         cloud = subprocess.Popen([*served, "--folder", f"{folder}/state"], stdout=subprocess.PIPE, text=True)
@@ -206,7 +216,7 @@ def main() -> None:
                 if options.only not in scene.name:
                     continue
                 for turn in range(options.repeat):
-                    kind = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[turn % 3]
+                    kind = SIGNALS[turn % 3]
                     said = measure(scene, kind, endpoint)
                     notice = "none" if said.notice_s is None else f"{said.notice_s * 1000:.0f} ms"
                     print(f"{scene.name:14} {kind.name:8} {notice:>8} {said.exit_s:6.2f} s  {said.code}  {said.last}")

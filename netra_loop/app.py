@@ -18,7 +18,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
 from netra_loop.core.machine import Start, decide
-from netra_loop.core.records import Batch
+from netra_loop.core.records import Batch, Selected
 from netra_loop.core.redact import MARK, Redactor
 from netra_loop.core.resuming import first, resume_command
 from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
@@ -203,14 +203,7 @@ class Session:
             )
             stack.push_async_callback(tools.close)
             tools.learn(*learnt)
-            # what a killed process left of its tests, or whoever the session was taken from, before anything runs
-            await pool_folder.clear(tools.folder, taken=options.takeover)
-            if new is None:
-                await end_carriers(SESSION_VARIABLE, session)
-            if options.takeover:
-                from netra_loop.cloud.embedded.launch import end_taken  # with Google's packages
-
-                await end_taken(tools.folder / "cloud")
+            await _end_what_is_left(tools.folder, None if new is not None else session, taken=options.takeover)
             git = await git_facts(spec.root_dir)
             driver = Driver(
                 session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),
@@ -230,11 +223,7 @@ class Session:
                     ahead.go()
             else:
                 self.id = session
-                await driver.load()
-                given = kept_again(driver.state.vars, options.vars, tools.redactor)
-                await driver.resume(
-                    max_iterations=options.max_iterations, given=given, only=options.only, loop_text=changed
-                )
+                await self._resume(driver, tools, options, changed)
             await self._settle(driver, tools)
             for label in in_their_place_only(tools.known):
                 await driver.note(f"the value of {label} is too plain to be hidden wherever it appears")
@@ -260,6 +249,18 @@ class Session:
                 f"the workspace holds what is committed: {made.left_out} changed files of the checkout are not in it"
             )
 
+    async def _resume(self, driver: Driver, tools: SessionTools, options: Options, changed: str | None) -> None:
+        """Says that this process goes on with the session; `changed` is its loop's text where that is another now."""
+        await driver.load()
+        given = kept_again(driver.state.vars, options.vars, tools.redactor)
+        tools.remember([one.id for one in await self._chosen_last(driver.session, driver.state)])
+        await driver.resume(max_iterations=options.max_iterations, given=given, only=options.only, loop_text=changed)
+
+    async def _chosen_last(self, session: str, state: State) -> list[Selected]:
+        """The session's newest selection."""
+        now = await self._journal.selection(session, state.iteration)
+        return now or await self._journal.selection(session, state.iteration - 1)
+
     def _redactor(self, head: SessionHead, spec: LoopSpec, learnt: Sequence[str]) -> Redactor:
         """What hides the secrets that are known of the session before anything of it runs."""
         scope = Scope(spec, head.environment, head.id, 0, self._settings.environ)
@@ -272,6 +273,19 @@ class Session:
             own_folder(place)
         claim(folder, await self._journal.identity())
         return folder
+
+
+async def _end_what_is_left(folder: Path, session: str | None, *, taken: bool) -> None:
+    """Ends what a killed process left of its tests, or whoever the session was taken from, before anything runs;
+    `session` is None for one that is new.
+    """
+    await pool_folder.clear(folder, taken=taken)
+    if session is not None:
+        await end_carriers(SESSION_VARIABLE, session)
+    if taken:
+        from netra_loop.cloud.embedded.launch import end_taken  # with Google's packages
+
+        await end_taken(folder / "cloud")
 
 
 def _check_resumable(head: SessionHead, state: State, before: LoopSpec, now: LoopSpec, options: Options) -> None:

@@ -161,7 +161,11 @@ class StoreError(NetraLoopError):
 
 
 class StoreDamaged(StoreError):
-    """What is stored is not what was written, or belongs to another program. The file is left untouched."""
+    """What is stored is not what was written, or belongs to another program. The file is left untouched. `lost_of` is
+    the session of which less is there than was acknowledged, where that is what is wrong.
+    """
+
+    lost_of: str | None = None
 
 
 class StoreAway(StoreError):
@@ -183,8 +187,8 @@ class DiskFull(StoreError):
 
 
 class NoSnapshot(StoreError):
-    """The store is to be changed as a whole, which is not done without a copy of it, and none could be made, for want of
-    room most often. Nothing was changed.
+    """The store is to be changed as a whole, which is not done without a copy of it, and none could be made, for want
+    of room most often. Nothing was changed.
     """
 
     exit_code = 3

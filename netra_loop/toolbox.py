@@ -16,6 +16,7 @@ from netra_loop.cloud.lean import lean_imports
 from netra_loop.cloud.token_life import TokenLife
 from netra_loop.core.events import AuthTried, Event, WorkspaceMade
 from netra_loop.core.redact import Redactor
+from netra_loop.core.shown_names import ShownNames
 from netra_loop.core.spec import Command, JourneySpec, LoopSpec
 from netra_loop.errors import EnvironmentFailed, UsageError
 from netra_loop.execution.base import PoolOptions, Runner
@@ -67,6 +68,7 @@ class SessionTools:
         """The secrets known from the start."""
         self._learnt: list[str] = []  # the secrets known since
         self.redactor: Redactor = self.known.redactor()
+        self._names = ShownNames(session, lambda: self.redactor)
         self._lock = asyncio.Lock()
         self._embedded: EmbeddedCloud | None = None
         self._cloud: Cloud | None = None
@@ -174,7 +176,7 @@ class SessionTools:
             if self._pool is None:
                 ahead, self._ahead = self._ahead, None
                 pool = PytestPool(options, self._clock, self.folder, ahead=ahead)
-                self._pool = (options, NamesHidden(pool, lambda: self.redactor, self._session))
+                self._pool = (options, NamesHidden(pool, self._names))
             return self._pool[1]
 
     async def renew_pool(self) -> None:
@@ -239,6 +241,10 @@ class SessionTools:
         if new:
             self._learnt += new
             self.redactor = self.known.redactor(*self._learnt)
+
+    def remember(self, names: Sequence[str]) -> None:
+        """Tests of the session, before any is collected, as they were called in another process."""
+        self._names = ShownNames(self._session, lambda: self.redactor, names, self.learn)
 
     def token_life(self) -> TokenLife | None:
         """See `Toolbox.token_life`."""

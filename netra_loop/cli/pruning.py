@@ -77,7 +77,7 @@ async def prune(
         removed += done.is_gone
         _tell(done, dry_run=dry_run, as_json=as_json)
     if dry_run:
-        sys.stderr.write(f"{removed} would be removed; for good: netra-loop list --prune … --yes\n")
+        sys.stderr.write(f"{removed} would be removed; for good: {settings.command()} list --prune … --yes\n")
         return
     left = await store.reclaim()
     kept = f"; {left >> 20} MiB stay in the store for sessions to come" if left >= 1 << 20 else ""

@@ -31,6 +31,8 @@ from netra_loop.report.observer import Observer
 _COPY_S = 30.0
 _COPY_AT_END_S = 1.0  # somebody waits for the process to end
 
+_KINDS = {"event": ("event", "events"), "result": ("result", "results"), "entry": ("log entry", "log entries")}
+
 MakeContext = Callable[["Driver", PhaseSpec, int, int], PhaseContext]
 T = TypeVar("T")
 
@@ -161,7 +163,7 @@ class Driver:
             state = await self._until_over()
         except StoreAway as error:
             if self._unstored:
-                error.lose(", ".join(f"{count} {kind}" for kind, count in self._unstored.items()))
+                error.lose(", ".join(f"{count} {_KINDS[kind][count != 1]}" for kind, count in self._unstored.items()))
             raise
         except StoreError:
             raise
@@ -368,7 +370,7 @@ class Driver:
 def _kinds(batch: Batch) -> Counter[str]:
     """How much of what it holds; kinds without any are left out."""
     events = sum(not isinstance(event, ev.SessionPaused | ev.SessionFailed) for event in batch.events)
-    held = {"events": events, "results": len(batch.results), "log entries": len(batch.entries)}
+    held = {"event": events, "result": len(batch.results), "entry": len(batch.entries)}
     return Counter({kind: count for kind, count in held.items() if count})
 
 

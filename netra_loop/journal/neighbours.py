@@ -33,7 +33,7 @@ def is_store(path: Path) -> bool:
     if path.name.endswith(_NOT_ONE) or not _may_be(path):
         return False
     try:
-        with _open(path, "immutable=1") as connection:
+        with _open(path, "mode=ro&immutable=1") as connection:
             return int(connection.execute("PRAGMA application_id").fetchone()[0]) == APPLICATION_ID
     except sqlite3.Error as error:
         return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from netra_loop.errors import Defect, DiskFull, EnvironmentFailed, NetraLoopError, StoreAway, StoreDamaged, StoreError
+from netra_loop.errors import Defect, DiskFull, NetraLoopError, StoreAway, StoreDamaged, StoreError
 from netra_loop.journal.postgres_address import Address
 
 # SQLSTATEs, see PostgreSQL's appendix A. Each of these passes by itself, sooner or later.
@@ -97,9 +97,9 @@ def given_up(error: psycopg.Error, address: Address, waited_s: float, *, unclear
     )
 
 
-def pooled(address: Address) -> EnvironmentFailed:
+def pooled(address: Address) -> StoreError:
     """What is said of a connection that is not the same from one transaction to the next."""
-    return EnvironmentFailed(
+    return StoreError(
         f"store {address.shown!r} is behind a connection pooler that works by transaction, expected one that works by "
         "session: a lock belongs to a connection, so nobody could own a session; nothing was written",
         hint="name the server itself, or a pool in session mode (pgbouncer: pool_mode = session), with --store",

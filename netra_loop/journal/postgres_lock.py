@@ -77,7 +77,7 @@ class PostgresLock:
         self._connection = connection
 
     def _check_alone(self, connection: psycopg.Connection) -> None:
-        """EnvironmentFailed where a pooler hands the server's end of our connection to others between transactions, so
+        """StoreError where a pooler hands the server's end of our connection to others between transactions, so
         that a lock would be whose it falls to. A pooler tells another number of that end than the server does.
         """
         assert self._backend is not None

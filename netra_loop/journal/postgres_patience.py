@@ -24,7 +24,7 @@ from netra_loop.journal.postgres_address import GONE_S
 T = TypeVar("T")
 
 _LOOK_S = 1.0  # between two looks whether a transaction takes too long
-_LAST_S = 3.0  # for what was begun late, with a server of which nothing is known but that it answers
+_LAST_S = 5.0  # for what was begun late, with a server of which nothing is known but that it answers
 
 
 class Hung(psycopg.OperationalError):

@@ -90,11 +90,13 @@ def check_end(session: str, seq: int, digest: str, known: Acknowledged | None) -
 
 
 def _lost(session: str, known: Acknowledged, last: int) -> StoreDamaged:
-    return StoreDamaged(
+    error = StoreDamaged(
         f"the store holds {last} events of session {session!r}, {known.seq} were acknowledged: "
         "its -wal was lost, or an older copy put in its place",
-        hint=f"put the lost file back; to go on with what is left, remove sessions/{session}.lock beside the store",
+        hint="put what was lost back",
     )
+    error.lost_of = session
+    return error
 
 
 def selection(connection: sa.Connection, session: str, iteration: int) -> list[Selected]:

@@ -157,13 +157,28 @@ def _counts(connection: sqlite3.Connection, table: str) -> dict[str, int]:
 
 def newest_good(store: Path) -> Snapshot | None:
     """The newest snapshot of the store that can be read from end to end and contradicts nothing that was acknowledged;
-    None where there is none.
+    None where there is none. One that lacks more of what was acknowledged than an older one comes after it: an earlier
+    version also made some of stores that had lost something.
     """
     known = ownership.all_acknowledged(store.parent, store.name)
-    for path in reversed(named(store)):
+    for path in sorted(named(store), key=lambda path: (_later(_ends(path), known), -number(path))):
         with contextlib.suppress(StoreError, OSError):
             return read(path, known=known)
     return None
+
+
+def _ends(path: Path) -> dict[str, int]:
+    """How many events it says to have of each session, as far as it can be read."""
+    try:
+        with contextlib.closing(_opened(path)) as connection:
+            return {session: int(seq) for session, seq in connection.execute("SELECT id, last_seq FROM sessions")}
+    except (sqlite3.Error, ValueError, TypeError):
+        return {}
+
+
+def _later(ends: Mapping[str, int], known: Mapping[str, Acknowledged]) -> int:
+    """How many acknowledged events came after what a snapshot has."""
+    return sum(max(0, end.seq - ends.get(session, 0)) for session, end in known.items())
 
 
 def offer(store: Path) -> str | None:
@@ -173,7 +188,7 @@ def offer(store: Path) -> str | None:
         return None
     words = ["netra-loop", "--store", str(store), "journal", "--restore", str(found.path)]
     known = ownership.all_acknowledged(store.parent, store.name)
-    later = sum(max(0, end.seq - found.ends.get(session, (0, ""))[0]) for session, end in known.items())
+    later = _later({session: seq for session, (seq, _) in found.ends.items()}, known)
     more = f"{later} acknowledged event{'' if later == 1 else 's'}"
     without = f", without {more} that came later" if later else ""
     return f"to go on with {found}{without}: {shlex.join(words)}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import shutil
 import sqlite3
 import stat
@@ -200,7 +201,11 @@ class SqliteFile:
     def offered(self, error: StoreDamaged) -> StoreDamaged:
         """The same error; its hint says how to go on with the newest good snapshot, where there is one."""
         offer = snapshots.offer(self.path)
-        error.hint = offer if offer is not None else f"{error.hint}; no good snapshot of it is kept"
+        left = ""
+        if error.lost_of is not None:
+            lock = shlex.quote(str(ownership.lock_path(self.folder, error.lost_of, self.path.name)))
+            left = f"; to go on with what is left: rm {lock}"
+        error.hint = offer if offer is not None else f"{error.hint}; no good snapshot of it is kept{left}"
         return error
 
     def engine(self, *, writer: bool) -> sa.Engine:

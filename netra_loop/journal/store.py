@@ -107,13 +107,12 @@ async def _settled(future: Future[T], *, may_skip: bool = False) -> T:
 class _Owned:
     lock: Lock
     epoch: int = 0
+    said: Acknowledged | None = None  # what this owner was told is durable
 
     def check(self, session: str, place: writing.Place) -> None:
         """StaleEpoch where another owns the session now."""
         if (place.epoch, place.owner) != (self.epoch, self.lock.owner):
             raise StaleEpoch(session, self.epoch, place.epoch)
-
-    said: Acknowledged | None = None  # what this owner was told is durable
 
 
 class StoredJournal:

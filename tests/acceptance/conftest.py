@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from netra_loop.cli.boundary import _run
 
 collect_ignore = ["corpus"]  # tests of known truth, run by the command line: data, not tests of ours
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -60,10 +63,28 @@ class Project:
         return process
 
     def json(self, *arguments: str) -> list[dict[str, Any]]:
-        """The JSON lines a listing prints."""
-        done = self.call(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        """The JSON lines a listing prints. Asked within this process, since it is asked so often; what a listing is in
+        a process of its own is said by the tests about listings.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        with self._here(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = _run([*arguments, "--json"])
+        assert code == 0, err.getvalue()
+        return [json.loads(line) for line in out.getvalue().splitlines()]
+
+    @contextlib.contextmanager
+    def _here(self) -> Iterator[None]:
+        """This process as one that is started in the project."""
+        folder, environ = Path.cwd(), dict(os.environ)
+        os.chdir(self.folder)
+        os.environ.clear()
+        os.environ.update(self.environ())
+        try:
+            yield
+        finally:
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(environ)
 
     def status(self, session: str = "latest") -> dict[str, Any]:
         return self.json("status", session)[0]

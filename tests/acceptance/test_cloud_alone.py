@@ -85,11 +85,11 @@ def judged(project, *arguments):
     return done.returncode, results, findings
 
 
-@pytest.mark.parametrize("variables", [(), ("--var", "defect=orchestrator")], ids=["sound", "defect"])
-def test_the_demo_comes_to_the_same_through_an_endpoint(through_endpoint, variables):
+def test_the_demo_comes_to_the_same_through_an_endpoint(through_endpoint):
     project, cloud = through_endpoint
+    variables = ("--var", "defect=orchestrator")
     code, results, findings = judged(project, *variables)
-    assert code == (1 if variables else 0)
+    assert (code, len(findings) > 0) == (1, True)
     assert judged(project, "--env", "emulator", *variables) == (code, results, findings)
     assert project.status()["logs"]["complete"]
     assert project.status()["environment"] == "emulator"

@@ -68,6 +68,43 @@ def test_a_whole_store_is_said_to_be_and_a_damaged_one_offers_a_snapshot_that_re
     run(plain, "third")
 
 
+def typed(error):
+    """The words of the command that an error's last line ends with, without the program's name."""
+    words = shlex.split(error.splitlines()[-1].rsplit(": ", 1)[-1])
+    assert words[0] == "netra-loop"
+    return words[1:]
+
+
+@pytest.mark.parametrize("kept", [[], ["--store", "kept here/nights.db"]], ids=["default", "elsewhere"])
+def test_a_missing_store_is_never_begun_anew_and_what_is_said_puts_it_back(plain, kept):
+    done = plain.call("run", "plain", "--plain", "--session-name", "first", *kept)
+    assert done.returncode == 0, done.stderr
+    store = plain.folder / (kept[1] if kept else ".netra-loop/journal.db")
+    store.unlink()
+    for words in (["list"], ["status"], ["resume"], ["run", "plain", "--plain"], ["run", "plain", "--continue"]):
+        called = plain.call(*words, *kept)
+        assert called.returncode == 5, (words, called.stderr)
+        assert "is missing, and there was one" in called.stderr
+        assert not store.exists()
+    restored = plain.call(*typed(called.stderr))
+    assert restored.returncode == 0, restored.stderr
+    assert [row["session"] for row in plain.json("list", *kept)] == ["first"]
+    assert plain.call("journal", "--verify", *kept).returncode == 0
+
+
+def test_what_is_said_of_a_held_session_names_the_store(plain):
+    kept = ["--store", "kept here/nights.db"]
+    (plain.folder / "wait").touch()
+    running = plain.start("run", "plain", "--plain", "--session-name", "first", *kept)
+    assert plain.wait_until(lambda: plain.call("status", *kept).returncode == 0, running)
+    held = plain.call("resume", "first", *kept)
+    assert held.returncode == 5
+    assert typed(held.stderr) == [*kept, "resume", "first", "--takeover"]
+    assert plain.call(*typed(held.stderr)[:-1]).returncode == 5
+    (plain.folder / "wait").unlink()
+    assert running.wait(60) == 0
+
+
 def test_journal_wants_to_know_of_what(plain):
     run(plain, "first")
     assert plain.call("journal").returncode == 2

@@ -184,7 +184,7 @@ def start_and_kill(project, *, with_guardian: bool) -> list[psutil.Process]:
     assert project.wait_until((project.folder / "second").exists, process)
     process.send_signal(signal.SIGSTOP)  # so that it sees nothing of what comes
     orchestrator = psutil.Process(process.pid)
-    guardians = orchestrator.children()
+    guardians = [child for child in orchestrator.children() if "86399" not in words(child)]
     below = [child for child in orchestrator.children(recursive=True) if child not in guardians]
     for guardian in guardians if with_guardian else ():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -206,8 +206,13 @@ def test_what_outlived_its_orchestrator_and_its_guardian_is_ended_by_resume_befo
     project, long, stranger
 ):
     long(marked=True)
-    left = start_and_kill(project, with_guardian=True)
-    assert any("86399" in words(one) for one in left)
+    for _ in range(5):  # now and then nothing outlives them
+        left = start_and_kill(project, with_guardian=True)
+        if any("86399" in words(one) for one in left):
+            break
+        (project.folder / "second").unlink()
+    else:
+        pytest.fail(f"the daemon never outlived its guardian: {[(one, words(one)) for one in left]}")
     done = project.call("resume", "--plain")
     assert done.returncode == 0, done.stderr
     assert not any(lives(one) for one in left)

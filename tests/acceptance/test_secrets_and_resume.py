@@ -115,6 +115,37 @@ def test_a_secret_that_is_not_set_any_more_and_not_needed_is_no_reason_to_refuse
     assert "said [redacted]" in call(asking, "results", "latest", "--test", "test_it").stdout
 
 
+WAITS = """
+import pathlib, pytest, signal
+def test_it():
+    while not pathlib.Path("go").exists():
+        pathlib.Path("at").touch()
+        signal.pause()
+"""
+
+
+def test_tests_keep_their_names_though_nobody_tells_of_the_secret_in_them_any_more(asking, monkeypatch):
+    (asking.folder / "tests/test_it.py").write_text(
+        WAITS.replace(
+            "def test_it():", "@pytest.mark.parametrize('x', ['open-sesame-1', 'open-sesame-2'])\ndef test_it(x):"
+        )
+        + "    print(x)\n"
+    )
+    monkeypatch.setenv("ONE_TOKEN", "open-sesame-1")
+    monkeypatch.setenv("TWO_TOKEN", "open-sesame-2")
+    running = asking.start("run", "asking", "--plain")
+    assert asking.wait_until((asking.folder / "at").exists, running)
+    running.terminate()
+    assert running.wait() == 75
+    (asking.folder / "go").touch()
+    monkeypatch.delenv("ONE_TOKEN")
+    monkeypatch.delenv("TWO_TOKEN")
+    resumed = call(asking, "resume", "--plain")
+    assert resumed.returncode == 0, resumed.stderr
+    kept = [path for path in (asking.folder / ".netra-loop").rglob("*") if path.is_file()]
+    assert [path for path in kept if b"open-sesame" in path.read_bytes()] == []
+
+
 SERVED = """
 version: 1
 name: asking
@@ -131,13 +162,6 @@ phases:
   record: {uses: record, next: {met: done, unmet: stop}}
 goal: {authenticity: off}
 limits: {iterations: 1}
-"""
-WAITS = """
-import pathlib, signal
-def test_it():
-    while not pathlib.Path("go").exists():
-        pathlib.Path("at").touch()
-        signal.pause()
 """
 
 

@@ -206,7 +206,7 @@ def test_a_stop_while_the_store_is_away_ends_soon_and_says_what_is_lost(shared: 
         postgres.start()
     said = process.stderr.read()
     assert (code, bool(re.search(r"could not be used for .*\n.* resume", said))) == (5, True), said
-    assert re.search(r"not stored: \d+ (events|results)", said)
+    assert re.search(r"not stored: \d+ (event|result)", said)
     done = shared.call("resume", "--plain")
     assert done.returncode == 0, done.stderr
     shared.whole()

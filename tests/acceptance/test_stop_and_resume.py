@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-STOPS = 10
+STOPS = 4  # one by each way; `benchmarks/stopping.py --moments 10` asks more often
 LATEST_S = 4.0
 WAYS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, "netra-loop stop")
 
@@ -70,8 +70,8 @@ def ask(demo, way, running: Running) -> float:
     return asked
 
 
-@pytest.mark.timeout(900)  # twenty processes, each a whole start of it
-def test_stopped_at_ten_random_moments_the_golden_path_ends_as_if_it_had_not_been(demo, capsys):
+@pytest.mark.timeout(900)
+def test_stopped_at_random_moments_the_golden_path_ends_as_if_it_had_not_been(demo, capsys):
     began = time.monotonic()
     undisturbed = demo.call("run", "golden-path", "--plain")
     took_s = time.monotonic() - began

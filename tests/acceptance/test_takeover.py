@@ -10,7 +10,7 @@ import pytest
 EVENTS = "select count(*) from events"
 SLOW = """
 import time, pytest
-@pytest.mark.parametrize("n", range(40))
+@pytest.mark.parametrize("n", range(20))
 def test_n(n):
     time.sleep(0.3)
 """
@@ -56,7 +56,7 @@ def test_an_owner_that_was_stopped_and_wakes_up_after_a_take_over_writes_nothing
     assert [child for child in its_children if child.is_running()] == []
     assert slow.wait_for_nobody() == []
     assert {row["outcome"] for row in before[1]} == {"passed"}
-    assert len({row["id"] for row in before[1]}) == 40
+    assert len({row["id"] for row in before[1]}) == 20
 
 
 def test_a_take_over_while_the_owner_runs_ends_its_work_with_5(slow):
@@ -66,7 +66,7 @@ def test_a_take_over_while_the_owner_runs_ends_its_work_with_5(slow):
     assert old.wait(60) == 5
     assert new.wait(60) == 0, new.stderr.read()
     assert slow.status()["state"] == "met"
-    assert len({row["id"] for row in slow.json("results", "latest")}) == 40
+    assert len({row["id"] for row in slow.json("results", "latest")}) == 20
     assert slow.wait_for_nobody() == []
 
 

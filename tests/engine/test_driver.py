@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, Status
 from netra_loop.engine.driver import Driver
 from netra_loop.engine.signals import Stop
-from netra_loop.errors import AccessRefused, Defect, EnvironmentFailed, StoreError, UsageError
+from netra_loop.errors import AccessRefused, Defect, EnvironmentFailed, StoreAway, StoreError, UsageError
 from netra_loop.phases.base import PhaseResult
 from netra_loop.report.observer import Silence
 from netra_loop.testing import FakeClock, MemoryJournal
@@ -223,6 +224,32 @@ async def test_a_commit_under_way_when_the_stop_comes_is_known_of():
         state = await driver.drive()
     assert state.status is Status.PAUSED
     assert (await house.kinds())[-2:] == ["noted", "session_paused"]
+
+
+async def test_nothing_is_stored_after_what_a_store_that_is_away_did_not_get():
+    """What follows would stand there without what went before, were it back by then."""
+
+    class Away(MemoryJournal):
+        async def append(self, session, batch, head=None):
+            if batch.results and batch.results[0].id == "lost":
+                raise StoreAway("the store is away")
+            return await super().append(session, batch, head)
+
+    async def records(context):
+        for name in ("kept", "lost", "later"):
+            await context.driver.append(Batch(events=(ev.Noted(text=name),), results=(result(name),)))
+
+    async def goes_on(context):
+        with contextlib.suppress(StoreAway):
+            await records(context)
+        await context.driver.append(Batch(results=(result("later still"),)))
+
+    house = House(one=Says(goes_on))
+    house.journal = Away(house.clock)
+    with pytest.raises(StoreAway, match=r"^the store is away; not stored: 1 event, 2 results$"):
+        await house.drive()
+    assert [one.id for one in await house.journal.results(SESSION)] == ["kept"]
+    assert (await house.kinds())[-1] == "noted"
 
 
 async def test_an_environment_s_failure_is_recorded_and_raised():

@@ -142,7 +142,7 @@ async def test_what_was_not_begun_yet_is_cancelled_and_cleans_up():
         with unless_begun(ears):
             os.kill(os.getpid(), signal.SIGHUP)
             try:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             finally:
                 cleaned.set()
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from netra_loop.core.records import CollectedTest, Outcome
 from netra_loop.core.redact import Redactor
+from netra_loop.core.shown_names import ShownNames
 from netra_loop.execution.base import Collection, Finished, Notice, Planned, RunEvent, Started
 from netra_loop.execution.names_hidden import NamesHidden
 
@@ -45,7 +46,7 @@ SECRETS = ("open-sesame-1", "open-sesame-2")
 
 
 def hidden(real: Real, session: str = "s-1", secrets: Sequence[str] = SECRETS) -> NamesHidden:
-    return NamesHidden(real, lambda: Redactor(secrets), session)
+    return NamesHidden(real, ShownNames(session, lambda: Redactor(secrets)))
 
 
 async def shown(ids: Sequence[str], session: str = "s-1") -> list[str]:
@@ -102,7 +103,7 @@ async def test_names_that_are_taken_by_others_are_not_given_again():
 async def test_what_was_shown_once_keeps_its_name_when_more_is_known():
     known = ["another-secret"]
     real = Real(IDS)
-    runner = NamesHidden(real, lambda: Redactor(known), "s-1")
+    runner = NamesHidden(real, ShownNames("s-1", lambda: Redactor(known)))
     before = [test.id for test in (await runner.collect()).tests]
     known += SECRETS
     real.found = Collection(real.found.tests)

@@ -1,14 +1,18 @@
 """What a store's name may be; who only looks makes none."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from netra_loop.core.records import Batch
 from netra_loop.errors import StoreError, UsageError
+from netra_loop.journal import neighbours
 from netra_loop.journal.base import Journal
 from netra_loop.journal.naming import check_name
 from netra_loop.journal.store import open_store
 from netra_loop.testing.postgres import PrivatePostgres
+from netra_loop.testing.rows import head
 
 
 @pytest.mark.parametrize(
@@ -73,3 +77,16 @@ async def test_who_looks_makes_no_tables(postgres: PrivatePostgres):
     await journal.close()
     schema = url.rpartition("%3D")[2]
     assert postgres.execute(f"SELECT count(*) FROM pg_tables WHERE schemaname = '{schema}'") == [(0,)]
+
+
+async def test_a_store_that_is_looked_at_from_beside_is_as_before(open_sqlite: Callable[[], Journal], store_path: Path):
+    await open_sqlite().close()
+    before = {path.name: path.stat().st_mtime_ns for path in store_path.parent.iterdir()}
+    assert neighbours.stores_in(store_path.parent) == [store_path]
+    assert {path.name: path.stat().st_mtime_ns for path in store_path.parent.iterdir()} == before
+    journal = open_sqlite()
+    await journal.create(head("golden-1"), Batch())
+    wal = store_path.with_name("journal.db-wal").stat().st_size
+    assert neighbours.stores_in(store_path.parent) == [store_path]
+    assert neighbours.knows(store_path, "golden-1")
+    assert store_path.with_name("journal.db-wal").stat().st_size == wal > 0

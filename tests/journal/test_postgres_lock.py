@@ -10,7 +10,7 @@ import pytest
 
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
-from netra_loop.errors import EnvironmentFailed, SessionHeld, StoreError
+from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal.base import Journal
 from netra_loop.journal.store import open_store
 from netra_loop.testing.postgres import PrivatePostgres
@@ -158,6 +158,6 @@ async def test_nobody_owns_a_session_behind_a_pooler_by_transaction(
 ):
     journal = opened(postgres.url_of_new_schema(host=pooler.host))
     assert await journal.sessions() == []
-    with pytest.raises(EnvironmentFailed, match=r"pooler that works by transaction, .* by session") as caught:
+    with pytest.raises(StoreError, match=r"pooler that works by transaction, .* by session") as caught:
         await journal.own(S).__aenter__()
-    assert (caught.value.exit_code, "pool_mode = session" in (caught.value.hint or "")) == (3, True)
+    assert (caught.value.exit_code, "pool_mode = session" in (caught.value.hint or "")) == (5, True)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -254,7 +255,14 @@ def test_a_connection_that_was_given_up_while_it_was_made_is_closed_once_it_is(p
     journal.close()
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'netra-loop'"
-        while connection.execute(asked).fetchone() != (0,):
-            continue
-    while threading.active_count() > before:
-        continue
+        assert comes_true(lambda: connection.execute(asked).fetchone() == (0,))
+    assert comes_true(lambda: threading.active_count() <= before)
+
+
+def comes_true(condition: Callable[[], bool]) -> bool:
+    """Whether it does before anybody would have given up waiting."""
+    end = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > end:
+            return False
+    return True

@@ -9,7 +9,7 @@ import pytest
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
 from netra_loop.errors import SessionHeld, StoreDamaged
-from netra_loop.journal import keeping, ownership, snapshots
+from netra_loop.journal import ownership, snapshots
 from netra_loop.journal.base import Journal
 from netra_loop.journal.restoring import restore
 from netra_loop.testing.rows import head, result

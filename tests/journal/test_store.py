@@ -48,6 +48,13 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def meddled(store: Path, statement: str) -> None:
+    other = sqlite3.connect(store)
+    with other:
+        other.execute(statement)
+    other.close()
+
+
 def typed(command: str) -> None:
     subprocess.run(["sh", "-c", command], check=True)
 
@@ -262,6 +269,15 @@ class TestDamage:
                     await read
         finally:
             await lost.close()
+
+    async def test_without_a_snapshot_it_says_how_to_go_on_with_what_is_left(self, store: Path, open_sqlite: Open):
+        end = "(select hash from events where seq = 2)"
+        for statement in ("delete from events where seq = 3", f"update sessions set last_seq = 2, last_hash = {end}"):
+            meddled(store, statement)
+        with pytest.raises(StoreDamaged, match=r"2 events of session .* 3 were acknowledged") as caught:
+            await open_sqlite().events(S)
+        typed((caught.value.hint or "").partition("to go on with what is left: ")[2])
+        assert await open_sqlite().verify(S) == 2
 
     async def test_a_removed_store_is_missing_and_begins_anew_by_what_is_said(self, store: Path, open_sqlite: Open):
         removed(store)
