@@ -18,7 +18,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core import durations, loopfile, template
 from netra_loop.core import events as ev
 from netra_loop.core.machine import Start, decide
-from netra_loop.core.records import Selected
+from netra_loop.core.records import Batch, Selected
 from netra_loop.core.redact import MARK, Redactor
 from netra_loop.core.resuming import first, resume_command
 from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
@@ -35,6 +35,7 @@ from netra_loop.phases.attach import Attach
 from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.phases.closing import close_session
 from netra_loop.phases.collect_logs import CollectLogs
+from netra_loop.phases.commit import Commit
 from netra_loop.phases.deploy import Deploy
 from netra_loop.phases.execute import Execute
 from netra_loop.phases.kept import (
@@ -69,6 +70,7 @@ PHASES: Mapping[str, Phase] = {
     "collect-logs": CollectLogs(),
     "record": Record(),
     "run": Run(),
+    "commit": Commit(),
 }
 _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
@@ -222,6 +224,7 @@ class Session:
             else:
                 self.id = session
                 await self._resume(driver, tools, options, changed)
+            await self._settle(driver, tools)
             for label in in_their_place_only(tools.known):
                 await driver.note(f"the value of {label} is too plain to be hidden wherever it appears")
             try:
@@ -233,6 +236,18 @@ class Session:
             again = resume_command(self._command, session, state.vars)
             raise Paused(session, state.reason or "asked to", first=first(state.vars), resume=again)
         return state
+
+    async def _settle(self, driver: Driver, tools: SessionTools) -> None:
+        """The session's workspace is there before its first phase is."""
+        known = driver.state.workspace
+        made = await tools.settle(known)
+        if made is None or known is not None:
+            return
+        await driver.append(Batch(events=(replace(made, iteration=driver.state.iteration),)))
+        if made.left_out:
+            self._observer.progress(
+                f"the workspace holds what is committed: {made.left_out} changed files of the checkout are not in it"
+            )
 
     async def _resume(self, driver: Driver, tools: SessionTools, options: Options, changed: str | None) -> None:
         """Says that this process goes on with the session; `changed` is its loop's text where that is another now."""
@@ -339,6 +354,13 @@ def _budget(stop: Stop, seconds: float) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_later(seconds, stop.request, why)
 
 
+def _git(state: State, checkout: Mapping[str, str]) -> Mapping[str, str]:
+    """What `${git.…}` stands for: the checkout, or the commit that the session's workspace stands on."""
+    if state.workspace is None or state.head is None:
+        return checkout
+    return {"sha": state.head, "short_sha": state.head[:7], "branch": state.workspace.branch}
+
+
 def _contexts(
     spec: LoopSpec,
     environment: str,
@@ -347,12 +369,18 @@ def _contexts(
     git: Mapping[str, str],
 ) -> MakeContext:
     def make(driver: Driver, phase: PhaseSpec, iteration: int, attempt: int) -> PhaseContext:
+        workspace = tools.workspace
+        placed = spec if workspace is None else spec.placed_at(workspace.place(spec.base_dir))
+
         def scope() -> Scope:
-            return Scope(spec, environment, driver.session, iteration, tools.environ, driver.state.revisions, None, git)
+            state = driver.state
+            return Scope(
+                placed, environment, driver.session, iteration, tools.environ, state.revisions, None, _git(state, git)
+            )
 
         return PhaseContext(
             session=driver.session,
-            spec=spec,
+            spec=placed,
             environment=spec.environments[environment],
             phase=phase,
             iteration=iteration,

@@ -108,7 +108,13 @@ def first_collection(beginning: Beginning, settings: Settings) -> PoolOptions | 
     the collection that they, their environment or its variables could depend on. None where it is not.
     """
     spec = beginning.spec
-    if spec.phases[0].uses != "select" or spec.tests is None or not spec.tests.paths or spec.auth:
+    if (
+        spec.workspace.git != "none"
+        or spec.phases[0].uses != "select"
+        or spec.tests is None
+        or not spec.tests.paths
+        or spec.auth
+    ):
         return None
     scope = _Foreseen(spec, beginning.started.environment, beginning.id, 1, settings.environ)
     try:

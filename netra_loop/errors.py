@@ -8,6 +8,7 @@
     │   │   ├── OutOfReads              3   our own limit of reads, and the next turn is too late for who asks
     │   │   └── AccessRefused          75   the credentials were refused, also after they were renewed
     │   ├── AuthFailed                  3   no way of the loop's `auth` to a token worked
+    │   ├── GitFailed                   3   git refused what the workspace needs
     │   └── ForeignChange               3   somebody else changed the service meanwhile
     ├── StoreError                      5   the store cannot be used
     │   ├── StoreDamaged                5   what is stored is not what was written
@@ -95,6 +96,20 @@ class CloudCallFailed(EnvironmentFailed):
         self.code = code
         self.detail = message
         self.retryable = retryable
+
+
+class GitFailed(EnvironmentFailed):
+    """git could not do what it was asked to. `code` is its exit code, `said` what it wrote on stderr."""
+
+    _TOLD = 2_000
+
+    def __init__(self, words: Sequence[str], code: int, said: str) -> None:
+        self.code, self.said = code, said
+        last = said.strip()[-self._TOLD :] or "it said nothing"
+        super().__init__(
+            f"git {' '.join(words[:2])} ended with exit code {code}: {last}",
+            hint="mend what git complains of, then resume",
+        )
 
 
 class OutOfReads(CloudCallFailed):

@@ -14,15 +14,16 @@ from netra_loop.cloud import plain_http
 from netra_loop.cloud.base import Cloud
 from netra_loop.cloud.lean import lean_imports
 from netra_loop.cloud.token_life import TokenLife
-from netra_loop.core.events import AuthTried, Event
+from netra_loop.core.events import AuthTried, Event, WorkspaceMade
 from netra_loop.core.redact import Redactor
 from netra_loop.core.shown_names import ShownNames
 from netra_loop.core.spec import Command, JourneySpec, LoopSpec
-from netra_loop.errors import UsageError
+from netra_loop.errors import EnvironmentFailed, UsageError
 from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.phases.known_secrets import known_secrets, withheld
 from netra_loop.phases.scope import Scope
 from netra_loop.settings import Settings
+from netra_loop.workspace.base import Workspace
 
 if TYPE_CHECKING:
     from netra_loop.cloud.auth import TokenSource
@@ -74,7 +75,34 @@ class SessionTools:
         self._pool: tuple[PoolOptions, Runner] | None = None
         self._tokens: TokenSource | None = None
         self._token: str | None = None
+        self.workspace: Workspace | None = None
+        """Where source is changed; None where in place, and before `settle`."""
         self._asking = self._scope  # of whoever asked for a token last: what is known grows with each deploy
+
+    async def settle(self, made: WorkspaceMade | None) -> WorkspaceMade | None:
+        """Makes the session's workspace, or finds it where it was `made` before; None where source is changed in place.
+
+        Raises UsageError where the checkout is not fit for it, EnvironmentFailed where it was made and is gone.
+        """
+        if self._spec.workspace.git == "none":
+            return None
+        from netra_loop.workspace import making  # only where source is changed
+
+        environ, home = self.environ, self._spec.root_dir
+        if made is not None and made.how == "copy" and not await asyncio.to_thread(Path(made.root).is_dir):
+            raise EnvironmentFailed(
+                f"the session's copy {made.root!r} is gone, and what was changed there with it",
+                hint=f"restore it, or begin anew: netra-loop run {self._spec.path}",
+            )
+        workspace = await making.make(self._spec.workspace.git, home, self.folder, self._session, environ)
+        self.workspace = workspace
+        if made is not None:
+            return made
+        begun = workspace.made
+        return WorkspaceMade(
+            how=begun.kind, home=str(workspace.home), root=str(begun.root), branch=begun.branch,
+            base=begun.base, left_out=begun.left_out,
+        )  # fmt: skip
 
     async def cloud(self) -> Cloud | None:
         """See `Toolbox.cloud`."""

@@ -249,6 +249,77 @@ class ErrorsBefore(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkspaceMade(Event):
+    """The session has a place of its own to change source in: `root`, on `branch`, whose first commit is `base`. It
+    stands for the checkout at `home`; `left_out` counts what that held beyond it, not committed.
+    """
+
+    kind: ClassVar[str] = "workspace_made"
+    how: str
+    home: str
+    root: str
+    branch: str
+    base: str
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceSaved(Event):
+    """What the workspace held before a command that may change it: `tree`, on top of `commit`. A process that finds the
+    command cut off goes back to it.
+    """
+
+    kind: ClassVar[str] = "workspace_saved"
+    commit: str
+    tree: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixerRan(Event):
+    """A command that may change source came to an end. `changed` are the paths it changed, `refused` those of them
+    that it may not change: where there are any, all of it was taken back. `note` is what it says it did, `claims` the
+    findings that it means to have fixed. `commit` and `tree` are what is there afterwards.
+    """
+
+    kind: ClassVar[str] = "fixer_ran"
+    exit_code: int | None
+    note: str = ""
+    claims: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    tree: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed(Event):
+    """The session's branch has a new commit. `findings` are those that it is for; `takes_back` is the earlier commit
+    of the session whose change it undoes, None where there is none.
+    """
+
+    kind: ClassVar[str] = "committed"
+    commit: str
+    parent: str
+    tree: str
+    subject: str
+    paths: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    takes_back: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevisionsCompared(Event):
+    """Tests were run once more at the same moment against the revision under test and the one before; `rows` are those
+    of `comparing.Compared`, `before` and `now` the names of the revisions.
+    """
+
+    kind: ClassVar[str] = "revisions_compared"
+    before: str | None
+    now: str | None
+    rows: tuple[Mapping[str, Any], ...] = ()
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class GoalJudged(Event):
     """What `record` found. `outcome` is met, unmet, inconclusive or stuck; `tiers` are rows of TierVerdict."""
 
@@ -317,6 +388,11 @@ EVENTS: dict[str, type[Event]] = {
         LogsRead,
         ErrorsGrouped,
         ErrorsBefore,
+        WorkspaceMade,
+        WorkspaceSaved,
+        FixerRan,
+        Committed,
+        RevisionsCompared,
         GoalJudged,
         Noted,
         SessionPaused,

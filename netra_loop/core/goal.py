@@ -42,7 +42,8 @@ class Iteration:
     set where nothing could be. `logs_complete` is None where the loop has no collect-logs phase. `revision` is the
     first service's revision under test, None without a deploy; `deploy_failed` says why there is none. `signatures` are
     those of this iteration's open findings. `full` is False with `--only`; `left_out` counts what was
-    collected and not selected all the same.
+    collected and not selected all the same. `unsteady` says what stood better before (`stability`), each of which keeps
+    the goal from being met.
     """
 
     selected: Sequence[Selected]
@@ -56,6 +57,7 @@ class Iteration:
     revision: str | None = None
     deploy_failed: str | None = None
     signatures: frozenset[str] = frozenset()
+    unsteady: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,7 @@ def _shortcomings(
     if foreign and not all(tier.met for tier in tiers):
         reasons.append(f"another revision answered {_some(sorted(foreign))}")
     reasons.extend(_tier_reason(tier, now) for tier in tiers if not tier.met)
+    reasons.extend(now.unsteady)
     if not now.full:
         reasons.append("only a part was selected: the goal takes every tier")
     return reasons

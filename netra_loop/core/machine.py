@@ -19,6 +19,7 @@ MAX_RECOVERIES = 3
 OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "record": ("met", "unmet", "inconclusive", "stuck"),
     **dict.fromkeys(("deploy", "attach", "select", "execute", "collect-logs", "run"), ("ok", "failed")),
+    **dict.fromkeys(("commit", "compare", "wait"), ("ok", "failed")),
 }
 
 DEFAULTS: Mapping[str, str] = {

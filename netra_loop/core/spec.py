@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Command = str | tuple[str, ...]
-Uses = Literal["deploy", "attach", "select", "execute", "collect-logs", "record", "run"]
+Uses = Literal["deploy", "attach", "select", "execute", "collect-logs", "record", "run", "commit", "compare", "wait"]
 TARGETS = ("done", "stop", "pause")
 BUILT_IN_STAGES = ("connected", "authenticated")  # those that a WebSocket's connection tells by itself
 
@@ -239,11 +239,18 @@ class PhaseSpec(Model):
     attempts: int | None = None
 
 
+class WorkspaceSpec(Model):
+    """Where source is changed and committed: in place (`none`), in a copy, or in a git worktree of HEAD."""
+
+    git: Literal["none", "copy", "worktree"] = "none"
+
+
 class GoalSpec(Model):
-    """When the loop has reached its end."""
+    """When the loop has reached its end. `allow_regressions`: what passed before and fails now is a failure as any."""
 
     authenticity: Literal["required", "report", "off"] = "required"
     consecutive: int = 1
+    allow_regressions: bool = False
 
 
 class LimitsSpec(Model):
@@ -255,7 +262,12 @@ class LimitsSpec(Model):
 
 
 class LoopSpec(Model):
-    """A whole loop file. `path` is the file itself (absolute); paths in it are relative to `base_dir`."""
+    """A whole loop file. `path` is the file itself (absolute); paths in it are relative to `base_dir`, which is the
+    file's own folder, or where that lies in the session's workspace (`placed`).
+
+    `seal` are the globs of what no fixer may change; None: the tests' files, their conftest and the loop file; empty:
+    nothing (`off`).
+    """
 
     version: Literal[1] = 1
     name: str
@@ -263,6 +275,7 @@ class LoopSpec(Model):
     path: Path
     vars: dict[str, str] = Field(default_factory=dict)
     environments: dict[str, EnvironmentSpec] = Field(default_factory=dict)
+    workspace: WorkspaceSpec = WorkspaceSpec()
     services: dict[str, ServiceSpec] = Field(default_factory=dict)
     auth: tuple[AuthSpec, ...] = ()
     tests: TestsSpec | None = None
@@ -272,11 +285,22 @@ class LoopSpec(Model):
     phases: tuple[PhaseSpec, ...]
     goal: GoalSpec = GoalSpec()
     limits: LimitsSpec = LimitsSpec()
+    seal: tuple[str, ...] | None = None
+    placed: Path | None = None
 
     @property
     def base_dir(self) -> Path:
         """The folder that the file's own paths are relative to."""
+        return self.path.parent if self.placed is None else self.placed
+
+    @property
+    def home_dir(self) -> Path:
+        """The loop file's own folder, wherever the session works: what is no source, as an interpreter, is there."""
         return self.path.parent
+
+    def placed_at(self, folder: Path) -> LoopSpec:
+        """The same loop, with `folder` in the place of its own."""
+        return self.model_copy(update={"placed": folder})
 
     @property
     def root_dir(self) -> Path:

@@ -51,6 +51,7 @@ _CHANGES_WHAT_WAS_JUDGED = frozenset({"deploy", "attach", "select", "execute"})
 _PHASE_FACTS = (
     *("image_built", "traffic_seen", "traffic_moved", "foreign_seen", "revision_ready", "adopted", "auth_tried"),
     *("tests_selected", "sources_seen", "logs_read", "errors_grouped", "errors_before", "goal_judged"),
+    *("workspace_saved", "fixer_ran", "committed", "revisions_compared"),
 )
 
 TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
@@ -58,6 +59,7 @@ TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
     (Mode.READY, "phase_started"): Mode.OPEN,
     (Mode.OPEN, "phase_recovered"): Mode.OPEN,
     (Mode.OPEN, "phase_finished"): Mode.READY,
+    (Mode.READY, "workspace_made"): Mode.READY,  # the session is about to begin
     (Mode.READY, "traffic_moved"): Mode.READY,  # the session is about to end
     (Mode.READY, "session_ended"): Mode.ENDED,
     **{(Mode.OPEN, kind): Mode.OPEN for kind in _PHASE_FACTS},
@@ -85,6 +87,17 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Deployed:
+    """A revision that was under test: in which iteration, and of which commit of the session's workspace, where it has
+    one.
+    """
+
+    iteration: int
+    revision: Revision
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
 class State:
     """Everything `decide` and `status` need to know. `target` is a phase, done, stop or pause; None while OPEN.
     `iteration_since` is the earliest that anything of the iteration may have happened by the wall clock: before
@@ -96,6 +109,11 @@ class State:
     `tags` are those the session may have made, by service; `promoted` are the services whose new revision got all
     traffic at the end; `built` are this iteration's images. `foreign` is set where results of this iteration do not
     count because another revision served.
+
+    `workspace` is where source is changed, None where in place; `saved` what it held before the open phase's command;
+    `fixers` and `commits` are all of the session's, in order; `deployed` every revision that was under test;
+    `compared` is this iteration's comparison. `loop_since` is the first iteration that was selected by the loop file as
+    it is now.
     """
 
     mode: Mode = Mode.NEW
@@ -139,12 +157,26 @@ class State:
     iteration_started_at: datetime | None = None
     iteration_since: datetime | None = None
     results_before: int | None = None
+    workspace: ev.WorkspaceMade | None = None
+    saved: ev.WorkspaceSaved | None = None
+    loop_since: int = 1
+    fixers: tuple[ev.FixerRan, ...] = ()
+    commits: tuple[ev.Committed, ...] = ()
+    deployed: tuple[Deployed, ...] = ()
+    compared: ev.RevisionsCompared | None = None
     exit_code: int | None = None
     reason: str | None = None
 
     def judged_now(self) -> Judged | None:
         """The verdict of the current iteration; None where `record` has not spoken yet."""
         return self.judged[-1] if self.judged and self.judged[-1].iteration == self.iteration else None
+
+    @property
+    def head(self) -> str | None:
+        """The commit that the workspace stands on: the session's last one, or what it began with; None without one."""
+        if self.commits:
+            return self.commits[-1].commit
+        return None if self.workspace is None else self.workspace.base
 
 
 def fold(recorded: Iterable[ev.Recorded], state: State | None = None) -> State:
@@ -206,6 +238,7 @@ def _session_resumed(state: State, recorded: ev.Recorded) -> State:
     limit = event.max_iterations if event.max_iterations is not None else state.max_iterations
     # A person who resumes after the session gave up asks for another try, so old crashes no longer count.
     recoveries = 0 if state.status is not Status.RUNNING else state.recoveries
+    selected = state.iteration + (state.selection is not None)
     return replace(
         state,
         status=Status.RUNNING,
@@ -213,6 +246,7 @@ def _session_resumed(state: State, recorded: ev.Recorded) -> State:
         vars={**state.vars, **event.vars},
         only=event.only or state.only,
         loop_text=state.loop_text if event.loop_text is None else event.loop_text,
+        loop_since=state.loop_since if event.loop_text is None else selected,
         exit_code=None,
         reason=None,
         recoveries=recoveries,
@@ -238,6 +272,7 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
         recoveries=0,
         progress=None,
         last_uses=event.uses,
+        saved=None,
         results_before=event.results,
         visits={**({} if anew else state.visits), str(event.phase): event.attempt},
     )
@@ -254,6 +289,7 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
             failed_deploy=None,
             built={},
             foreign=None,
+            compared=None,
         )
     return state
 
@@ -283,7 +319,11 @@ def _revision_ready(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.RevisionReady)
     revision = Revision(event.service, event.revision, event.url, event.ws_url, recorded.at, event.tag)
-    return replace(state, revisions={**state.revisions, event.service: revision})
+    deployed = Deployed(event.iteration, revision, state.head)
+    others = [
+        one for one in state.deployed if (one.iteration, one.revision.service) != (event.iteration, event.service)
+    ]
+    return replace(state, revisions={**state.revisions, event.service: revision}, deployed=(*others, deployed))
 
 
 def _traffic_seen(state: State, recorded: ev.Recorded) -> State:
@@ -366,6 +406,31 @@ def _goal_judged(state: State, recorded: ev.Recorded) -> State:
     return replace(state, judged=(*earlier, judged))
 
 
+def _workspace_made(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.WorkspaceMade)
+    return replace(state, workspace=recorded.event)
+
+
+def _workspace_saved(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.WorkspaceSaved)
+    return replace(state, saved=recorded.event)
+
+
+def _fixer_ran(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.FixerRan)
+    return replace(state, fixers=(*state.fixers, recorded.event))
+
+
+def _committed(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.Committed)
+    return replace(state, commits=(*state.commits, recorded.event))
+
+
+def _revisions_compared(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.RevisionsCompared)
+    return replace(state, compared=recorded.event)
+
+
 def _session_paused(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.SessionPaused)
@@ -402,6 +467,11 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[State, ev.Recorded], State]] = {
     ev.LogsRead: _logs_read,
     ev.ErrorsGrouped: _errors_grouped,
     ev.GoalJudged: _goal_judged,
+    ev.WorkspaceMade: _workspace_made,
+    ev.WorkspaceSaved: _workspace_saved,
+    ev.FixerRan: _fixer_ran,
+    ev.Committed: _committed,
+    ev.RevisionsCompared: _revisions_compared,
     ev.SessionPaused: _session_paused,
     ev.SessionFailed: _session_failed,
     ev.SessionEnded: _session_ended,

@@ -24,6 +24,7 @@ from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.journal.base import Journal
 from netra_loop.phases.scope import Scope
 from netra_loop.report.observer import Observer
+from netra_loop.workspace.base import Workspace
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Toolbox(Protocol):
     """Where the session may keep files; exists, 0700."""
     redactor: Redactor
     """Takes out every secret known by now."""
+    workspace: Workspace | None
+    """Where source is changed; None where in place."""
 
     async def cloud(self) -> Cloud | None:
         """The environment's cloud; None where the environment has none."""

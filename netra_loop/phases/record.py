@@ -10,13 +10,16 @@ import gc
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from netra_loop.core.claims import judged as judge_claims
 from netra_loop.core.events import GoalJudged
 from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_signatures
-from netra_loop.core.goal import Iteration, Judgement, judge, was_held, was_moved
-from netra_loop.core.records import Batch, CollectionError, Finding, Result, Selected
+from netra_loop.core.goal import Iteration, Judgement, final_results, judge, was_held, was_moved
+from netra_loop.core.records import Batch, CollectionError, Finding, Result, Selected, Verdict
+from netra_loop.core.stability import Stability
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.known import earlier_findings, sources
 from netra_loop.phases.retrospect import assessed, errors_grouped, judged_anew, new_errors, reviewed
+from netra_loop.phases.steadiness import steadiness
 from netra_loop.phases.testbed import first_revision
 from netra_loop.processes import give_back_memory
 
@@ -56,7 +59,10 @@ class Record:
                 authenticity=context.spec.goal.authenticity,
             ),
         )
-        judgement = _judge(context, selected, judged, findings)
+        stability = await steadiness(context, selected, final_results(judged))
+        judgement = _judge(context, selected, judged, findings, stability)
+        if judgement.verdict is not Verdict.INCONCLUSIVE:
+            findings = judge_claims(findings, iteration, first_revision(context), _claimed_at(context))
         events = [event for event in (errors, _judged(judgement, findings)) if event is not None]
         batch = Batch(
             events=tuple(map(context.stamp, events)),
@@ -73,7 +79,11 @@ class Record:
 
 
 def _judge(
-    context: PhaseContext, selected: Sequence[Selected], results: Sequence[Result], findings: Sequence[Finding]
+    context: PhaseContext,
+    selected: Sequence[Selected],
+    results: Sequence[Result],
+    findings: Sequence[Finding],
+    stability: Stability,
 ) -> Judgement:
     state, spec = context.state(), context.spec
     selection = state.selection
@@ -93,9 +103,16 @@ def _judge(
         revision=first_revision(context),
         deploy_failed=None if failure is None else f"{failure.reason}: {failure.message}",
         signatures=open_signatures(findings),
+        unsteady=stability.reasons(allow_regressions=spec.goal.allow_regressions),
     )
     history = [past for past in state.judged if past.iteration < context.iteration]
     return judge(now, spec.goal, spec.limits, history)
+
+
+def _claimed_at(context: PhaseContext) -> dict[int, str]:
+    """The first service's revision that was under test in each iteration."""
+    first = next(iter(context.spec.services), None)
+    return {one.iteration: one.revision.name for one in context.state().deployed if one.revision.service == first}
 
 
 def _deploy_failure(context: PhaseContext) -> DeployFailure | None:

@@ -6,17 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from netra_loop.core import template
 from netra_loop.core.brief import brief_json, brief_markdown
-from netra_loop.core.records import Evidence, Finding, Result
+from netra_loop.core.claims import claimed
+from netra_loop.core.events import FixerRan
+from netra_loop.core.records import Batch, Evidence, Finding, Result
 from netra_loop.core.writable import json_text, writable
 from netra_loop.errors import UsageError
+from netra_loop.phases import fixer_files, sealing
 from netra_loop.phases.base import PhaseContext, PhaseResult
-from netra_loop.phases.commands import run_command
+from netra_loop.phases.commands import Ended, run_command
 from netra_loop.phases.scope import Scope
+from netra_loop.phases.sealing import Looked
 from netra_loop.phases.testbed import session_environment
 from netra_loop.phases.tokens import token
+from netra_loop.processes import end_carriers
 
 _DEFAULT_TIMEOUT_S = 1800.0
 _AT_ONCE = 50  # tests whose results are read with their bodies
@@ -26,14 +32,33 @@ _TOKEN = "auth.token"
 
 class Run:
     """Runs the command with the brief at hand. It has no probe, so after a crash it is run again, once what an earlier
-    process may have left running is ended. All it starts carries `NETRA_LOOP_BRIEF`, by which it is known.
+    process may have left running is ended and the workspace is back to what it held before. All it starts carries
+    `NETRA_LOOP_BRIEF`, by which it is known.
     """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
-        """See `Phase.run`. Exit code 0 is `ok`, anything else, or the time-out, `failed`."""
+        """See `Phase.run`. Exit code 0 is `ok`; anything else, the time-out, and a change of what it may not change are
+        `failed`. What was refused is taken back, as far as the loop has a workspace.
+        """
+        folder = _folder(context)
+        await sealing.save(context, folder)
+        return await self._ran(context, folder)
+
+    async def reconcile(self, context: PhaseContext) -> PhaseResult:
+        """See `Phase.reconcile`."""
+        folder = _folder(context)
+        if not sealing.was_saved(context, folder):
+            return await self.run(context)
+        environ = await self._environment(context, folder)
+        await end_carriers(_MARK, environ[_MARK])  # before its files are put back under it
+        await sealing.put_back(context)
+        return await self._ran(context, folder)
+
+    async def _ran(self, context: PhaseContext, folder: Path) -> PhaseResult:
         timeout_s = float(context.phase.with_.get("timeout_s", _DEFAULT_TIMEOUT_S))
         command = await self._command(context)
-        environ = await self._environment(context)
+        environ = await self._environment(context, folder)
+        fixer_files.clear(folder)
         try:
             ended = await run_command(
                 command,
@@ -50,14 +75,37 @@ class Run:
             ) from error
         finally:
             await context.tools.renew_pool()  # whatever it was for, it may have edited tests
-        text = context.redactor.text(ended.output)
         told = f"did not end within {timeout_s:g} s" if ended.code is None else f"exit code {ended.code}"
-        outcome = "ok" if ended.code == 0 else "failed"
-        return PhaseResult(outcome, told, {"exit_code": ended.code, "output": text})
+        return await self._outcome(context, folder, ended, told)
 
-    async def reconcile(self, context: PhaseContext) -> PhaseResult:
-        """See `Phase.reconcile`."""
-        return await self.run(context)
+    async def _outcome(self, context: PhaseContext, folder: Path, ended: Ended, told: str) -> PhaseResult:
+        hide = context.redactor.text
+        looked = await sealing.look(context, folder)
+        findings = await context.journal.findings(context.session)
+        said = fixer_files.read(folder, {finding.id for finding in findings})
+        facts: dict[str, Any] = {"exit_code": ended.code, "output": hide(ended.output)}
+        reasons = [told, *said.troubles]
+        if looked.refused:
+            taken_back = await sealing.put_back(context)
+            reasons += _refusals(looked, taken_back=taken_back)
+            facts["refused"], facts["diff"] = list(looked.refused), hide(looked.diff)
+        ran = FixerRan(
+            exit_code=ended.code,
+            note=hide(said.note),
+            claims=() if looked.refused else said.claims,
+            changed=looked.changed,
+            refused=looked.refused,
+            tree=looked.tree,
+        )
+        events = (context.stamp(ran),) if _says_something(ran) else ()
+        claims = claimed(findings, ran.claims, context.iteration)
+        batch = Batch(events=events)
+        if claims:
+            renewed = {finding.id: finding for finding in claims}
+            whole = tuple(renewed.get(one.id, one) for one in findings)
+            batch = replace(batch, findings=whole, findings_iteration=_last(findings))
+        outcome = "ok" if ended.code == 0 and not looked.refused else "failed"
+        return PhaseResult(outcome, "; ".join(reasons), facts, batch)
 
     async def _command(self, context: PhaseContext) -> tuple[str, ...]:
         """The command; a token is asked for only where the command names it."""
@@ -67,13 +115,10 @@ class Run:
             scope = scope.with_token(await token(context, scope))
         return scope.command(command)
 
-    async def _environment(self, context: PhaseContext) -> Mapping[str, str]:
+    async def _environment(self, context: PhaseContext, folder: Path) -> Mapping[str, str]:
         """What the session is about, the tests' own variables as far as they are known without a token and before a
         deploy, and where the brief lies.
         """
-        folder = context.tools.folder / f"{context.iteration}-{context.phase.name}-{context.attempt}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)  # whatever the umask
         await self._write_brief(context, folder)
         scope = context.scope()
         tests = context.spec.tests
@@ -84,6 +129,8 @@ class Run:
             "NETRA_LOOP_BRIEF_JSON": str(folder / "brief.json"),
             "NETRA_LOOP_WORKSPACE": str(context.spec.root_dir),
             "NETRA_LOOP_ATTEMPT": str(context.attempt),
+            "NETRA_LOOP_NOTE": str(folder / fixer_files.NOTE),
+            "NETRA_LOOP_CLAIM": str(folder / fixer_files.CLAIM),
         }
 
     async def _write_brief(self, context: PhaseContext, folder: Path) -> None:
@@ -93,6 +140,38 @@ class Run:
         brief = brief_json(context.session, context.iteration, findings, results)
         _write(folder / "brief.json", json_text(brief, indent=2))
         _write(folder / "brief.md", writable(brief_markdown(brief)))
+
+
+def _folder(context: PhaseContext) -> Path:
+    """Where this attempt's files lie; there, and for nobody but us."""
+    folder = context.tools.folder / f"{context.iteration}-{context.phase.name}-{context.attempt}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)  # whatever the umask
+    return folder
+
+
+def _refusals(looked: Looked, *, taken_back: bool) -> list[str]:
+    told = []
+    if looked.sealed:
+        told.append(f"it changed what is sealed: {_some(looked.sealed)}")
+    if looked.outside:
+        told.append(f"it changed what is not among its paths: {_some(looked.outside)}")
+    told.append("all of its changes were taken back" if taken_back else "the changes are still there")
+    return told
+
+
+def _some(paths: Sequence[str]) -> str:
+    shown = ", ".join(paths[:3])
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+
+
+def _says_something(ran: FixerRan) -> bool:
+    """Whether it is more than a gate that looked: one of those leaves nothing to remember."""
+    return bool(ran.note or ran.claims or ran.changed or ran.refused)
+
+
+def _last(findings: Sequence[Finding]) -> int:
+    return max(finding.last_iteration for finding in findings)
 
 
 def _write(path: Path, text: str) -> None:

@@ -143,7 +143,7 @@ def interpreter(spec: LoopSpec, scope: Scope) -> Path:
     named = scope.text(spec.tests.python)
     if "/" in named:
         # Not resolved: a virtual environment's python is a link, and following it would leave the environment.
-        path = spec.base_dir / Path(named).expanduser()
+        path = spec.home_dir / Path(named).expanduser()
         if path.is_file():
             return path
     else:

@@ -398,33 +398,48 @@ auth: [{identity_token: {audience: "${services.web.url}"}}, {identity_token: {}}
         assert "no earlier than 'b'" in problem(DEPLOYS + text)
 
 
-class TestNotAvailable:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "workspace: {git: copy}",
-            "workspace: {git: worktree}",
-            "seal: off",
-            "seal: ['tests/**']",
-        ],
-    )
-    def test_parts_of_the_contract_are_refused_as_such(self, text):
-        assert "not available in this version" in problem(LEAST + text)
+class TestFixing:
+    """Where source is changed, what may not be, and the phases about it."""
 
-    @pytest.mark.parametrize("uses", ["commit", "compare", "wait"])
-    def test_phases_of_the_contract_too(self, uses):
-        line = problem(
-            f"name: x\ntests: {{}}\nphases: {{a: {{uses: {uses}, with: {{paths: [x]}}, next: {{ok: done}}}}}}"
-        )
-        assert f"{uses!r} is not available in this version" in line
-
-    def test_what_is_available(self):
-        text = """\
-workspace: {git: none}
-services: {b: {traffic: latest, url: 'http://x'}}
-environments: {s: {cloud: none, hosts: [h]}}
+    LOOP = """\
+name: x
+tests: {paths: [t]}
+workspace: {git: worktree}
+phases:
+  deploy: {uses: select}
+  record: {uses: record, next: {unmet: fix}}
+  fix: {uses: run, with: {command: ./fix.sh, paths: [src]}}
+  commit: {uses: commit, with: {paths: [src], message: 'fix: ${iteration}'}}
+  look: {uses: compare, with: {tests: 20}}
+  pause: {uses: wait, with: {for: revision, timeout: 1h, period: 5s}, next: {ok: deploy}}
 """
-        assert load(LEAST + text).environments["s"].hosts == ("h",)
+
+    def test_the_phases_have_their_parameters(self):
+        loop = load(self.LOOP.replace("pause:", "hold:"))
+        assert loop.workspace.git == "worktree"
+        assert loop.phase("fix").with_["paths"] == ("src",)
+        assert loop.phase("commit").with_ == {"paths": ("src",), "message": "fix: ${iteration}"}
+        assert loop.phase("look").with_ == {"tests": 20}
+        assert loop.phase("hold").with_ == {"for": "revision", "timeout_s": 3600.0, "period_s": 5.0}
+
+    def test_a_commit_needs_a_place_of_its_own(self):
+        text = self.LOOP.replace("pause:", "hold:").replace("workspace: {git: worktree}\n", "")
+        assert "which needs workspace: {git: worktree} or {git: copy}" in problem(text)
+
+    @pytest.mark.parametrize(("uses", "needed"), [("commit", "paths"), ("wait", "for"), ("run", "command")])
+    def test_what_is_needed_is_named(self, uses, needed):
+        text = f"name: x\ntests: {{}}\nworkspace: {{git: copy}}\nphases: {{a: {{uses: {uses}}}}}"
+        assert f"needs with: {{{needed}: …}}" in problem(text)
+
+    def test_the_seal(self):
+        assert load(LEAST).seal is None
+        assert load(LEAST + "seal: off").seal == ()
+        assert load(LEAST + "seal: ['tests/**', conf.py]").seal == ("tests/**", "conf.py")
+        assert "empty" in problem(LEAST + "seal: []")
+
+    def test_regressions_are_allowed_by_name_alone(self):
+        assert not load(LEAST).goal.allow_regressions
+        assert load(LEAST + "goal: {allow_regressions: true}").goal.allow_regressions
 
 
 def nested(levels: int) -> str:

@@ -97,7 +97,7 @@ BROKEN = [
     {"phases": {"a": {"uses": "select", "next": {"met": "done"}}}},
     {"phases": {"a": {"uses": "record", "next": {"ok": "done"}}}},
     {"phases": {"a": {"uses": "record", "tries": 3}}},
-    {"seal": "off"},
+    {"seal": "none"},
 ]
 
 

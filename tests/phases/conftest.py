@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from netra_loop.app import PHASES
+from netra_loop.clock import SystemClock
 from netra_loop.cloud.token_life import TokenLife
 from netra_loop.core import events as ev
 from netra_loop.core.records import Batch, Contact, Evidence, LogEntry, Outcome, Result
@@ -24,6 +26,8 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.scope import Scope
 from netra_loop.report.observer import Silence
 from netra_loop.testing import Ends, FakeClock, FakeCloud, FakeRunner, MemoryJournal
+from netra_loop.workspace.base import Workspace
+from netra_loop.workspace.making import make
 
 SESSION = "night-20260101-000000-abcd"
 
@@ -61,6 +65,7 @@ class Tools:
     asked: list[PoolOptions] = field(default_factory=list)
     tokens_asked: int = 0
     renewed: int = 0
+    workspace: Workspace | None = None
 
     async def cloud(self) -> FakeCloud | None:
         return self.fake_cloud
@@ -244,3 +249,35 @@ async def bench(tmp_path: Path):
         await stack.enter_async_context(made.journal.own(SESSION))
         await made.begin()
         yield made
+
+
+@pytest.fixture
+def fixing(bench):
+    """Gives the bench a checkout, and a workspace of it: a service, a test, a conftest and the loop file."""
+
+    async def prepare(kind: str = "copy") -> Path:
+        root = bench.spec.root_dir
+        for name, text in {
+            "service/app.py": "answer = 41\n",
+            "service/other.py": "x = 1\n",
+            "tests/test_app.py": "def test_answer(): assert 0\n",
+            "loops/night.yaml": "name: night\n",
+            "README.md": "read me\n",
+        }.items():
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_text(text)
+        bench.clock, bench.tools.environ = SystemClock(), {"PATH": os.environ["PATH"]}
+        bench.tools.folder.mkdir(exist_ok=True)
+        inside = bench.tools.folder / "inside"
+        inside.mkdir()
+        workspace = await make(kind, root, inside, bench.session, bench.tools.environ)
+        bench.tools.workspace = workspace
+        made = workspace.made
+        event = ev.WorkspaceMade(
+            how=made.kind, home=str(workspace.home), root=str(made.root), branch=made.branch, base=made.base
+        )
+        await bench.record(Batch(events=(event,)))
+        bench.spec = bench.spec.placed_at(workspace.place(bench.spec.base_dir))
+        return made.root
+
+    return prepare

@@ -20,6 +20,7 @@ def assemble(values: Values, path: Path, notes: Notes) -> LoopSpec:
             "environments": default,
             **values,
             "path": path.absolute(),
+            "seal": _seal(values),
             "tiers": [_tier(tier) for tier in values.get("tiers", [])],
             "journeys": {name: _journey(journey, notes) for name, journey in values.get("journeys", {}).items()},
             "phases": [_phase(phase) for phase in values["phases"].values()],
@@ -31,10 +32,16 @@ def _tier(tier: Values) -> Values:
     return {**tier, "select": {"everything": True} if tier.get("select", "all") == "all" else tier["select"]}
 
 
+def _seal(values: Values) -> tuple[str, ...] | None:
+    given = values.get("seal")
+    return () if given == "off" else None if given is None else tuple(given)
+
+
 def _phase(phase: Values) -> Values:
     parameters = dict(phase.get("with_", {}))
-    if isinstance(parameters.get("command"), list):
-        parameters["command"] = tuple(parameters["command"])
+    for name, value in parameters.items():
+        if isinstance(value, list):
+            parameters[name] = tuple(value)
     return {**phase, "with_": parameters}
 
 

@@ -48,6 +48,7 @@ def check(root: Node, values: Values, at: At) -> None:
     _check_args(root, at)
     _check_services(root, values, at)
     _check_phases(root, values, at)
+    _check_commits(values, at)
     for filled in at.notes.filled:
         for reference in filled.template.references:
             _check_reference(reference, filled, names, values, at)
@@ -214,6 +215,18 @@ def _check_phases(root: Node, values: Values, at: At) -> None:
                 f"nothing reaches phase {clip(name)}: no next names it, and the phase before it never goes on to it"
             )
             at.wrong(at.notes.places["phases", name], message)
+
+
+def _check_commits(values: Values, at: At) -> None:
+    """A commit is made in a place of the session's own, never in the checkout."""
+    if values.get("workspace", {}).get("git", "none") != "none":
+        return
+    for name, phase in values.get("phases", {}).items():
+        if phase.get("uses") == "commit":
+            at.wrong(
+                at.notes.places["phases", name],
+                f"phase {clip(name)} uses commit, which needs workspace: {{git: worktree}} or {{git: copy}}",
+            )
 
 
 def _reached(phases: Values, order: list[str]) -> set[str]:

@@ -6,8 +6,8 @@ from netra_loop.core.loopfile.grammar_journeys import JOURNEYS
 from netra_loop.core.loopfile.grammar_phases import COMMAND, PHASES
 from netra_loop.core.loopfile.grammar_services import ENV_SAID, ENVIRONMENT, NAME, SERVICES, VARIABLE
 from netra_loop.core.loopfile.grammar_stages import STAGES
-from netra_loop.core.loopfile.scalars import Duration, Fill, Json, Percent, Text, Whole, Word
-from netra_loop.core.loopfile.trees import Either, Key, ListOf, MapOf, OneOf, Record, later
+from netra_loop.core.loopfile.scalars import Duration, Fill, Json, Percent, Text, Truth, Whole, Word
+from netra_loop.core.loopfile.trees import Either, Key, ListOf, MapOf, OneOf, Record
 
 _FILLED = Text(Fill.YES)
 _VALUE = Text(Fill.YES, numbers=True)
@@ -130,6 +130,19 @@ _TIER = Record(
     ),
 )
 
+_WORKSPACE = Record(
+    "the workspace",
+    (
+        Key(
+            "git",
+            Word(("none", "copy", "worktree")),
+            "`none`: in place; `copy`: a copy of what is there; `worktree`: a git worktree of HEAD, on a branch "
+            "netra-loop/SESSION.",
+            required=True,
+        ),
+    ),
+)
+
 _GOAL = Record(
     "the goal",
     (
@@ -139,6 +152,11 @@ _GOAL = Record(
             "`required`: a pass without any exchange with the environment counts as a failure; `report`: it is listed.",
         ),
         Key("consecutive", Whole(1, 1000), "How many times in a row the tiers must be within their thresholds."),
+        Key(
+            "allow_regressions",
+            Truth(),
+            "`true`: what passed before and fails now counts as any failure. Otherwise it is never met with one.",
+        ),
     ),
 )
 
@@ -178,9 +196,8 @@ LOOP = Record(
         ),
         Key(
             "workspace",
-            Record("the workspace", (Key("git", Word(("none",), later=("copy", "worktree")), "`none`: in place."),)),
-            "Where source is changed and committed.",
-            attr="",
+            _WORKSPACE,
+            "Where source is changed and committed, and what is deployed from: a place of the session's own.",
         ),
         Key(
             "services",
@@ -203,6 +220,11 @@ LOOP = Record(
         Key("phases", PHASES, "A state machine: in order, unless `next` says otherwise.", required=True),
         Key("goal", _GOAL, "When the goal is met."),
         Key("limits", _LIMITS, "How far the loop goes before it gives up."),
-        later("seal", "Files that a fixer may not change."),
+        Key(
+            "seal",
+            Either(Word(("off",)), ListOf("globs", Text(), least=1)),
+            "Globs of files, relative to this file, that no `run` phase may change: the tests, their conftest and this "
+            "file, if not given; or `off`.",
+        ),
     ),
 )

@@ -14,7 +14,7 @@ from netra_loop.core.spec import TARGETS, Uses
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
-LATER_USES = ("commit", "compare", "wait")
+WAITS = ("commit", "revision", "resume")
 
 COMMAND = Either(
     Text(Fill.YES, "a command", pattern=r"[\s\S]*\S[\s\S]*", for_shell=True),
@@ -30,6 +30,26 @@ _WITH: dict[str, tuple[Key, ...]] = {
             required=True,
         ),
         Key("timeout", Duration(), "How long it may take.", attr="timeout_s"),
+        Key(
+            "paths",
+            ListOf("paths", Text(), least=1),
+            "Files and folders it may change, relative to this file; if not given, those of the loop's commits.",
+        ),
+    ),
+    "commit": (
+        Key(
+            "paths",
+            ListOf("paths", Text(), least=1),
+            "Files and folders that are committed, relative to this file; a change elsewhere is refused.",
+            required=True,
+        ),
+        Key("message", Text(Fill.YES), "The first line, instead of the fixer's note or the findings' titles."),
+    ),
+    "compare": (Key("tests", Whole(1, 10_000), "How many tests at most, those of the greatest impact first."),),
+    "wait": (
+        Key("for", Word(WAITS), "What for: a new commit, a new revision, or `netra-loop resume`.", required=True),
+        Key("timeout", Duration(), "How long at most; without it as long as the session may work.", attr="timeout_s"),
+        Key("period", Duration(), "How long from look to look.", attr="period_s"),
     ),
     "collect-logs": (
         Key("severity", Word(SEVERITIES), "The least severity to read."),
@@ -37,7 +57,7 @@ _WITH: dict[str, tuple[Key, ...]] = {
     ),
 }
 
-_USES = Key("uses", Word(get_args(Uses), later=LATER_USES), "What the phase does.", required=True)
+_USES = Key("uses", Word(get_args(Uses)), "What the phase does.", required=True)
 _ATTEMPTS = Key("attempts", Whole(1, 1000), "How often it may be entered in one iteration.")
 _DESCRIPTIONS = {
     "with": "The phase's own parameters.",
@@ -62,8 +82,12 @@ class Phase:
             Record("a phase", (_USES, _ATTEMPTS)).read(Mapping(node.place, kept), at)
             return BAD
         read = _record(known).read(node, at)
-        if "with" not in node.entries and any(key.required for key in _WITH.get(known, ())):
-            at.wrong(at.notes.places.get(at.path, node.place), f"a phase that uses {known} needs with: {{command: …}}")
+        needed = [f"{key.name}: …" for key in _WITH.get(known, ()) if key.required]
+        if "with" not in node.entries and needed:
+            at.wrong(
+                at.notes.places.get(at.path, node.place),
+                f"a phase that uses {known} needs with: {{{', '.join(needed)}}}",
+            )
         return read
 
     def schema(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from netra_loop.core import durations
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar, Sequence
 from netra_loop.core.loopfile.problems import clip
-from netra_loop.core.loopfile.shape import BAD, UNAVAILABLE, At, found
+from netra_loop.core.loopfile.shape import BAD, At, found
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
@@ -75,18 +75,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Word:
-    """One of a few words, quoted or not. `later` are words of the contract that this version does not run yet."""
+    """One of a few words, quoted or not."""
 
     words: tuple[str, ...]
-    later: tuple[str, ...] = ()
 
     def read(self, node: Node, at: At) -> Any:
         """See `Shape.read`."""
         if isinstance(node, Scalar):
             if node.text in self.words:
                 return node.text
-            if node.text in self.later:
-                return at.wrong(node.place, f"{node.text!r} is {UNAVAILABLE}, expected {' or '.join(self.words)}")
             if node.text:
                 message = f"expected {' or '.join(self.words)}, found {clip(node.text)}"
                 return at.wrong(node.place, message, word=node.text, known=self.words)

@@ -16,7 +16,6 @@ from netra_loop.core.loopfile.problems import Problems, clip
 BAD: Any = object()
 """What a shape returns after it added a problem."""
 
-UNAVAILABLE = "not available in this version"
 
 Path = tuple[str, ...]
 

@@ -8,20 +8,7 @@ from typing import Any
 
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar, Sequence
 from netra_loop.core.loopfile.problems import clip
-from netra_loop.core.loopfile.shape import BAD, UNAVAILABLE, At, Shape
-
-
-@dataclass(frozen=True)
-class Later:
-    """A part of the contract that this version does not run yet: refused wherever it stands, never ignored."""
-
-    def read(self, node: Node, at: At) -> Any:
-        """See `Shape.read`."""
-        return at.wrong(at.notes.places.get(at.path, node.place), f"{clip(at.path[-1])} is {UNAVAILABLE}")
-
-    def schema(self) -> dict[str, Any]:
-        """See `Shape.schema`."""
-        return {"not": {}}
+from netra_loop.core.loopfile.shape import BAD, At, Shape
 
 
 @dataclass(frozen=True)
@@ -42,13 +29,7 @@ class Key:
         drawn = self.shape.schema()
         if self.nullable:
             drawn = drawn | {"type": [drawn["type"], "null"]}
-        later = f" ({UNAVAILABLE})" if isinstance(self.shape, Later) else ""
-        return {"description": self.description + later} | drawn
-
-
-def later(name: str, description: str) -> Key:
-    """A key that this version does not run yet."""
-    return Key(name, Later(), description)
+        return {"description": self.description} | drawn
 
 
 @dataclass(frozen=True)
@@ -86,7 +67,7 @@ class Record:
 
     @property
     def _names(self) -> list[str]:
-        return [key.name for key in self.keys if not isinstance(key.shape, Later)]
+        return [key.name for key in self.keys]
 
     def schema(self) -> dict[str, Any]:
         """See `Shape.schema`."""
@@ -109,7 +90,7 @@ class OneOf:
 
     def read(self, node: Node, at: At) -> Any:
         """See `Shape.read`."""
-        names = [key.name for key in self.keys if not isinstance(key.shape, Later)]
+        names = [key.name for key in self.keys]
         if isinstance(node, Scalar) and node.text == self.bare:
             return {self.bare: True}
         if not isinstance(node, Mapping):

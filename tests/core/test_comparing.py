@@ -1,0 +1,53 @@
+"""The table of two runs at one moment."""
+
+import json
+
+import pytest
+
+from netra_loop.core.comparing import Comparison, compare, from_row
+from netra_loop.core.records import Authenticity, Outcome
+
+PASSED, FAILED, TIMEOUT, SKIPPED = Outcome.PASSED, Outcome.FAILED, Outcome.TIMEOUT, Outcome.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "verdict"),
+    [
+        (FAILED, PASSED, Comparison.FIXED),
+        (TIMEOUT, Outcome.XPASSED, Comparison.FIXED),
+        (FAILED, TIMEOUT, Comparison.NOT_FIXED),
+        (PASSED, PASSED, Comparison.FLAKE),
+        (PASSED, FAILED, Comparison.REGRESSION),
+        (PASSED, Outcome.CRASHED, Comparison.REGRESSION),
+        (None, PASSED, Comparison.UNKNOWN),
+        (FAILED, None, Comparison.UNKNOWN),
+        (SKIPPED, PASSED, Comparison.UNKNOWN),
+        (FAILED, Outcome.XFAILED, Comparison.UNKNOWN),
+    ],
+)
+def test_the_table(make, before, now, verdict):
+    old, new = ({} if outcome is None else {"t": make.result("t", outcome, id="t")} for outcome in (before, now))
+    (row,) = compare(["t"], old, new)
+    assert row.verdict is verdict
+    assert (row.before, row.now) == (before, now)
+
+
+def test_a_pass_on_both_sides_of_what_looked_like_the_environments_is_the_environments(make):
+    both = {"t": make.result("t", PASSED, id="t")}
+    (row,) = compare(["t"], both, both, of_environment=frozenset({"t"}))
+    assert row.verdict is Comparison.ENVIRONMENT
+
+
+def test_a_pass_that_talked_to_nobody_says_nothing(make):
+    red = {"t": make.result("t", FAILED, id="t")}
+    fake = {"t": make.result("t", PASSED, id="t", authenticity=Authenticity.FAKE)}
+    (row,) = compare(["t"], red, fake)
+    assert row.verdict is Comparison.UNKNOWN
+
+
+def test_each_test_has_its_row_in_order_and_reads_back_from_json(make):
+    old = {test: make.result(test, FAILED, id=test, message=f"old {test}") for test in "ab"}
+    new = {test: make.result(test, FAILED, id=test, message=f"new {test}") for test in "b"}
+    rows = compare(["b", "a"], old, new)
+    assert [(row.test, row.told) for row in rows] == [("b", "new b"), ("a", "old a")]
+    assert [from_row(json.loads(json.dumps(row.row()))) for row in rows] == rows

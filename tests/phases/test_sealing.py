@@ -1,0 +1,122 @@
+"""What a command may change and what not, in a workspace and in place."""
+
+import pytest
+
+from netra_loop.core.records import Batch
+from netra_loop.testing.rows import finding
+
+FIX = "echo 'answer = 42' > service/app.py"
+
+
+async def test_what_a_fixer_changes_is_told_and_stays(bench, fixing):
+    root = await fixing()
+    result = await bench.act("run", command=FIX, paths=("../service",))
+    assert result.outcome == "ok"
+    (ran,) = await bench.events("fixer_ran")
+    assert (ran.changed, ran.refused) == (("service/app.py",), ())
+    assert (root / "service/app.py").read_text() == "answer = 42\n"
+    assert (bench.spec.home_dir.parent / "service/app.py").read_text() == "answer = 41\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("sed -i 's/assert 0/assert 1/' tests/test_app.py", "tests/test_app.py"),
+        ("rm tests/test_app.py", "tests/test_app.py"),
+        ("echo 'collect_ignore_glob = [\"*\"]' > conftest.py", "conftest.py"),
+        ("echo > tests/conftest.py", "tests/conftest.py"),
+        ("echo 'goal: {}' >> loops/night.yaml", "loops/night.yaml"),
+        ("ln -sf ../README.md tests/test_app.py", "tests/test_app.py"),
+        ("git add -A && echo x > tests/new.py && git -c user.name=a -c user.email=b commit -qam x", "tests/new.py"),
+    ],
+)
+async def test_a_change_of_what_is_sealed_is_refused_with_the_diff_and_taken_back(bench, fixing, command, path):
+    root = await fixing()
+    before = await bench.tools.workspace.snapshot("before")
+    result = await bench.act("run", command=f"{FIX}; {command}")
+    assert result.outcome == "failed"
+    assert f"it changed what is sealed: {path}" in result.summary
+    assert path in result.facts["diff"]
+    assert "service/app.py" not in result.facts["diff"]
+    assert await bench.tools.workspace.snapshot("after") == before
+    assert (root / "service/app.py").read_text() == "answer = 41\n"
+
+
+async def test_what_is_not_among_its_paths_is_refused(bench, fixing):
+    root = await fixing()
+    result = await bench.act("run", command=f"{FIX}; echo more >> README.md", paths=("../service",))
+    assert result.outcome == "failed"
+    assert "it changed what is not among its paths: README.md; all of its changes were taken back" in result.summary
+    assert (root / "service/app.py").read_text() == "answer = 41\n"
+
+
+async def test_a_seal_of_the_loops_own_and_none(bench, fixing):
+    await fixing()
+    bench.change(seal=("../service/*.py",))
+    assert (await bench.act("run", command=FIX)).outcome == "failed"
+    bench.change(seal=())
+    assert (await bench.act("run", 2, command="rm tests/test_app.py")).outcome == "ok"
+
+
+async def test_in_place_the_seal_is_told_though_nothing_is_taken_back(bench, fixing):
+    await fixing()
+    bench.tools.workspace = None
+    result = await bench.act("run", command=f"{FIX}; sed -i 's/assert 0/assert 1/' tests/test_app.py")
+    assert result.outcome == "failed"
+    assert "it changed what is sealed: tests/test_app.py; the changes are still there" in result.summary
+    assert "-def test_answer(): assert 0\n+def test_answer(): assert 1\n" in result.facts["diff"]
+    again = await bench.act("run", 2, command=FIX)
+    assert again.outcome == "ok"
+
+
+async def test_what_an_attempt_left_that_was_cut_off_is_gone_before_the_next(bench, fixing):
+    root = await fixing()
+    context = await bench.open("run", command="test ! -e service/half && cat service/app.py")
+    await bench.run(context)
+    (root / "service/half").write_text("half")
+    (root / "service/app.py").write_text("broken(")
+    result = await bench.recover(context)
+    assert (result.outcome, result.facts["output"]) == ("ok", "answer = 41\n")
+
+
+async def test_a_note_and_claims_are_read_and_what_is_wrong_with_them_told(bench, fixing):
+    await fixing()
+    await bench.record(Batch(findings=(finding("F-1"), finding("F-2")), findings_iteration=1))
+    say = 'printf "Mended.\\n" > "$NETRA_LOOP_NOTE"; printf "%s" \'["F-1", "F-9"]\' > "$NETRA_LOOP_CLAIM"'
+    result = await bench.act("run", command=f"{FIX}; {say}")
+    assert result.outcome == "ok"
+    assert "the claim names no finding of this brief: F-9" in result.summary
+    (ran,) = await bench.events("fixer_ran")
+    assert (ran.note, ran.claims) == ("Mended.\n", ("F-1",))
+    claims = {one.id: [claim.verdict for claim in one.claims] for one in await bench.journal.findings(bench.session)}
+    assert claims == {"F-1": ["claimed"], "F-2": []}
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [
+        ("not json", "the claim is no JSON"),
+        ('{"F-1": 1}', "the claim is no JSON list of finding ids"),
+        ("[1]", "the claim is no JSON list of finding ids"),
+    ],
+)
+async def test_a_claim_that_is_none_is_told_and_hurts_nobody(bench, fixing, claim, told):
+    await fixing()
+    result = await bench.act("run", command=f"printf '%s' '{claim}' > \"$NETRA_LOOP_CLAIM\"")
+    assert result.outcome == "ok"
+    assert told in result.summary
+
+
+async def test_a_note_that_is_a_fifo_or_without_end_is_not_waited_for(bench, fixing):
+    await fixing()
+    fifo = await bench.act("run", command='mkfifo "$NETRA_LOOP_NOTE"')
+    assert "note.md is no regular file" in fifo.summary
+    long = await bench.act("run", 2, command='head -c 3000000 /dev/zero > "$NETRA_LOOP_NOTE"')
+    assert "note.md is longer than 65536 bytes and was cut" in long.summary
+
+
+async def test_what_running_python_leaves_is_no_change(bench, fixing):
+    await fixing()
+    result = await bench.act("run", command="mkdir -p tests/__pycache__ && echo x > tests/__pycache__/a.pyc")
+    assert result.outcome == "ok"
+    assert await bench.events("fixer_ran") == []

@@ -1,0 +1,198 @@
+"""What a workspace promises, whichever kind it is."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from netra_loop.errors import GitFailed
+from netra_loop.workspace.base import Change, CommitText
+from netra_loop.workspace.repository import DIFF_LIMIT
+
+TEXT = CommitText("Mend the factory\n\nNetra-Loop-Session: demo-1\n", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+
+async def test_what_a_process_left_goes_back(workspace):
+    head = await workspace.head()
+    before = await workspace.snapshot("before")
+    app = workspace.made.root / "service/app.py"
+    app.write_text("answer = 43\n")
+    (workspace.made.root / "junk").mkdir()
+    (workspace.made.root / "junk/file").write_text("x")
+    (workspace.made.root / "tests/test_app.py").unlink()
+    after = await workspace.snapshot("after")
+    assert await workspace.changes(before, after) == [
+        Change("junk/file", "added"),
+        Change("service/app.py", "modified"),
+        Change("tests/test_app.py", "deleted"),
+    ]
+    await workspace.restore(head, before)
+    assert await workspace.snapshot("again") == before
+    assert not (workspace.made.root / "junk").exists()
+
+
+async def test_edits_that_are_not_committed_come_back_too(workspace):
+    head = await workspace.head()
+    app = workspace.made.root / "service/app.py"
+    app.write_text("answer = 43\n")
+    (workspace.made.root / "extra.py").write_text("x = 1\n")
+    edited = await workspace.snapshot("edited")
+    app.write_text("broken(\n")
+    (workspace.made.root / "extra.py").unlink()
+    await workspace.restore(head, edited)
+    assert app.read_text() == "answer = 43\n"
+    assert (workspace.made.root / "extra.py").read_text() == "x = 1\n"
+    assert await workspace.head() == head
+
+
+async def test_commits_and_branches_of_a_fixers_own_do_not_count(workspace, run_git):
+    head = await workspace.head()
+    tree = await workspace.snapshot("before")
+    root = workspace.made.root
+    (root / "service/app.py").write_text("answer = 42\n")
+    run_git(root, "checkout", "--quiet", "-b", "elsewhere")
+    run_git(root, "commit", "--quiet", "-am", "Mine")
+    made = await workspace.commit(head, ["service"], TEXT)
+    assert made is not None
+    assert run_git(root, "rev-parse", f"{made}^").strip() == head
+    assert run_git(root, "status", "--porcelain") == ""
+    assert run_git(root, "symbolic-ref", "HEAD").strip() == f"refs/heads/{workspace.made.branch}"
+    await workspace.restore(head, tree)
+    assert await workspace.head() == head
+
+
+async def test_a_commit_holds_what_it_may_and_is_the_same_when_it_is_made_again(workspace):
+    head = await workspace.head()
+    (workspace.made.root / "service/app.py").write_text("answer = 42\n")
+    (workspace.made.root / "service/more.py").write_text("more = 1\n")
+    (workspace.made.root / "other.py").write_text("not mine\n")
+    made = await workspace.commit(head, ["service"], TEXT)
+    assert made == await workspace.commit(head, ["service"], TEXT)
+    assert await workspace.head() == made
+    assert await workspace.changes(await workspace.tree_of(head), await workspace.tree_of(made)) == [
+        Change("service/app.py", "modified"),
+        Change("service/more.py", "added"),
+    ]
+
+
+async def test_nothing_changed_is_no_commit(workspace):
+    head = await workspace.head()
+    assert await workspace.commit(head, ["service", "never/was"], TEXT) is None
+    assert await workspace.head() == head
+
+
+async def test_what_is_deleted_is_committed(workspace):
+    head = await workspace.head()
+    (workspace.made.root / "service/app.py").unlink()
+    made = await workspace.commit(head, ["service/app.py"], TEXT)
+    assert await workspace.text(made, "service/app.py") is None
+    assert "answer" in (await workspace.text(head, "service/app.py") or "")
+
+
+async def test_a_branch_that_moved_meanwhile_is_not_overwritten(workspace):
+    head = await workspace.head()
+    app = workspace.made.root / "service/app.py"
+    app.write_text("answer = 42\n")
+    first = await workspace.commit(head, ["service"], TEXT)
+    app.write_text("answer = 43\n")
+    with pytest.raises(GitFailed):
+        await workspace.commit(head, ["service"], TEXT)
+    assert await workspace.head() == first
+
+
+async def test_a_lock_that_a_killed_git_left_is_in_nobodys_way(workspace, run_git):
+    head = await workspace.head()
+    tree = await workspace.snapshot("before")
+    root = workspace.made.root
+    (root / run_git(root, "rev-parse", "--git-path", "index.lock").strip()).write_text("")
+    (root / "service/app.py").write_text("answer = 42\n")
+    made = await workspace.commit(head, ["service"], TEXT)
+    assert made is not None
+    (root / run_git(root, "rev-parse", "--git-path", "index.lock").strip()).write_text("")
+    await workspace.restore(head, tree)
+    assert await workspace.snapshot("after") == tree
+
+
+async def test_a_fix_that_takes_an_earlier_one_back_is_seen(workspace):
+    base = await workspace.head()
+    app = workspace.made.root / "service/app.py"
+    original = app.read_text()
+    app.write_text("answer = 42\n")
+    first = await workspace.commit(base, ["service"], TEXT)
+    (workspace.made.root / "service/b.py").write_text("b = 1\n")
+    second = await workspace.commit(first, ["service"], TEXT)
+    app.write_text(original)
+    third = await workspace.commit(second, ["service"], TEXT)
+    assert await workspace.reverts(third, base) == first
+    assert await workspace.reverts(second, base) is None
+
+
+async def test_who_touched_a_line_last(workspace):
+    base = await workspace.head()
+    (workspace.made.root / "service/app.py").write_text("answer = 42\nother = 1\n")
+    made = await workspace.commit(base, ["service"], TEXT)
+    blamed = await workspace.blame(made, "service/app.py", 1)
+    assert (blamed.commit, blamed.subject, blamed.at, blamed.ours) == (made, "Mend the factory", TEXT.at, True)
+    before = await workspace.blame(made, "tests/test_app.py", 1)
+    assert (before.commit, before.ours) == (base, False)
+    assert await workspace.blame(made, "service/app.py", 99) is None
+    assert await workspace.blame(made, "nothing.py", 1) is None
+
+
+async def test_a_difference_is_shown_and_never_without_end(workspace):
+    before = await workspace.snapshot("before")
+    (workspace.made.root / "service/app.py").write_text("answer = 42\n")
+    (workspace.made.root / "-strange name\n.txt").write_text("x\n")
+    (workspace.made.root / "big.txt").write_text("line of text\n" * 100_000)
+    after = await workspace.snapshot("after")
+    assert "+answer = 42" in await workspace.diff(before, after, ["service"])
+    assert "big" not in await workspace.diff(before, after, ["service"])
+    assert len(await workspace.diff(before, after)) < DIFF_LIMIT + 100
+    assert {change.path for change in await workspace.changes(before, after)} >= {"-strange name\n.txt"}
+
+
+async def test_a_path_that_looks_like_an_option_is_a_path(workspace):
+    head = await workspace.head()
+    (workspace.made.root / "--force").write_text("x\n")
+    (workspace.made.root / "*.py").write_text("x\n")
+    made = await workspace.commit(head, ["--force", "*.py"], TEXT)
+    changes = await workspace.changes(await workspace.tree_of(head), await workspace.tree_of(made))
+    assert [change.path for change in changes] == ["*.py", "--force"]
+
+
+async def test_hooks_of_the_checkout_do_not_run(workspace, checkout):
+    hook = checkout / ".git/hooks/reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ntouch ran\nexit 1\n")
+    hook.chmod(0o755)
+    (workspace.made.root / "service/app.py").write_text("answer = 42\n")
+    assert await workspace.commit(await workspace.head(), ["service"], TEXT) is not None
+
+
+async def test_a_change_of_the_same_length_at_the_same_moment_is_seen(workspace):
+    app = workspace.made.root / "service/app.py"
+    for number in range(20):
+        before = await workspace.snapshot("before")
+        app.write_text(f"answer = {number:02}\n")
+        after = await workspace.snapshot("after")
+        assert await workspace.changes(before, after) == [Change("service/app.py", "modified")]
+
+
+async def test_an_export_is_that_commit_whatever_becomes_of_the_workspace(workspace):
+    base = await workspace.head()
+    app = workspace.made.root / "service/app.py"
+    app.write_text("answer = 42\n")
+    made = await workspace.commit(base, ["service"], TEXT)
+    app.write_text("broken(\n")
+    old, new = await workspace.export(base), await workspace.export(made)
+    assert (old / "service/app.py").read_text() != "answer = 42\n"
+    assert (new / "service/app.py").read_text() == "answer = 42\n"
+    assert not (new / "noise.log").exists()
+
+
+async def test_an_export_that_was_cut_off_is_made_anew(workspace):
+    base = await workspace.head()
+    folder = await workspace.export(base)
+    (folder / "service/app.py").unlink()
+    assert await workspace.export(base) == folder
+    assert (folder / "service/app.py").exists()
+    assert await workspace.export(base) == folder
