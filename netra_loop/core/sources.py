@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
+from netra_loop.core.model import to_json
 from netra_loop.core.records import JOURNEY_PREFIX, Sources
 from netra_loop.core.spec import JourneySpec
 
-_PLACE: Any = {"steps": {"__all__": {"line"}}}  # what moves when something else in the loop file is edited
 _COMMON = ""  # among `conftests`: what every test comes from
 CHANGED = "its source changed since the session began: "  # begins the reason
 
 
 def with_journeys(collected: Sources, journeys: Iterable[JourneySpec]) -> Sources:
     """`collected` and the journeys."""
-    texts = {JOURNEY_PREFIX + journey.name: journey.model_dump_json(exclude=_PLACE) for journey in journeys}
+    texts = {JOURNEY_PREFIX + journey.name: _text(journey) for journey in journeys}
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     return Sources({**collected.files, **hashes}, collected.conftests)
+
+
+def _text(journey: JourneySpec) -> str:
+    """All that it says but for its steps' lines, which move when something else in the loop file is edited."""
+    said = journey.model_dump()
+    for step in said["steps"]:
+        del step["line"]
+    return to_json(said)
 
 
 def unseen(now: Sources, first: Sources) -> Sources:

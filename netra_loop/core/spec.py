@@ -1,4 +1,4 @@
-"""What a loop file means, as frozen models. `loopfile` makes them out of YAML; nothing here reads a file.
+"""What a loop file means, as frozen values. `loopfile` makes them out of YAML; nothing here reads a file.
 
 Durations are float seconds; rates are fractions (0.05 is 5 %). Strings may still hold `${…}`, which `template` fills in
 when their time has come; whether each variable exists was checked when the file was read.
@@ -9,18 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from netra_loop.core.model import Model, field
 
 Command = str | tuple[str, ...]
 Uses = Literal["deploy", "attach", "select", "execute", "collect-logs", "record", "run", "commit", "compare", "wait"]
 TARGETS = ("done", "stop", "pause")
 BUILT_IN_STAGES = ("connected", "authenticated")  # those that a WebSocket's connection tells by itself
-
-
-class Model(BaseModel):
-    """A frozen part of a loop file; unknown keys are refused by `loopfile` before pydantic sees them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class EnvironmentSpec(Model):
@@ -35,7 +29,7 @@ class EnvironmentSpec(Model):
     region: str = "local"
     endpoint: str | None = None
     hosts: tuple[str, ...] = ()
-    secrets: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
 
 
 class ProbeSpec(Model):
@@ -84,8 +78,8 @@ class ServiceSpec(Model):
     command: Command = ()
     entrypoint: Command = ()
     port: int = 8080
-    env: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
     startup_probe: ProbeSpec | None = None
     image: str | None = None
     build: Command | None = None
@@ -98,7 +92,7 @@ class ServiceSpec(Model):
     concurrency: int | None = None
     request_timeout_s: float | None = None
     service_account: str | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
     url: str | None = None
 
 
@@ -108,7 +102,7 @@ class JwtAuth(Model):
     secret: str
     subject: str
     ttl_s: float = 3600.0
-    claims: dict[str, Any] = Field(default_factory=dict)
+    claims: dict[str, Any] = field(default_factory=dict)
 
 
 class BypassAuth(Model):
@@ -143,7 +137,7 @@ class TestsSpec(Model):
     python: str | None = None
     root: str | None = None
     args: tuple[str, ...] = ()
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
     timeout_s: float = 120.0
     workers: int = 16
     isolation: Literal["worker", "test"] = "worker"
@@ -187,7 +181,7 @@ class ConnectStep(Model):
     """Open a WebSocket."""
 
     url: str
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     subprotocols: tuple[str, ...] = ()
 
 
@@ -196,11 +190,11 @@ class RequestStep(Model):
 
     method: str = "GET"
     url: str
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     json_body: Any = None
     status: int | None = None
     within_s: float = 30.0
-    save: dict[str, str] = Field(default_factory=dict)
+    save: dict[str, str] = field(default_factory=dict)
 
 
 class ExpectStep(Model):
@@ -234,8 +228,8 @@ class PhaseSpec(Model):
 
     name: str
     uses: Uses
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
-    next: dict[str, str] = Field(default_factory=dict)
+    with_: dict[str, Any] = field(default_factory=dict)
+    next: dict[str, str] = field(default_factory=dict)
     attempts: int | None = None
 
 
@@ -273,15 +267,15 @@ class LoopSpec(Model):
     name: str
     description: str = ""
     path: Path
-    vars: dict[str, str] = Field(default_factory=dict)
-    environments: dict[str, EnvironmentSpec] = Field(default_factory=dict)
+    vars: dict[str, str] = field(default_factory=dict)
+    environments: dict[str, EnvironmentSpec] = field(default_factory=dict)
     workspace: WorkspaceSpec = WorkspaceSpec()
-    services: dict[str, ServiceSpec] = Field(default_factory=dict)
+    services: dict[str, ServiceSpec] = field(default_factory=dict)
     auth: tuple[AuthSpec, ...] = ()
     tests: TestsSpec | None = None
     tiers: tuple[TierSpec, ...] = ()
     stages: tuple[StageSpec, ...] = ()  # none: the golden path's, see `core.stages`
-    journeys: dict[str, JourneySpec] = Field(default_factory=dict)
+    journeys: dict[str, JourneySpec] = field(default_factory=dict)
     phases: tuple[PhaseSpec, ...]
     goal: GoalSpec = GoalSpec()
     limits: LimitsSpec = LimitsSpec()

@@ -9,8 +9,9 @@ from typing import TypeVar
 from netra_loop.cloud.base import Cloud, DeployRequest, Failed
 from netra_loop.core.events import Adopted, TrafficMoved
 from netra_loop.core.findings import DeployFailure, Facts, make_findings
+from netra_loop.core.model import Model
 from netra_loop.core.records import Batch
-from netra_loop.core.spec import Model, ServiceSpec
+from netra_loop.core.spec import ServiceSpec
 from netra_loop.errors import EnvironmentFailed, ForeignChange, NetraLoopError, StoreError, UsageError
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.building import build, takes_image

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netra_loop.core import loopfile, loopschema, template
-from netra_loop.core.spec import LoopSpec
+from netra_loop.core.spec import LoopSpec, StageSpec
 from netra_loop.errors import LoopFileError, UsageError
 
 PATH = Path("/project/loops/l.yaml")
@@ -73,13 +73,13 @@ stages:
   - created: {request: POST /runs/*, status: [201, 3xx]}
 """
         ).stages
-        assert [stage.model_dump(exclude_defaults=True) for stage in stages] == [
-            {"name": "connected", "built_in": True},
-            {"name": "agent_started", "received": ("agent_started",)},
-            {"name": "asked", "sent": ("start_agent",)},
-            {"name": "done", "received": ("answer", "agent_completed")},
-            {"name": "connection", "received": ("hello",)},
-            {"name": "created", "request": "POST /runs/*", "status": ("201", "3xx")},
+        assert list(stages) == [
+            StageSpec(name="connected", built_in=True),
+            StageSpec(name="agent_started", received=("agent_started",)),
+            StageSpec(name="asked", sent=("start_agent",)),
+            StageSpec(name="done", received=("answer", "agent_completed")),
+            StageSpec(name="connection", received=("hello",)),
+            StageSpec(name="created", request="POST /runs/*", status=("201", "3xx")),
         ]
 
     def test_phases_keep_their_order_and_canonical_parameters(self):
