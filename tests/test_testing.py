@@ -160,6 +160,22 @@ class TestFakeCloud:
         assert await cloud.untag("backend", "nl-x-2")
         assert not await cloud.untag("backend", "nl-x-2")
 
+    async def test_an_earlier_revision_is_reached_by_a_tag_that_is_put_on_it(self):
+        cloud = FakeCloud()
+        for iteration in (1, 2):
+            await cloud.deploy(request(iteration), quiet)
+        before = await cloud.standing("backend")
+        url = await cloud.tag("backend", "backend-00001-fak", "nl-x-1")
+        assert await cloud.tag("backend", "backend-00001-fak", "nl-x-1") == url
+        tagged = await cloud.serving("backend", "nl-x-1")
+        assert tagged is not None
+        assert (tagged.name, tagged.url) == ("backend-00001-fak", url)
+        assert await cloud.untag("backend", "nl-x-1")
+        after = await cloud.standing("backend")
+        assert before is not None
+        assert after is not None
+        assert after.targets == before.targets
+
     async def test_routing_pins_and_says_whether_it_changed_anything(self):
         cloud = FakeCloud()
         for iteration in (1, 2):

@@ -170,6 +170,13 @@ class Cloud(Protocol):
         """
         ...
 
+    async def tag(self, service: str, revision: str, tag: str) -> str:
+        """Puts `tag` on `revision` (short name) at 0 %, leaving the traffic as it is, and gives the tag's URL once it
+        leads there. One that `tag` was on before loses it. Safe to repeat; after doubt it looks first. Raises
+        EnvironmentFailed where there is no such service or revision, ForeignChange as `route`.
+        """
+        ...
+
     async def untag(self, service: str, tag: str) -> bool:
         """Takes `tag` off, leaving the traffic as it is; False where there was no such tag. Safe to repeat."""
         ...

@@ -102,6 +102,10 @@ class CloudRun:
         """See `Cloud.route`."""
         return await self._changes.route(service, revision, drop_tag)
 
+    async def tag(self, service: str, revision: str, tag: str) -> str:
+        """See `Cloud.tag`."""
+        return await self._changes.tag(service, revision, tag)
+
     async def untag(self, service: str, tag: str) -> bool:
         """See `Cloud.untag`."""
         return await self._changes.untag(service, tag)

@@ -84,6 +84,22 @@ class Changes:
 
         return await self.redirect(service, wanted, revision or "the latest revision")
 
+    async def tag(self, service: str, revision: str, tag: str) -> str:
+        """See `Cloud.tag`."""
+        call = f"tagging revision {revision!r} of service {service!r}"
+        if await self._resources.revision(service, revision) is None:
+            raise CloudCallFailed(call, "NOT_FOUND", f"there is no revision {revision!r}")
+        await self.redirect(service, lambda found: targets.with_tag(found, revision, tag), f"tag {tag}")
+        end = self._clock.monotonic() + _SETTLE_S
+        while True:  # a tag is carried out before its URL is told
+            present = await self._resources.service(service)
+            status = views.tagged(present, tag) if present is not None else None
+            if present is not None and status is not None and views.reached(present, status) == revision:
+                return str(status.uri).rstrip("/")
+            if self._clock.monotonic() > end:
+                raise CloudCallFailed(call, "DEADLINE_EXCEEDED", f"the tag {tag!r} has no URL yet")
+            await self._clock.sleep(POLL_S)
+
     async def untag(self, service: str, tag: str) -> bool:
         """See `Cloud.untag`."""
         present = await self._resources.service(service)

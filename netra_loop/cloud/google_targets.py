@@ -44,6 +44,17 @@ def pinned(present: run_v2.Service) -> Targets:
     return found
 
 
+def with_tag(present: run_v2.Service, revision: str, tag: str) -> Targets:
+    """Today's targets, and `revision` under `tag` without traffic of its own. Where it has it already nothing changes."""
+    wanted = targets_of(present)
+    if any(one.tag == tag and one.type_ != LATEST and one.revision == revision for one in wanted):
+        return wanted
+    return [
+        *without_tag(wanted, tag),
+        run_v2.TrafficTarget(type_=BY_NAME, revision=revision, percent=0, tag=tag),
+    ]
+
+
 def without_tag(targets: Iterable[run_v2.TrafficTarget], tag: str) -> Targets:
     """The same targets, `tag` taken off; one that was there for its tag alone goes."""
     found: Targets = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from netra_loop.clock import Clock
 from netra_loop.cloud.base import Deployed, DeployRequest, Failed, LogPage, LogQuery, Progress, Standing, Target
 from netra_loop.core.records import LogEntry, Revision
-from netra_loop.errors import ForeignChange
+from netra_loop.errors import CloudCallFailed, ForeignChange
 from netra_loop.testing.clock import FakeClock
 
 _SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
@@ -74,8 +74,8 @@ class FakeCloud:
     def raise_next(
         self, error: BaseException, *, after_effect: bool = False, call: str = "deploy", service: str | None = None
     ) -> None:
-        """The next deploy that would make a revision, of `service` or of any, or the next `call` (route, untag,
-        standing), raises `error`: before its effect or right after.
+        """The next deploy that would make a revision, of `service` or of any, or the next `call` (route, tag,
+        untag, standing), raises `error`: before its effect or right after.
         """
         if call == "deploy":
             self._told[service].append((error, after_effect))
@@ -193,6 +193,20 @@ class FakeCloud:
             self.routed.append((service, revision))
             self._given_up[service] = found.changes
             return True
+
+    async def tag(self, service: str, revision: str, tag: str) -> str:
+        """See `Cloud.tag`."""
+        with _Told(self._refusals["tag"]):
+            found = self._services.get(service)
+            if found is None or revision not in found.ready:
+                call = f"tagging revision {revision!r} of service {service!r}"
+                raise CloudCallFailed(call, "NOT_FOUND", f"there is no revision {revision!r}")
+            url = _tag_url(tag, revision)
+            kept = [replace(one, tag=None, url=None) if one.tag == tag else one for one in found.targets]
+            wanted = [*(one for one in kept if one.percent or one.tag), Target(revision, 0, tag, url)]
+            if set(wanted) != set(found.targets):
+                found.move(wanted)
+            return url
 
     async def untag(self, service: str, tag: str) -> bool:
         """See `Cloud.untag`."""

@@ -70,6 +70,25 @@ async def test_a_tag_is_taken_off_once(cloud, ask, progress, service):
     assert not await cloud.untag("nobody", "nl-abcd-2")
 
 
+async def test_a_tag_is_put_on_an_earlier_revision_and_the_traffic_stays(cloud, ask, progress, service):
+    first = (await cloud.deploy(ask(), progress)).revision
+    second = (await cloud.deploy(ask(iteration=2), progress)).revision
+    url = await cloud.tag(service, first.name, "nl-abcd-1")
+    assert await answered_by(url) == first.name
+    assert await answered_by((await cloud.serving(service)).url) == second.name
+    before = await cloud.standing(service)
+    assert await cloud.tag(service, first.name, "nl-abcd-1") == url
+    assert (await cloud.standing(service)).change == before.change
+    assert await cloud.untag(service, "nl-abcd-1")
+    assert (await cloud.standing(service)).targets == (Target(None, 100),)
+
+
+async def test_a_tag_needs_a_revision_that_is_there(cloud, ask, progress, service):
+    await cloud.deploy(ask(), progress)
+    with pytest.raises(CloudCallFailed, match="there is no revision 'gone-00001-abc'"):
+        await cloud.tag(service, "gone-00001-abc", "nl-abcd-1")
+
+
 async def test_the_next_deploy_takes_the_traffic_back_from_a_pinned_revision(cloud, ask, progress, service):
     first = (await cloud.deploy(ask(), progress)).revision
     await cloud.deploy(ask(iteration=2), progress)
