@@ -8,11 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer.main
 import yaml
 from typer.core import TyperGroup
 
-from netra_loop.cli.boundary import app
+from netra_loop.cli.commands import command_line
 from netra_loop.core import durations
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +25,7 @@ TYPED = [found[1] for line in LINES if (found := re.match(r"(?:\s*exec |ExecStar
 
 def understood(words: list[str]) -> dict[str, object]:
     """The parameters that the command line's own parser makes of `words`; raises where it would refuse them."""
-    group = typer.main.get_command(app)
+    group = command_line()
     assert isinstance(group, TyperGroup)
     name, *rest = words
     return group.commands[name].make_context(name, rest, resilient_parsing=False).params

@@ -1,4 +1,4 @@
-"""The commands, and the one error boundary around them.
+"""The one error boundary around the commands.
 
 Three kinds of failure end here: your mistake or your environment's (an error of `netra_loop.errors`: message, hint, its
 exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl-C. Only Typer is imported here, since
@@ -12,60 +12,16 @@ import gc
 import os
 import sys
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-import typer
-
-from netra_loop import __version__
-from netra_loop.cli import cloud, doctor, inspect, run, stop, watch
+from netra_loop.cli.commands import understand
 from netra_loop.cli.hints import hints_to_type
-from netra_loop.cli.words import SESSIONS, command_of, store_first, store_of
+from netra_loop.cli.words import LOOKING, SESSIONS, command_of, store_of
 from netra_loop.errors import EnvironmentFailed, Interrupted, NetraLoopError
 from netra_loop.settings import read
 
 if TYPE_CHECKING:
     from netra_loop.cli.opening import Opening
-
-app = typer.Typer(
-    name="netra-loop",
-    help="Deploy a revision, run the golden path against it, tell the truth about it, go round until it holds.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-run.register(app)
-stop.register(app)
-inspect.register(app)
-watch.register(app)
-doctor.register(app)
-cloud.register(app)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"netra-loop {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    context: typer.Context,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            envvar="NETRA_LOOP_STORE",
-            help="Where sessions are kept. Default: SQLite in .netra-loop/ beside the folder loops/.",
-        ),
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
-    del version  # answered by its callback
-    context.meta[run.OPENING] = context.obj
-    context.obj = store
 
 
 def typed() -> int:
@@ -77,7 +33,7 @@ def typed() -> int:
     told = _Unbroken(sys.stdout)
     sys.stdout, sys.stderr = cast("TextIO", told), cast("TextIO", _Unbroken(sys.stderr))
     arguments = sys.argv[1:]
-    if command_of(arguments) in inspect.LOOKING:
+    if command_of(arguments) in LOOKING:
         gc.disable()
     code = _begun(arguments) if "run" in arguments else _run(arguments)
     atexit._run_exitfuncs()  # noqa: SLF001 - nothing is left to be done but to take the interpreter apart, object by object
@@ -153,7 +109,7 @@ def _run(arguments: list[str], opening: Opening | None = None) -> int:
         if opening is not None:
             opening.glance(arguments)
         with hints_to_type(lambda: read(store_of(arguments)).command()):
-            app(store_first(arguments), obj=opening)
+            understand(arguments, opening)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except NetraLoopError as error:

@@ -19,11 +19,6 @@ PORT = 9010
 TOKEN = "NETRA_LOOP_CLOUD_TOKEN"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(cloud)
-
-
 def cloud(
     port: Annotated[
         int | None,

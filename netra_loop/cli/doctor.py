@@ -10,11 +10,6 @@ import typer
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(doctor)
-
-
 def doctor(
     context: typer.Context,
     loop: Annotated[

@@ -27,24 +27,6 @@ _MaybeSession = Annotated[str, typer.Argument(metavar="[SESSION]", help="An id, 
 _Iteration = Annotated[str | None, typer.Option(metavar="N|all", help="Which iteration. Default: the newest.")]
 
 
-LOOKING = frozenset({"list", "status", "watch", "results", "findings", "logs", "journal"})
-"""Whose processes begin with the collector off: most of what they take is imports, in which it finds nothing. They turn
-it on before they open the store.
-"""
-
-
-def register(app: typer.Typer) -> None:
-    """Adds these commands to `app`."""
-    app.command("list")(list_sessions)
-    app.command()(status)
-    app.command()(results)
-    app.command()(findings)
-    app.command()(logs)
-    app.command()(journal)
-    app.command()(validate)
-    app.command()(schema)
-
-
 def list_sessions(
     context: typer.Context,
     prune: Annotated[bool, typer.Option("--prune", help="Remove sessions that are old or too many, for good.")] = False,
@@ -312,7 +294,7 @@ def _open(context: typer.Context, work: Callable[[Journal | None], Awaitable[Non
         from netra_loop.journal.store import open_store
         from netra_loop.settings import STORE_FILE
 
-        gc.freeze()  # what was imported without the collector stays: see `LOOKING`
+        gc.freeze()  # what was imported without the collector stays: see `words.LOOKING`
         gc.enable()
 
         settings = read(context.obj)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netra_loop.cli.hints import hints_to_type
+from netra_loop.cli.words import OPENING
 from netra_loop.errors import StoreAway, UsageError
 
 if TYPE_CHECKING:
@@ -31,15 +32,6 @@ _Takeover = Annotated[
     bool, typer.Option("--takeover", help="Take the session from the process that holds it, which then stops.")
 ]
 _Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more: every test as it ends.")]
-
-
-OPENING = "netra_loop.opening"  # in Typer's `meta`: what the front door has begun ahead of `run`
-
-
-def register(app: typer.Typer) -> None:
-    """Adds these commands to `app`."""
-    app.command()(run)
-    app.command()(resume)
 
 
 def run(

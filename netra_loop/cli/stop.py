@@ -20,11 +20,6 @@ _PACE_S = 0.1
 _RUNNING = "running"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds this command to `app`."""
-    app.command()(stop)
-
-
 def stop(
     context: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION", help="An id, its unambiguous beginning, or latest.")],

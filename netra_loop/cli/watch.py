@@ -25,11 +25,6 @@ _INTERRUPTED = 130
 _NEWEST_ENTRIES = 200
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command to `app`."""
-    app.command()(watch)
-
-
 def watch(
     context: typer.Context,
     session: Annotated[

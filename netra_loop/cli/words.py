@@ -6,6 +6,15 @@ SESSIONS = frozenset({"run", "resume"})
 """Commands whose exit code tells of a session: they hear signals from the start, and a lost output changes nothing."""
 
 
+OPENING = "netra_loop.opening"
+"""In Typer's `meta`: what the front door has begun ahead of `run`."""
+
+LOOKING = frozenset({"list", "status", "watch", "results", "findings", "logs", "journal"})
+"""Whose processes begin with the collector off: most of what they take is imports, in which it finds nothing. They turn
+it on before they open the store.
+"""
+
+
 def command_of(arguments: list[str]) -> str | None:
     """The command that is meant: the first word that is no option. None where there is none."""
     words = iter(store_first(arguments))
@@ -13,6 +22,17 @@ def command_of(arguments: list[str]) -> str | None:
         if word == "--store":
             next(words, None)
         elif not word.startswith("-"):
+            return word
+    return None
+
+
+def first_of(arguments: list[str]) -> str | None:
+    """The first word, a `--store` left out: a command, or an option that stands before it. None where there is none."""
+    words = iter(store_first(arguments))
+    for word in words:
+        if word == "--store":
+            next(words, None)
+        elif not word.startswith("--store="):
             return word
     return None
 
