@@ -21,6 +21,7 @@ from netra_loop.core.spec import TierSpec
 from netra_loop.core.symptoms import Look, last_close, look_at, symptom_of
 from netra_loop.core.trace_lines import Thrown, thrown
 from netra_loop.core.untested import auth_failures, collection_failures, deploy_failures, missing_results, only_in_logs
+from netra_loop.core.whys import raised_at
 
 __all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "symptom_of"]
 
@@ -179,7 +180,7 @@ def _whys(group: _Group, many: str, new_errors: Mapping[str, str]) -> tuple[str,
         how = "under the tests' own traces" if group.by_trace else "while the tests ran"
         entries = f"{group.root.entries} entr{'y' if group.root.entries == 1 else 'ies'}"
         whys.append(f"{', '.join(revisions)} logged {group.root.exception}: {group.root.message} {how} ({entries})")
-        whys.append(f"it was raised at {group.root.file}:{group.root.line} in {group.root.function}")
+        whys.append(raised_at(group.root))
         before = new_errors.get(signature(Symptom.SERVER_ERROR, "", group.root))
         if before is not None:
             whys.append(f"it is new: {before}, the revision before, did not log it")

@@ -34,6 +34,20 @@ def with_states(
     return [*states, *(replace(one, state=FindingState.FIXED, last_iteration=iteration) for one in gone)]
 
 
+def stage_before(one: Finding, before: Iterable[Finding]) -> str | None:
+    """How far the tests of `one` got in an iteration before, whose findings are `before`; None where they did not fail
+    then, or it is not known.
+    """
+    tests = set(one.tests)
+    related = [
+        other
+        for other in before
+        if other.state not in _CLOSED and (other.id == one.id or not tests.isdisjoint(other.tests))
+    ]
+    related.sort(key=lambda other: (other.id != one.id, -len(tests & set(other.tests))))
+    return next((other.stage for other in related if other.stage is not None), None)
+
+
 def _newest(previous: Iterable[Finding], iteration: int) -> dict[str, Finding]:
     newest: dict[str, Finding] = {}
     for one in sorted(previous, key=lambda one: one.last_iteration):

@@ -18,6 +18,7 @@ from netra_loop.core.records import Batch, CollectionError, Finding, Result, Sel
 from netra_loop.core.stability import Stability
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.known import earlier_findings, sources
+from netra_loop.phases.places import with_whys
 from netra_loop.phases.retrospect import assessed, errors_grouped, judged_anew, new_errors, reviewed
 from netra_loop.phases.steadiness import steadiness
 from netra_loop.phases.testbed import first_revision
@@ -67,7 +68,7 @@ class Record:
         batch = Batch(
             events=tuple(map(context.stamp, events)),
             judged=judged_anew(stored, judged),
-            findings=tuple(findings),
+            findings=tuple(await with_whys(context, findings)),
         )
         reasons = "; ".join(judgement.reasons)
         facts = {"verdict": judgement.verdict.value, "findings": len(findings)}

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from netra_loop.core import template
-from netra_loop.core.brief import brief_json, brief_markdown
 from netra_loop.core.claims import claimed
 from netra_loop.core.events import FixerRan
-from netra_loop.core.records import Batch, Evidence, Finding, Result
-from netra_loop.core.writable import json_text, writable
+from netra_loop.core.records import Batch, Finding
 from netra_loop.errors import UsageError
 from netra_loop.phases import fixer_files, sealing
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.briefing import JSON, MARKDOWN, known_variables, write_brief
 from netra_loop.phases.commands import Ended, run_command
-from netra_loop.phases.scope import Scope
 from netra_loop.phases.sealing import Looked
 from netra_loop.phases.testbed import session_environment
 from netra_loop.phases.tokens import token
 from netra_loop.processes import end_carriers
 
 _DEFAULT_TIMEOUT_S = 1800.0
-_AT_ONCE = 50  # tests whose results are read with their bodies
 _MARK = "NETRA_LOOP_BRIEF"
 _TOKEN = "auth.token"
 
@@ -119,27 +115,18 @@ class Run:
         """What the session is about, the tests' own variables as far as they are known without a token and before a
         deploy, and where the brief lies.
         """
-        await self._write_brief(context, folder)
+        await write_brief(context, folder)
         scope = context.scope()
-        tests = context.spec.tests
         return {
             **session_environment(context, scope),
-            **{name: scope.text(text) for name, text in (tests.env if tests else {}).items() if _known(text, scope)},
-            _MARK: str(folder / "brief.md"),
-            "NETRA_LOOP_BRIEF_JSON": str(folder / "brief.json"),
+            **known_variables(context, scope),
+            _MARK: str(folder / MARKDOWN),
+            "NETRA_LOOP_BRIEF_JSON": str(folder / JSON),
             "NETRA_LOOP_WORKSPACE": str(context.spec.root_dir),
             "NETRA_LOOP_ATTEMPT": str(context.attempt),
             "NETRA_LOOP_NOTE": str(folder / fixer_files.NOTE),
             "NETRA_LOOP_CLAIM": str(folder / fixer_files.CLAIM),
         }
-
-    async def _write_brief(self, context: PhaseContext, folder: Path) -> None:
-        findings = await context.journal.findings(context.session)
-        iteration = max((finding.last_iteration for finding in findings), default=context.iteration)
-        results = await _told_of(context, findings, iteration)
-        brief = brief_json(context.session, context.iteration, findings, results)
-        _write(folder / "brief.json", json_text(brief, indent=2))
-        _write(folder / "brief.md", writable(brief_markdown(brief)))
 
 
 def _folder(context: PhaseContext) -> Path:
@@ -172,36 +159,3 @@ def _says_something(ran: FixerRan) -> bool:
 
 def _last(findings: Sequence[Finding]) -> int:
     return max(finding.last_iteration for finding in findings)
-
-
-def _write(path: Path, text: str) -> None:
-    """A file for nobody but us, whatever the umask."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(text)
-
-
-async def _told_of(context: PhaseContext, findings: Sequence[Finding], iteration: int) -> list[Result]:
-    """All attempts at the tests that the findings name, as far as a brief tells of them; read in portions, because the
-    whole of an iteration, or of what some of its tests printed, may be large.
-    """
-    tests = list(dict.fromkeys(test for finding in findings for test in finding.tests))
-    told: list[Result] = []
-    for begin in range(0, len(tests), _AT_ONCE):
-        some = tests[begin : begin + _AT_ONCE]
-        read = await context.journal.results(context.session, iteration, test=some)
-        told += [replace(result, output="", evidence=Evidence()) for result in read]
-    return told
-
-
-def _known(text: str, scope: Scope) -> bool:
-    """Whether a variable of the tests can be filled in now."""
-    for name in template.parse(text).names:
-        root, _, rest = name.partition(".")
-        if name == _TOKEN:
-            return False
-        if root == "services":
-            service, _, part = rest.rpartition(".")
-            if service not in scope.revisions and (part == "revision" or scope.service_url(service) is None):
-                return False
-    return True

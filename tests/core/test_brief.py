@@ -3,7 +3,8 @@
 import json
 from datetime import UTC, datetime
 
-from netra_loop.core.brief import brief_json, brief_markdown
+from netra_loop.core.brief import brief_json
+from netra_loop.core.brief_text import brief_markdown
 from netra_loop.core.records import Cause, Finding, FindingState, Outcome, Result, RootCause, Symptom
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,7 +47,7 @@ def test_it_holds_what_is_known_of_a_finding():
         "stage": "x",
         "traceback": "",
     }
-    assert told["rerun"] == ["pytest", "tests/test_a.py::test_a"]
+    assert told["rerun"] == ["python", "-m", "pytest", "tests/test_a.py::test_a"]
     json.dumps(made)
 
 
@@ -70,12 +71,8 @@ def test_what_no_change_of_source_mends_is_counted_alone():
 
 
 def test_what_is_fixed_is_no_work():
-    assert brief([finding(state=FindingState.FIXED)]) == {
-        "session": "night-1",
-        "iteration": 1,
-        "findings": [],
-        "left_to_others": 0,
-    }
+    made = brief([finding(state=FindingState.FIXED)])
+    assert (made["findings"], made["left_to_others"]) == ([], 0)
 
 
 def test_of_a_flaky_test_the_failed_attempt_speaks():
@@ -93,15 +90,15 @@ def test_a_traceback_keeps_its_end():
 
 def test_a_journey_is_not_rerun_by_pytest():
     made = brief([finding(tests=("journey::path",))], [result("journey::path")])
-    assert made["findings"][0]["rerun"] == ["pytest"]
+    assert made["findings"][0]["rerun"] == []
 
 
 def test_for_people_it_names_the_place():
     text = brief_markdown(brief([finding(root_cause=ROOT, whys=("it closed",))], [result(message="closed 1011")]))
-    assert "## F-a (new, websocket-close, product)" in text
-    assert "agent_service_core.py:544 _execute AttributeError: it is None" in text
-    assert "tests/test_a.py::test_a: failed: closed 1011" in text
-    assert "Why 1:" in text
+    assert "## 1. F-a (new, websocket-close, product), since iteration 1" in text
+    assert "raised at agent_service_core.py:544 in _execute, in 3 log entries: AttributeError: it is None" in text
+    assert "test: tests/test_a.py::test_a: failed: closed 1011" in text
+    assert "1. it closed" in text
 
 
 def test_what_a_test_said_cannot_leave_its_fence():
