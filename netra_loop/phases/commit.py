@@ -105,7 +105,9 @@ async def _meant(context: PhaseContext, state: State) -> list[Finding]:
 
 
 def _notes(state: State) -> str:
-    return "\n\n".join(ran.note.strip() for ran in _since_the_last(state) if ran.note.strip())
+    """What each fixer noted, by its last attempt: what an earlier one did was not good enough, and may be undone."""
+    last = {ran.phase: ran.note.strip() for ran in _since_the_last(state)}
+    return "\n\n".join(note for note in last.values() if note)
 
 
 def _since_the_last(state: State) -> list[FixerRan]:

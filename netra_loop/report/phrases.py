@@ -8,6 +8,7 @@ from netra_loop.core import events as e
 from netra_loop.core.error_groups import told
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, RootCause
 from netra_loop.report.safe import safe_line
+from netra_loop.report.source_phrases import source_event
 from netra_loop.report.view import SessionView
 
 MESSAGE_MAX = 300
@@ -129,6 +130,8 @@ def _event(item: e.Event) -> str:
             return _traffic(item)
         case e.Adopted():
             return f"adopted {item.what} {item.name}"
+        case e.WaitBegan():
+            return f"waits for {item.told}"
         case e.Waited():
             return f"waited {duration(item.seconds)}: {item.why}"
         case e.AuthTried():
@@ -153,7 +156,7 @@ def _event(item: e.Event) -> str:
         case e.SessionEnded():
             return f"ended {item.outcome or ''} with exit code {item.exit_code}: {item.reason}"
         case _:
-            return item.kind
+            return source_event(item)
 
 
 def _traffic(item: e.ImageBuilt | e.TrafficSeen | e.TrafficMoved | e.ForeignSeen) -> str:

@@ -15,6 +15,7 @@ from netra_loop.core.events import (
     PhaseStarted,
     Recorded,
     Waited,
+    WorkspaceSaved,
 )
 from netra_loop.core.records import AttemptStarted, Authenticity, Finding, LogEntry, Result, TierVerdict
 from netra_loop.report import phrases, render
@@ -47,7 +48,7 @@ class PlainConsole:
     def event(self, recorded: Recorded) -> None:
         """See `Observer.event`."""
         item = recorded.event
-        if isinstance(item, LogsRead | AuthTried | Waited) and not (self._verbose or _matters(item)):
+        if isinstance(item, LogsRead | AuthTried | Waited | WorkspaceSaved) and not (self._verbose or _matters(item)):
             return
         where = f"[{item.iteration}] {item.phase}: " if item.phase else ""
         self._line(safe_line(where) + " " * bool(where) + phrases.event(item))
@@ -138,10 +139,12 @@ class PlainConsole:
             self._stream = None
 
 
-def _matters(item: LogsRead | AuthTried | Waited) -> bool:
+def _matters(item: LogsRead | AuthTried | Waited | WorkspaceSaved) -> bool:
     """Whether a detail is worth a line without `-v`: the end of the logs, a failed way, a wait that one notices."""
     if isinstance(item, LogsRead):
         return item.complete
+    if isinstance(item, WorkspaceSaved):
+        return False
     return not item.ok if isinstance(item, AuthTried) else item.seconds >= 1
 
 

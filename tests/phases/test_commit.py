@@ -48,6 +48,13 @@ async def test_cut_off_after_it_was_made_it_is_adopted(bench, root):
     assert len(log(root, "--format=%H").split()) == 2
 
 
+async def test_its_first_line_is_the_note_of_the_last_attempt(bench, root):
+    await bench.act("run", 2, command='echo "answer = 43" > service/app.py; echo Mend it well > "$NETRA_LOOP_NOTE"')
+    await bench.act("commit", paths=PATHS)
+    assert "Mend the answer" not in log(root, "-1", "--format=%B")
+    assert log(root, "-1", "--format=%s") == "Mend it well\n"
+
+
 async def test_nothing_changed_is_no_success(bench, root):
     await bench.act("commit", paths=PATHS)
     again = await bench.act("commit", 2, paths=PATHS)
