@@ -36,6 +36,7 @@ from netra_loop.phases.base import Phase, PhaseContext
 from netra_loop.phases.closing import close_session
 from netra_loop.phases.collect_logs import CollectLogs
 from netra_loop.phases.commit import Commit
+from netra_loop.phases.compare import Compare
 from netra_loop.phases.deploy import Deploy
 from netra_loop.phases.execute import Execute
 from netra_loop.phases.kept import (
@@ -54,6 +55,7 @@ from netra_loop.phases.run import Run
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.select import Select
 from netra_loop.phases.testbed import SESSION_VARIABLE
+from netra_loop.phases.wait import Wait
 from netra_loop.processes import end_carriers, set_subreaper
 from netra_loop.report.observer import Observer
 from netra_loop.settings import STORE_FILE, Settings
@@ -71,6 +73,8 @@ PHASES: Mapping[str, Phase] = {
     "record": Record(),
     "run": Run(),
     "commit": Commit(),
+    "compare": Compare(),
+    "wait": Wait(),
 }
 _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
@@ -204,9 +208,9 @@ class Session:
             stack.push_async_callback(tools.close)
             tools.learn(*learnt)
             await _end_what_is_left(tools.folder, None if new is not None else session, taken=options.takeover)
-            git = await git_facts(spec.root_dir)
+            tools.git = await git_facts(spec.root_dir)
             driver = Driver(
-                session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools, git),
+                session, spec, self._journal, PHASES, _contexts(spec, environment, self._journal, tools),
                 self._clock, self._observer, stop, close_session, hiding(lambda: tools.redactor),
             )  # fmt: skip
             tools.on_wait = driver.waited
@@ -366,7 +370,6 @@ def _contexts(
     environment: str,
     journal: Journal,
     tools: SessionTools,
-    git: Mapping[str, str],
 ) -> MakeContext:
     def make(driver: Driver, phase: PhaseSpec, iteration: int, attempt: int) -> PhaseContext:
         workspace = tools.workspace
@@ -374,9 +377,8 @@ def _contexts(
 
         def scope() -> Scope:
             state = driver.state
-            return Scope(
-                placed, environment, driver.session, iteration, tools.environ, state.revisions, None, _git(state, git)
-            )
+            git = _git(state, tools.git)
+            return Scope(placed, environment, driver.session, iteration, tools.environ, state.revisions, None, git)
 
         return PhaseContext(
             session=driver.session,

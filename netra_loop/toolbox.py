@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,8 @@ class SessionTools:
         self._pool: tuple[PoolOptions, Runner] | None = None
         self._tokens: TokenSource | None = None
         self._token: str | None = None
+        self.git: Mapping[str, str] = {}
+        """What `${git.…}` stands for in the checkout; empty outside a repository."""
         self.workspace: Workspace | None = None
         """Where source is changed; None where in place, and before `settle`."""
         self._asking = self._scope  # of whoever asked for a token last: what is known grows with each deploy
@@ -88,7 +91,7 @@ class SessionTools:
             return None
         from netra_loop.workspace import making  # only where source is changed
 
-        environ, home = self.environ, self._spec.root_dir
+        environ, home = self.environ, _home(self._spec)
         if made is not None and made.how == "copy" and not await asyncio.to_thread(Path(made.root).is_dir):
             raise EnvironmentFailed(
                 f"the session's copy {made.root!r} is gone, and what was changed there with it",
@@ -179,6 +182,13 @@ class SessionTools:
                 self._pool = (options, NamesHidden(pool, self._names))
             return self._pool[1]
 
+    async def pool_beside(self, options: PoolOptions, name: str) -> Runner:
+        """See `Toolbox.pool_beside`."""
+        from netra_loop.execution.names_hidden import NamesHidden
+        from netra_loop.execution.pool import PytestPool
+
+        return NamesHidden(PytestPool(options, self._clock, self.folder / name), self._names)
+
     async def renew_pool(self) -> None:
         """See `Toolbox.renew_pool`."""
         async with self._lock:
@@ -186,6 +196,8 @@ class SessionTools:
             if pool is not None:
                 await pool[1].close()
             await self._drop_ahead()  # the tests' packages may have changed, too
+            if self.git and self.workspace is None:  # and somebody may have committed
+                self.git = await git_facts(self._spec.root_dir)
 
     def journeys(self, journeys: Sequence[JourneySpec], scope: Scope) -> Runner:
         """See `Toolbox.journeys`."""
@@ -329,6 +341,12 @@ class SessionTools:
 def _import_cloud() -> None:
     with lean_imports():
         importlib.import_module("netra_loop.cloud.google")
+
+
+def _home(spec: LoopSpec) -> Path:
+    """The folder that a loop's own paths mean something in: tests may run further down than where the sources lie."""
+    base = spec.base_dir.parent if spec.base_dir.name == "loops" else spec.base_dir
+    return Path(os.path.commonpath([base, spec.root_dir]))
 
 
 async def git_facts(folder: Path) -> Mapping[str, str]:

@@ -114,6 +114,20 @@ class RevisionReady(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceTaken(Event):
+    """What the next revision of `service` is made from: the files at `folder`, which nobody changes from here on; of
+    the session's workspace they are those of `commit`. `left_out` are paths that were changed there and are in no
+    commit, so that they are not among them.
+    """
+
+    kind: ClassVar[str] = "source_taken"
+    service: str
+    folder: str
+    commit: str | None = None
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrafficSeen(Event):
     """What `service` served before this session changed it for the first time in this iteration: `revision` None means
     nothing. What restores it after a deploy that failed. `created` is the revision made last by then, ready or not.
@@ -129,9 +143,22 @@ class TrafficSeen(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RevisionTagged(Event):
+    """`revision` of `service`, an earlier one of this session, is to be reached by `tag`, without traffic. Stored before
+    it is done, so that whoever ends the session takes the tag off.
+    """
+
+    kind: ClassVar[str] = "revision_tagged"
+    service: str
+    revision: str
+    tag: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrafficMoved(Event):
     """All traffic of `service` was sent to `revision` (None: to whatever is ready last), because of `why`: promoted,
-    restored, or resumed, which takes a restoration back so that the same deploy can go on.
+    restored, resumed, which takes a restoration back so that the same deploy can go on, or best, which is what an
+    unmet session leaves behind.
     """
 
     kind: ClassVar[str] = "traffic_moved"
@@ -307,6 +334,18 @@ class Committed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FixTurnedBack(Event):
+    """What was to be committed takes an earlier change of the session back, so it was not: the session is stuck.
+    `commit` is what it would have been, kept where nothing leads to it but its id; `takes_back` is the earlier one.
+    """
+
+    kind: ClassVar[str] = "fix_turned_back"
+    commit: str
+    takes_back: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RevisionsCompared(Event):
     """Tests were run once more at the same moment against the revision under test and the one before; `rows` are those
     of `comparing.Compared`, `before` and `now` the names of the revisions.
@@ -317,6 +356,19 @@ class RevisionsCompared(Event):
     now: str | None
     rows: tuple[Mapping[str, Any], ...] = ()
     left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitBegan(Event):
+    """The session waits for `what` (commit, revision or resume); `told` says it to a person. `known` is what there was
+    by then: the newest commit by its branch's name, or the revision that serves by its service's. Whatever differs from
+    that is what was waited for, also where it came while no process looked.
+    """
+
+    kind: ClassVar[str] = "wait_began"
+    what: str
+    told: str
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,7 +428,9 @@ EVENTS: dict[str, type[Event]] = {
         PhaseRecovered,
         PhaseFinished,
         RevisionReady,
+        SourceTaken,
         TrafficSeen,
+        RevisionTagged,
         TrafficMoved,
         ForeignSeen,
         ImageBuilt,
@@ -392,7 +446,9 @@ EVENTS: dict[str, type[Event]] = {
         WorkspaceSaved,
         FixerRan,
         Committed,
+        FixTurnedBack,
         RevisionsCompared,
+        WaitBegan,
         GoalJudged,
         Noted,
         SessionPaused,

@@ -51,7 +51,8 @@ _CHANGES_WHAT_WAS_JUDGED = frozenset({"deploy", "attach", "select", "execute"})
 _PHASE_FACTS = (
     *("image_built", "traffic_seen", "traffic_moved", "foreign_seen", "revision_ready", "adopted", "auth_tried"),
     *("tests_selected", "sources_seen", "logs_read", "errors_grouped", "errors_before", "goal_judged"),
-    *("workspace_saved", "fixer_ran", "committed", "revisions_compared"),
+    *("source_taken", "workspace_made", "workspace_saved", "fixer_ran", "committed", "fix_turned_back"),
+    *("revision_tagged", "revisions_compared", "wait_began"),
 )
 
 TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
@@ -74,7 +75,7 @@ TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
 @dataclass(frozen=True)
 class Judged:
     """What `record` said of one iteration. `signatures` are those of the findings that were open then; `counts` is
-    contract's `tests` of `status`, empty where an early version judged.
+    contract's `tests` of `status`, empty where an early version judged. `full`: every test that there is was selected.
     """
 
     iteration: int
@@ -84,6 +85,7 @@ class Judged:
     findings: Mapping[str, int]
     reasons: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
+    full: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,15 @@ class Deployed:
     iteration: int
     revision: Revision
     commit: str | None = None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What the open phase waits for, since when; `paused`: the session was paused meanwhile."""
+
+    began: ev.WaitBegan
+    since: datetime
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,9 @@ class State:
 
     `workspace` is where source is changed, None where in place; `saved` what it held before the open phase's command;
     `fixers` and `commits` are all of the session's, in order; `deployed` every revision that was under test;
-    `compared` is this iteration's comparison. `loop_since` is the first iteration that was selected by the loop file as
+    `compared` is this iteration's comparison. `taken` is what each service's newest revision was made from,
+    `turned_back` the fix that ended the session by undoing another, `left_at` the revisions that services were left at
+    by an unmet session. `loop_since` is the first iteration that was selected by the loop file as
     it is now.
     """
 
@@ -164,6 +177,10 @@ class State:
     commits: tuple[ev.Committed, ...] = ()
     deployed: tuple[Deployed, ...] = ()
     compared: ev.RevisionsCompared | None = None
+    taken: Mapping[str, ev.SourceTaken] = field(default_factory=dict)
+    turned_back: ev.FixTurnedBack | None = None
+    left_at: Mapping[str, str] = field(default_factory=dict)
+    waiting: Waiting | None = None  # of the open phase
     exit_code: int | None = None
     reason: str | None = None
 
@@ -260,7 +277,7 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
     if event.uses in _CHANGES_WHAT_WAS_JUDGED:
         # Whatever was said of this iteration was said of other revisions or results than those that come now.
         kept = tuple(item for item in state.judged if item.iteration != event.iteration)
-        state = replace(state, judged=kept, foreign=None)
+        state = replace(state, judged=kept, foreign=None, compared=None)
     state = replace(
         state,
         iteration=event.iteration,
@@ -273,6 +290,7 @@ def _phase_started(state: State, recorded: ev.Recorded) -> State:
         progress=None,
         last_uses=event.uses,
         saved=None,
+        waiting=None,
         results_before=event.results,
         visits={**({} if anew else state.visits), str(event.phase): event.attempt},
     )
@@ -312,6 +330,7 @@ def _phase_finished(state: State, recorded: ev.Recorded) -> State:
         last_outcome=event.outcome,
         spent_s=state.spent_s + max(0.0, event.duration_s),
         failed_deploy=failed,
+        waiting=None,
     )
 
 
@@ -319,11 +338,24 @@ def _revision_ready(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.RevisionReady)
     revision = Revision(event.service, event.revision, event.url, event.ws_url, recorded.at, event.tag)
-    deployed = Deployed(event.iteration, revision, state.head)
+    taken = state.taken.get(event.service)
+    commit = taken.commit if taken is not None and taken.iteration == event.iteration else None
+    deployed = Deployed(event.iteration, revision, commit)
     others = [
         one for one in state.deployed if (one.iteration, one.revision.service) != (event.iteration, event.service)
     ]
     return replace(state, revisions={**state.revisions, event.service: revision}, deployed=(*others, deployed))
+
+
+def _source_taken(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.SourceTaken)
+    return replace(state, taken={**state.taken, event.service: event})
+
+
+def _fix_turned_back(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.FixTurnedBack)
+    return replace(state, turned_back=recorded.event)
 
 
 def _traffic_seen(state: State, recorded: ev.Recorded) -> State:
@@ -333,11 +365,19 @@ def _traffic_seen(state: State, recorded: ev.Recorded) -> State:
     return replace(state, traffic={**state.traffic, event.service: event}, tags=tags)
 
 
+def _revision_tagged(state: State, recorded: ev.Recorded) -> State:
+    event = recorded.event
+    assert isinstance(event, ev.RevisionTagged)
+    return replace(state, tags=state.tags | {(event.service, event.tag)})
+
+
 def _traffic_moved(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.TrafficMoved)
     if event.why == "promoted":
         return replace(state, promoted=state.promoted | {event.service})
+    if event.why == "best" and event.revision is not None:
+        return replace(state, left_at={**state.left_at, event.service: event.revision})
     under_test = state.revisions.get(event.service)
     if event.why == "restored" and event.revision is not None and under_test is not None and under_test.tag is None:
         # The service's own URL is the revision's that serves, whichever was meant to be tested there.
@@ -401,6 +441,7 @@ def _goal_judged(state: State, recorded: ev.Recorded) -> State:
         findings=dict(event.findings),
         reasons=event.reasons,
         counts=dict(event.counts),
+        full=state.selection is not None and state.selection.full and not state.selection.collection_errors,
     )
     earlier = tuple(item for item in state.judged if item.iteration != event.iteration)
     return replace(state, judged=(*earlier, judged))
@@ -431,12 +472,26 @@ def _revisions_compared(state: State, recorded: ev.Recorded) -> State:
     return replace(state, compared=recorded.event)
 
 
+def _wait_began(state: State, recorded: ev.Recorded) -> State:
+    assert isinstance(recorded.event, ev.WaitBegan)
+    return replace(state, waiting=Waiting(recorded.event, recorded.at))
+
+
 def _session_paused(state: State, recorded: ev.Recorded) -> State:
     event = recorded.event
     assert isinstance(event, ev.SessionPaused)
     taken = state.mode is Mode.READY and state.target == "pause"
     spent_s = state.spent_s + max(0.0, event.spent_s)
-    return replace(state, status=Status.PAUSED, exit_code=75, reason=event.why, pause_taken=taken, spent_s=spent_s)
+    waiting = None if state.waiting is None else replace(state.waiting, paused=True)
+    return replace(
+        state,
+        status=Status.PAUSED,
+        exit_code=75,
+        reason=event.why,
+        pause_taken=taken,
+        spent_s=spent_s,
+        waiting=waiting,
+    )
 
 
 def _session_failed(state: State, recorded: ev.Recorded) -> State:
@@ -458,7 +513,10 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[State, ev.Recorded], State]] = {
     ev.PhaseRecovered: _phase_recovered,
     ev.PhaseFinished: _phase_finished,
     ev.RevisionReady: _revision_ready,
+    ev.SourceTaken: _source_taken,
+    ev.FixTurnedBack: _fix_turned_back,
     ev.TrafficSeen: _traffic_seen,
+    ev.RevisionTagged: _revision_tagged,
     ev.TrafficMoved: _traffic_moved,
     ev.ForeignSeen: _foreign_seen,
     ev.ImageBuilt: _image_built,
@@ -466,6 +524,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[State, ev.Recorded], State]] = {
     ev.SourcesSeen: _sources_seen,
     ev.LogsRead: _logs_read,
     ev.ErrorsGrouped: _errors_grouped,
+    ev.WaitBegan: _wait_began,
     ev.GoalJudged: _goal_judged,
     ev.WorkspaceMade: _workspace_made,
     ev.WorkspaceSaved: _workspace_saved,

@@ -257,6 +257,8 @@ class Driver:
         result = await self._act(actor.reconcile(context) if isinstance(command, Recover) else actor.run(context))
         if result is None:
             return await self._pause(self._stop.why or "asked to", spent_s=self.clock.monotonic() - began)
+        if result.pauses:
+            return await self._pause(result.pauses, spent_s=self.clock.monotonic() - began)
         finished = ev.PhaseFinished(
             outcome=result.outcome,
             target=self.spec.phases[0].name if result.again else target_of(self.spec, phase, result.outcome),

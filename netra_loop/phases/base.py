@@ -31,6 +31,7 @@ from netra_loop.workspace.base import Workspace
 class PhaseResult:
     """The outcome of a phase. `batch` is committed in the same transaction as the outcome; `facts` are small JSON
     values for the state and the journal's reader. `again`: the goal holds but has to hold once more, so start over.
+    Where `pauses` says why, there is no outcome yet: the session pauses, and the phase is reconciled once it goes on.
     """
 
     outcome: str
@@ -38,6 +39,7 @@ class PhaseResult:
     facts: Mapping[str, Any] = field(default_factory=dict)
     batch: Batch = Batch()
     again: bool = False
+    pauses: str = ""
 
 
 class Toolbox(Protocol):
@@ -58,6 +60,12 @@ class Toolbox(Protocol):
 
     async def pool(self, options: PoolOptions) -> Runner:
         """Runs pytest tests. Equal options give the same pool, so that what was collected once serves again."""
+        ...
+
+    async def pool_beside(self, options: PoolOptions, name: str) -> Runner:
+        """Another pool, beside that of `pool`, for as long as whoever asks wants it: to `close` it is theirs. `name`
+        tells its files from those of others that are there at the same time.
+        """
         ...
 
     async def renew_pool(self) -> None:

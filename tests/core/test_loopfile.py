@@ -404,6 +404,7 @@ class TestFixing:
     LOOP = """\
 name: x
 tests: {paths: [t]}
+services: {web: {command: [serve]}}
 workspace: {git: worktree}
 phases:
   deploy: {uses: select}
@@ -421,6 +422,16 @@ phases:
         assert loop.phase("commit").with_ == {"paths": ("src",), "message": "fix: ${iteration}"}
         assert loop.phase("look").with_ == {"tests": 20}
         assert loop.phase("hold").with_ == {"for": "revision", "timeout_s": 3600.0, "period_s": 5.0}
+
+    def test_a_wait_is_for_what_can_come(self):
+        text = self.LOOP.replace("pause:", "hold:")
+        wait = "{for: revision, timeout: 1h, period: 5s}"
+        assert load(text.replace(wait, "{for: commit, ref: main}")).phase("hold").with_["ref"] == "main"
+        assert "needs 'services'" in problem(text.replace("services: {web: {command: [serve]}}\n", ""))
+        assert "'ref' belongs to for: commit" in problem(text.replace(wait, "{for: resume, ref: main}"))
+        copied = text.replace("worktree", "copy").replace(wait, "{for: commit, ref: main}")
+        assert "a branch of the checkout" in problem(copied)
+        assert "expected a branch" in problem(text.replace(wait, "{for: commit, ref: --upload-pack=x}"))
 
     def test_a_commit_needs_a_place_of_its_own(self):
         text = self.LOOP.replace("pause:", "hold:").replace("workspace: {git: worktree}\n", "")

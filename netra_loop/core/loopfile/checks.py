@@ -49,6 +49,7 @@ def check(root: Node, values: Values, at: At) -> None:
     _check_services(root, values, at)
     _check_phases(root, values, at)
     _check_commits(values, at)
+    _check_waits(values, at)
     for filled in at.notes.filled:
         for reference in filled.template.references:
             _check_reference(reference, filled, names, values, at)
@@ -227,6 +228,22 @@ def _check_commits(values: Values, at: At) -> None:
                 at.notes.places["phases", name],
                 f"phase {clip(name)} uses commit, which needs workspace: {{git: worktree}} or {{git: copy}}",
             )
+
+
+def _check_waits(values: Values, at: At) -> None:
+    """A revision is of a service; a branch belongs to a commit, and to a repository that the session works in."""
+    for name, phase in values.get("phases", {}).items():
+        given = phase.get("with_", {}) if phase.get("uses") == "wait" else {}
+        if given.get("for") == "revision" and "services" not in values:
+            place = at.notes.places["phases", name]
+            at.wrong(place, f"phase {clip(name)} waits for a revision, which needs 'services'")
+        if "ref" not in given:
+            continue
+        place = at.notes.places.get(("phases", name, "with", "ref"), at.notes.places["phases", name])
+        if given.get("for") != "commit":
+            at.wrong(place, "'ref' belongs to for: commit")
+        elif values.get("workspace", {}).get("git") == "copy":
+            at.wrong(place, "'ref' is a branch of the checkout, which workspace: {git: copy} knows nothing of")
 
 
 def _reached(phases: Values, order: list[str]) -> set[str]:

@@ -48,6 +48,11 @@ _WITH: dict[str, tuple[Key, ...]] = {
     "compare": (Key("tests", Whole(1, 10_000), "How many tests at most, those of the greatest impact first."),),
     "wait": (
         Key("for", Word(WAITS), "What for: a new commit, a new revision, or `netra-loop resume`.", required=True),
+        Key(
+            "ref",
+            Text(Fill.YES, "a branch", pattern=r"[^\s\-][^\s]*"),
+            "For a commit: the branch to look at; if not given, the session's own, or without a workspace HEAD's.",
+        ),
         Key("timeout", Duration(), "How long at most; without it as long as the session may work.", attr="timeout_s"),
         Key("period", Duration(), "How long from look to look.", attr="period_s"),
     ),
