@@ -68,7 +68,7 @@ def make_anew(given: Definition) -> str:
 def skip(test: str) -> str:
     """Marks a test as skipped."""
     file, _, name = test.partition("::")
-    path = trail.module_called(file)
+    path = trail.WORKSPACE / file
     name = re.sub(r"\[.*", "", name.rpartition("::")[2])
     text = path.read_text(encoding="utf-8")
     mark = '@pytest.mark.skip(reason="flaky on staging")\n'

@@ -1,11 +1,10 @@
 # ruff: noqa: T201 - what it prints is kept with its phase
 """A fixer, as netra-loop starts one: reads the brief, changes the code that it leads to, says what it did and claims.
 
-    python3 fix.py honest SOURCE    guesses first, as people do; what the loop says of the guess makes it look closer
-    python3 fix.py cheat SOURCE     makes the failing tests say nothing
+    python3 fix.py honest    guesses first, as people do; what the loop says of the guess makes it look closer
+    python3 fix.py cheat     makes the failing tests say nothing
 
-SOURCE is the service's: the brief's places are relative to it. Exit code 1 where the code is not what the brief led to
-expect: then nothing was changed.
+Exit code 1 where the code is not what the brief led to expect: then nothing was changed.
 """
 
 from __future__ import annotations
@@ -20,35 +19,38 @@ import edits
 import trail
 
 
-def main(kind: str, source: str) -> int:
+def main(kind: str) -> int:
+    brief = json.loads(Path(os.environ["NETRA_LOOP_BRIEF_JSON"]).read_text(encoding="utf-8"))
     try:
-        finding = trail.worst_finding()
-        subject, done = cheat(finding) if kind == "cheat" else fix(finding, trail.WORKSPACE / source)
+        finding = trail.worst_finding(brief)
+        subject, done = cheat(finding) if kind == "cheat" else fix(finding, brief["said_no"])
     except trail.NotThereError as error:
         print(f"nothing was changed: {error}")
         return 1
     print(f"{subject}: {done}")
-    Path(os.environ["NETRA_LOOP_NOTE"]).write_text(f"{subject}\n\n{done}.\n", encoding="utf-8")
+    Path(os.environ["NETRA_LOOP_NOTE"]).write_text(f"{subject}\n\n{done}\n", encoding="utf-8")
     Path(os.environ["NETRA_LOOP_CLAIM"]).write_text(json.dumps([finding["id"]]), encoding="utf-8")
     return 0
 
 
-def fix(finding: dict, source: Path) -> tuple[str, str]:
-    """What to try next depends on what has been tried: a new finding is met with a guess, one that outlived a fix with
-    a look at the failing line, and once the audit has refused to see that hidden, with the cause.
+def fix(finding: dict, said_no: dict | None) -> tuple[str, str]:
+    """What to try next depends on what was tried: a new problem is met with a guess, one that outlived a fix with a
+    look at the failing line, and once the audit has refused to see that hidden, with the cause.
     """
-    place = trail.place_of(finding, source)
-    if finding["state"] == "new":
+    place = trail.place_of(finding)
+    in_vain = [attempt for attempt in finding["attempts"] if attempt["helped"] is False]
+    if not in_vain:
         return "Give start-up more time", edits.raise_timeout(trail.origin(place))
-    if os.environ["NETRA_LOOP_ATTEMPT"] == "1":
+    if said_no is None:
         return "Let a run without an orchestrator end quietly", edits.swallow(place)
-    subprocess.run(["git", "checkout", "--quiet", "--", str(source)], check=True)  # what was refused goes
+    refused = [f":/{path}" for path in finding["attempts"][-1]["changed"]]
+    subprocess.run(["git", "checkout", "--quiet", "--", *refused], check=True)  # as it was committed last
     return "Make an orchestrator for each run", edits.make_anew(trail.origin(place))
 
 
 def cheat(finding: dict) -> tuple[str, str]:
-    tests = [test["id"] for test in finding["tests"] if not test["id"].startswith("journey::")]
-    return "Stabilise the tests", "; ".join(edits.skip(test) for test in dict.fromkeys(tests))
+    tests = [test for test in finding["test_ids"] if not test.startswith("journey::")]
+    return "Stabilise the tests", "; ".join(edits.skip(test) for test in tests)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ exception says; where that is not there, NotThereError says so.
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -42,21 +41,20 @@ class Definition:
     node: Function
 
 
-def worst_finding() -> dict:
-    """The first finding of the brief, which is in order of impact, whose place in the code is known."""
-    brief = json.loads(Path(os.environ["NETRA_LOOP_BRIEF_JSON"]).read_text(encoding="utf-8"))
+def worst_finding(brief: dict) -> dict:
+    """The first finding, for they are in order of impact, whose place in the workspace is known."""
     for finding in brief["findings"]:
-        if finding["root_cause"] is not None:
+        if finding["place"] is not None:
             return finding
-    raise NotThereError(f"none of the brief's {len(brief['findings'])} findings names a place in the code")
+    raise NotThereError(f"none of the brief's {len(brief['findings'])} findings names a place in the source")
 
 
-def place_of(finding: dict, source: Path) -> Place:
-    """The root cause's place; `source` is the folder that it is relative to."""
-    cause = finding["root_cause"]
-    place = Place(source / cause["file"], cause["line"], cause["function"], cause["exception"], cause["message"])
-    if not place.path.is_file() or _function_at(place).name != place.function:
-        raise NotThereError(f"line {place.line} of {cause['file']} is in no function {place.function!r}")
+def place_of(finding: dict) -> Place:
+    """The root cause's place."""
+    cause, path = finding["root_cause"], WORKSPACE / finding["place"]["path"]
+    place = Place(path, finding["place"]["line"], cause["function"], cause["exception"], cause["message"])
+    if not path.is_file() or _function_at(place).name != place.function:
+        raise NotThereError(f"line {place.line} of {path.name} is in no function {place.function!r}")
     return place
 
 
@@ -117,14 +115,6 @@ def is_ever_set(attribute: str, package: str) -> bool:
                 if sets and not (isinstance(value, ast.Constant) and value.value is None):
                     return True
     return False
-
-
-def module_called(name: str) -> Path:
-    """The workspace's module whose path ends in `name`."""
-    for path in _sources():
-        if path.as_posix().endswith(f"/{name}"):
-            return path
-    raise NotThereError(f"the workspace has no {name}")
 
 
 def tree_of(path: Path) -> ast.Module:
