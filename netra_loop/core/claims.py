@@ -37,16 +37,25 @@ def claimed(findings: Sequence[Finding], ids: Collection[str], iteration: int) -
 
 
 def judged(
-    findings: Sequence[Finding], iteration: int, revision: str | None, made_at: Mapping[int, str] | None = None
+    findings: Sequence[Finding],
+    iteration: int,
+    revision: str | None,
+    made_at: Mapping[int, str] | None = None,
+    *,
+    unproven: Collection[str] = (),
 ) -> list[Finding]:
     """`findings` of this iteration with the open claims of earlier ones judged: gone is verified, there is refuted.
 
     `made_at` are the revisions under test by iteration: a claim that was made at `revision` itself stays open. So does
-    one whose finding was not looked at, for that is not among `findings`.
+    one whose finding was not looked at, for that is not among `findings`; and one whose finding (its id) is among
+    `unproven`, since it went away, or came, whatever was changed.
     """
     stale = {at for at, name in (made_at or {}).items() if revision is not None and name == revision}
     told = []
     for finding in findings:
+        if finding.id in unproven:
+            told.append(finding)
+            continue
         claims = tuple(_judged(finding, claim, iteration, revision, stale) for claim in finding.claims)
         told.append(replace(finding, claims=claims) if claims else finding)
     return told

@@ -3,14 +3,17 @@
     before   now      after a failure just now              after a pass just now (a fixer claims it)
     red      green    fixed (it does not fail any more)     fixed
     red      red      not fixed                             not fixed
-    green    green    flake, or a sick environment          flake, or a sick environment
+    green    green    flake, or a sick environment          flake: it passes without the fix, too
     green    red      regression                            regression
 
-A side that cannot be judged (the test was skipped, did not run, or passed without talking to the revision) is neither.
+The environment was sick where at least half of what was compared passes on both sides, for those of them whose failure
+looked like the environment's. A side that cannot be judged is neither red nor green: the test was skipped, did not
+run, passed without talking to the revision, or was answered by another.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +22,7 @@ from typing import Any
 from netra_loop.core.records import Authenticity, Outcome, Result
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
+_SHOWN = 3
 
 
 class Comparison(StrEnum):
@@ -32,10 +36,20 @@ class Comparison(StrEnum):
     UNKNOWN = "unknown"
 
 
+_WORDS = {
+    Comparison.FIXED: "fixed",
+    Comparison.NOT_FIXED: "not fixed",
+    Comparison.FLAKE: "flaky",
+    Comparison.ENVIRONMENT: "of a sick environment",
+    Comparison.REGRESSION: "regressed",
+    Comparison.UNKNOWN: "not judged",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """One test, and how it ended on either side; None: it did not run there to its end. `told` is the message of a
-    side that failed, the newer one's where both did.
+    side that failed, the newer one's where both did, or why it cannot be judged.
     """
 
     test: str
@@ -67,37 +81,83 @@ def compare(
     now: Mapping[str, Result],
     *,
     of_environment: frozenset[str] = frozenset(),
+    doubts: Mapping[str, str] | None = None,
 ) -> list[Compared]:
-    """A verdict for each of `tests` in their order. `before` and `now` are the last attempts on either side;
+    """A verdict for each of `tests` in their order. `before` and `now` are the attempts on either side;
     `of_environment` are the tests whose failure just now looked like one of the environment: refused, DNS, 503.
+    `doubts` say why a test cannot be judged, though it ran.
     """
-    return [_one(test, before.get(test), now.get(test), of_environment=test in of_environment) for test in tests]
+    known = doubts or {}
+    table = {test: _verdict(test, before, now, known) for test in tests}
+    judged = [verdict for verdict in table.values() if verdict is not Comparison.UNKNOWN]
+    sick = 2 * judged.count(Comparison.FLAKE) >= len(judged)
+    rows = []
+    for test, verdict in table.items():
+        ill = sick and verdict is Comparison.FLAKE and test in of_environment
+        told = _told(before.get(test), now.get(test)) if verdict is not Comparison.UNKNOWN else known.get(test)
+        rows.append(
+            Compared(
+                test,
+                _outcome(before.get(test)),
+                _outcome(now.get(test)),
+                Comparison.ENVIRONMENT if ill else verdict,
+                _unknown(before.get(test), now.get(test)) if told is None else told,
+            )
+        )
+    return rows
 
 
-def _one(test: str, before: Result | None, now: Result | None, *, of_environment: bool) -> Compared:
-    then, since = _is_green(before), _is_green(now)
-    failed = now if since is False else before if then is False else None
-    return Compared(
-        test,
-        None if before is None else before.outcome,
-        None if now is None else now.outcome,
-        _verdict(then, since, of_environment=of_environment),
-        (failed.message or "") if failed is not None else "",
-    )
+def summary(rows: Sequence[Compared]) -> str:
+    """How many of each verdict there are, what got worse by name, and the first that could not be judged with why."""
+    counts = Counter(row.verdict for row in rows)
+    told = [f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict]]
+    regressed = [row.test for row in rows if row.verdict is Comparison.REGRESSION]
+    if regressed:
+        more = f" and {len(regressed) - _SHOWN} more" if len(regressed) > _SHOWN else ""
+        told.append(f"regressions: {', '.join(regressed[:_SHOWN])}{more}")
+    unknown = next((row for row in rows if row.verdict is Comparison.UNKNOWN), None)
+    if unknown is not None:
+        told.append(f"not judged: {unknown.test}: {unknown.told}")
+    return "; ".join([", ".join(told[: len(counts)]), *told[len(counts) :]])
 
 
-def _verdict(before: bool | None, now: bool | None, *, of_environment: bool) -> Comparison:
-    match before, now:
+def _verdict(
+    test: str, before: Mapping[str, Result], now: Mapping[str, Result], doubts: Mapping[str, str]
+) -> Comparison:
+    then, since = (None if test in doubts else _is_green(side.get(test)) for side in (before, now))
+    match then, since:
         case False, True:
             return Comparison.FIXED
         case False, False:
             return Comparison.NOT_FIXED
         case True, True:
-            return Comparison.ENVIRONMENT if of_environment else Comparison.FLAKE
+            return Comparison.FLAKE
         case True, False:
             return Comparison.REGRESSION
         case _:
             return Comparison.UNKNOWN
+
+
+def _told(before: Result | None, now: Result | None) -> str:
+    failed = next((side for side in (now, before) if side is not None and side.outcome.is_failure), None)
+    return (failed.message or "") if failed is not None else ""
+
+
+def _unknown(before: Result | None, now: Result | None) -> str:
+    sides = (("the revision before", before), ("the revision under test", now))
+    return next((f"{_silence(side)} against {name}" for name, side in sides if _is_green(side) is None), "")
+
+
+def _silence(side: Result | None) -> str:
+    if side is None:
+        return "did not run"
+    if side.authenticity is Authenticity.FAKE:
+        return f"passed without being seen to talk to it ({', '.join(side.reasons[:1])}),"
+    return f"was {side.outcome.value}"
+
+
+def _outcome(side: Result | None) -> Outcome | None:
+    return None if side is None else side.outcome
 
 
 def _is_green(result: Result | None) -> bool | None:

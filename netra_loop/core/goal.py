@@ -7,11 +7,13 @@ unmet, and where the environment itself was not there to be judged the verdict i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
 from netra_loop.core.records import Authenticity, Outcome, Result, Selected, Symptom, TierVerdict, Verdict
+from netra_loop.core.stuck import Past, Round, why_stuck
 from netra_loop.core.symptoms import symptom_of
+from netra_loop.values import dataclass
 
 if TYPE_CHECKING:  # a listing need not know what a loop file may say
     from netra_loop.core.spec import GoalSpec, LimitsSpec, TierSpec
@@ -23,17 +25,6 @@ _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _HELD = "the goal was held "  # begins the reason of an iteration that was good but not yet often enough in a row
 
 
-class Past(Protocol):
-    """An earlier iteration's verdict, oldest first in every history."""
-
-    @property
-    def verdict(self) -> Verdict: ...
-    @property
-    def signatures(self) -> frozenset[str]: ...
-    @property
-    def reasons(self) -> tuple[str, ...]: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Iteration:
     """What is to be judged.
@@ -41,9 +32,10 @@ class Iteration:
     `results` are all attempts. `collection_errors` are the ids of what could not be collected; `collection_fatal` is
     set where nothing could be. `logs_complete` is None where the loop has no collect-logs phase. `revision` is the
     first service's revision under test, None without a deploy; `deploy_failed` says why there is none. `signatures` are
-    those of this iteration's open findings. `full` is False with `--only`; `left_out` counts what was
-    collected and not selected all the same. `unsteady` says what stood better before (`stability`), each of which keeps
-    the goal from being met.
+    those of this iteration's open findings, `titles` what they are called. `full` is False with `--only`; `left_out`
+    counts what was collected and not selected all the same. `unsteady` says what stood better before (`stability`),
+    each of which keeps the goal from being met. `sick` are the tests whose failure was seen to be the environment's
+    (`comparing`). `number` is the iteration's own.
     """
 
     selected: Sequence[Selected]
@@ -58,6 +50,9 @@ class Iteration:
     deploy_failed: str | None = None
     signatures: frozenset[str] = frozenset()
     unsteady: Sequence[str] = ()
+    sick: frozenset[str] = frozenset()
+    number: int = 0
+    titles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +117,9 @@ def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[
     if nothing is not None:
         return answer(Verdict.INCONCLUSIVE, nothing)
     reasons = _shortcomings(now, tiers, final, foreign)
+    sick = _sick_alone(now, final, reasons)
+    if sick is not None:
+        return answer(Verdict.INCONCLUSIVE, sick)
     if reasons:
         if now.logs_complete is False:
             reasons.append("the logs never arrived completely")
@@ -265,6 +263,17 @@ def _shortcomings(
     return reasons
 
 
+def _sick_alone(now: Iteration, final: Mapping[str, Result], reasons: Sequence[str]) -> str | None:
+    """Why nothing but a sick environment keeps the goal from being met; None where something else does."""
+    failed = {test for test, result in final.items() if result.outcome.is_failure}
+    fakes = any(result.authenticity is Authenticity.FAKE for result in final.values())
+    others = now.collection_errors or now.unsteady or fakes or not now.full or len(final) < len(now.selected)
+    if not reasons or not failed or others or not failed <= now.sick:
+        return None
+    many = f"{len(failed)} test{'' if len(failed) == 1 else 's'}"
+    return f"the environment was sick: {many} failed, and passed a moment later on this revision and the one before"
+
+
 def _tier_reason(tier: TierVerdict, now: Iteration) -> str:
     name = f"tier {tier.name}" if now.tiers else "the selection"
     if tier.selected == 0:
@@ -320,21 +329,11 @@ def _is_held(past: Past) -> bool:
 
 def _or_stuck(unmet: Judgement, now: Iteration, limits: LimitsSpec, history: Sequence[Past]) -> Judgement:
     """`unmet`, or stuck where going on as before has shown to lead nowhere. Inconclusive iterations are passed over."""
-    if limits.no_progress <= 0:
-        return unmet
-    sets = [now.signatures]
+    rounds = [Round(now.number, now.signatures, unmet.counts)]
     for past in reversed(history):
         if past.verdict in {Verdict.MET, Verdict.STUCK} or _is_held(past):
             break
         if past.verdict is Verdict.UNMET:
-            sets.append(past.signatures)
-    same = next((index for index, one in enumerate(sets) if one != now.signatures), len(sets))
-    if same >= max(2, limits.no_progress):  # one iteration alone cannot show that nothing moved
-        what = "the same findings" if now.signatures else "unmet without a finding that could be mended,"
-        reason = f"stuck: {what} in {same} iterations"
-    elif len(sets) > 2 and sets[2] and sets[2] <= sets[0] and not sets[2] <= sets[1]:
-        back = sorted(sets[2] - sets[1])
-        reason = f"stuck: what was gone an iteration ago is back: {back[0][:120]}"
-    else:
-        return unmet
-    return replace(unmet, verdict=Verdict.STUCK, reasons=(reason, *unmet.reasons))
+            rounds.append(Round(past.iteration, past.signatures, past.counts))
+    reason = why_stuck(rounds, limits.no_progress, now.titles)
+    return unmet if reason is None else replace(unmet, verdict=Verdict.STUCK, reasons=(reason, *unmet.reasons))

@@ -7,9 +7,9 @@ whatever way it went about it, since it is told by what the tests did.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from netra_loop.core.records import Authenticity, Outcome, Result
+from netra_loop.values import dataclass
 
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _SILENT = frozenset({Outcome.SKIPPED, Outcome.XFAILED})
@@ -28,12 +28,14 @@ class Stood:
 @dataclass(frozen=True)
 class Stability:
     """What changed for the worse, each with how it stood before. `regressed` passed and fail now; `silenced` ran and
-    are skipped, or expected to fail, now; `vanished` were selected in this session and are not collected any more.
+    are skipped, or expected to fail, now; `vanished` were selected in this session and are not collected any more;
+    `unproven` passed in this iteration, and failed when they were compared with the revision before, which fails them.
     """
 
     regressed: Mapping[str, Stood]
     silenced: Mapping[str, Stood]
     vanished: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
 
     def reasons(self, *, allow_regressions: bool) -> list[str]:
         """Why the goal cannot be called met; empty where nothing changed for the worse."""
@@ -48,6 +50,11 @@ class Stability:
             )
         if self.vanished:
             told.append(f"{_many(self.vanished)} of this session {_be(self.vanished)} gone: {_some(self.vanished)}")
+        if self.unproven:
+            told.append(
+                f"{_many(self.unproven)} passed, and {_fail(self.unproven)} like before when compared: "
+                f"{_some(self.unproven)}"
+            )
         return told
 
 

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from netra_loop.core.claims import judged as judge_claims
+from netra_loop.core.comparing import from_row
 from netra_loop.core.events import GoalJudged
 from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_signatures
 from netra_loop.core.goal import Iteration, Judgement, final_results, judge, was_held, was_moved
 from netra_loop.core.records import Batch, CollectionError, Finding, Result, Selected, Verdict
 from netra_loop.core.stability import Stability
+from netra_loop.core.verdicts import Verdicts
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.known import earlier_findings, sources
 from netra_loop.phases.places import with_whys
@@ -43,6 +45,8 @@ class Record:
         judged = await assessed(context, stored, review.requests)
         joined = review.finish()
         errors = await errors_grouped(context, review)
+        verdicts = _compared(context)
+        judged = verdicts.of_results(judged)
         moved = {result.id for result in judged if was_moved(result)}
         findings = make_findings(
             Facts(
@@ -60,10 +64,14 @@ class Record:
                 authenticity=context.spec.goal.authenticity,
             ),
         )
-        stability = await steadiness(context, selected, final_results(judged))
-        judgement = _judge(context, selected, judged, findings, stability)
-        if judgement.verdict is not Verdict.INCONCLUSIVE:
-            findings = judge_claims(findings, iteration, first_revision(context), _claimed_at(context))
+        findings = verdicts.of_findings(findings)
+        final = final_results(judged)
+        stability = verdicts.of_stability(await steadiness(context, selected, final), final)
+        judgement = _judge(context, selected, judged, findings, stability, verdicts)
+        if judgement.verdict is not Verdict.INCONCLUSIVE and _is_full(context):
+            open_still = {one.id for one in findings if verdicts.proves_nothing_of(one)}
+            now = first_revision(context)
+            findings = judge_claims(findings, iteration, now, _claimed_at(context), unproven=open_still)
         events = [event for event in (errors, _judged(judgement, findings)) if event is not None]
         batch = Batch(
             events=tuple(map(context.stamp, events)),
@@ -85,6 +93,7 @@ def _judge(
     results: Sequence[Result],
     findings: Sequence[Finding],
     stability: Stability,
+    verdicts: Verdicts,
 ) -> Judgement:
     state, spec = context.state(), context.spec
     selection = state.selection
@@ -98,16 +107,35 @@ def _judge(
         tiers=spec.tiers,
         collection_errors=[error["id"] for error in errors if error["id"] != _FATAL],
         collection_fatal=next((error["text"] for error in errors if error["id"] == _FATAL), None),
-        full=selection.full if selection else context.only is None,
+        full=_is_full(context),
         left_out=selection.deselected if selection else 0,
         logs_complete=bool(state.logs_complete) if collects else None,
         revision=first_revision(context),
         deploy_failed=None if failure is None else f"{failure.reason}: {failure.message}",
         signatures=open_signatures(findings),
         unsteady=stability.reasons(allow_regressions=spec.goal.allow_regressions),
+        sick=verdicts.sick(),
+        number=context.iteration,
+        titles={one.signature: f"{one.id} {one.title}" for one in findings},
     )
     history = [past for past in state.judged if past.iteration < context.iteration]
     return judge(now, spec.goal, spec.limits, history)
+
+
+def _is_full(context: PhaseContext) -> bool:
+    """Whether all tests that there are were selected."""
+    selection = context.state().selection
+    return selection.full if selection else context.only is None
+
+
+def _compared(context: PhaseContext) -> Verdicts:
+    """What the comparison of this iteration says; of nothing, where there was none."""
+    state = context.state()
+    told = state.compared
+    rows = [] if told is None else [from_row(row) for row in told.rows]
+    before, now = ("", "") if told is None else (told.before or "", told.now or "")
+    at = next((one.iteration for one in reversed(state.deployed) if one.revision.name == before), 0)
+    return Verdicts.of(rows, before, now, at)
 
 
 def _claimed_at(context: PhaseContext) -> dict[int, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -17,6 +18,8 @@ class Earlier:
     verdict: Verdict
     signatures: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
+    iteration: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def unmet(*signatures: str) -> Earlier:

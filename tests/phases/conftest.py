@@ -66,6 +66,7 @@ class Tools:
     tokens_asked: int = 0
     renewed: int = 0
     workspace: Workspace | None = None
+    beside: dict[str, Runner] = field(default_factory=dict)
 
     async def cloud(self) -> FakeCloud | None:
         return self.fake_cloud
@@ -74,6 +75,10 @@ class Tools:
         self.asked.append(options)
         assert self.runner is not None
         return self.runner
+
+    async def pool_beside(self, options: PoolOptions, name: str) -> Runner:
+        self.asked.append(options)
+        return self.beside[name]
 
     async def renew_pool(self) -> None:
         self.renewed += 1
