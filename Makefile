@@ -6,11 +6,14 @@ RUNS := .venv/.runs
 TESTS := .venv/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: golden-path test check bench soak clean
+.PHONY: golden-path recovery test check bench soak clean
 .DEFAULT_GOAL := golden-path
 
 golden-path: $(RUNS)  ## the main job, on the embedded cloud
 	$(BIN)/netra-loop run golden-path
+
+recovery: $(RUNS)  ## from red to green: a defective service, fixers that edit it, their commits, the goal met
+	$(BIN)/netra-loop run recovery
 
 test: $(TESTS)  ## all tests; many wait for processes of their own, so three at a time suit two cores
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
