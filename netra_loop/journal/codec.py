@@ -39,9 +39,21 @@ from netra_loop.core.records import (
     Symptom,
 )
 from netra_loop.errors import Defect
+from netra_loop.journal import tables as t
 from netra_loop.journal.base import SessionHead
 
 Row = dict[str, Any]
+Values = tuple[Any, ...]
+
+JUDGED_COLUMNS = ("authenticity", "reasons", "symptom")
+HEAD_COLUMNS = tuple(one.name for one in fields(SessionHead))
+# What `…_from_values` read, in their order: a table's columns without those that the asker knows.
+SELECTED_READ = t.selection.names[2:]
+ATTEMPT_READ = t.attempts.names[1:]
+RESULT_READ = t.results.names[1:]
+RESULT_LIGHT = RESULT_READ[:-1]  # without the body
+ENTRY_READ = t.entries.names[1:]
+FINDING_READ = t.findings.names[2:]
 
 COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -58,6 +70,8 @@ _INSTANCE = ""  # the key, no field of a request, under which its column holds t
 _INSTANCE_FIRST = '{"":'
 _NO_TESTS: tuple[tuple[str, ...], str | None] = ((), None)
 _NO_REQUEST: tuple[Row | None, str | None] = (None, None)
+_NO_EVIDENCE = Evidence()
+_NOTHING_HEAVY: Row = {}
 _intern = sys.intern
 _WHOLE = {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}
 
@@ -112,11 +126,6 @@ def _tuple(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text)) if text != "[]" else ()
 
 
-def _once(text: str | None) -> str | None:
-    """`text`, kept once however many rows hold it."""
-    return None if text is None else sys.intern(text)
-
-
 # ---------------------------------------------------------------------------------------------------- heads
 
 
@@ -137,9 +146,15 @@ def head_to_row(head: SessionHead) -> Row:
 
 def head_from_row(row: Mapping[str, Any]) -> SessionHead:
     """The reverse of `head_to_row`; further columns are passed over."""
-    known = {f.name: row[f.name] for f in fields(SessionHead)}
-    known["started_at"], known["updated_at"] = read_at(row["started_at"]), read_at(row["updated_at"])
-    return SessionHead(**known)
+    return head_from_values([row[name] for name in HEAD_COLUMNS])
+
+
+def head_from_values(values: Sequence[Any]) -> SessionHead:
+    """The same of `HEAD_COLUMNS`."""
+    session, loop, environment, state, iteration, phase, started_at, updated_at, exit_code = values
+    return SessionHead(
+        session, loop, environment, state, iteration, phase, read_at(started_at), read_at(updated_at), exit_code
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- tests
@@ -147,92 +162,110 @@ def head_from_row(row: Mapping[str, Any]) -> SessionHead:
 
 def selected_to_row(session: str, iteration: int, item: Selected) -> Row:
     """One selected test."""
-    return {
-        "session": session,
-        "iteration": iteration,
-        "id": clean(item.id),
-        "tier": optional(item.tier),
-        "position": item.position,
-        "reason": clean(item.reason),
-        "path": optional(item.path),
-        "line": item.line,
-    }
+    return dict(zip(t.selection.names, selected_values(session, iteration, item), strict=True))
+
+
+def selected_values(session: str, iteration: int, item: Selected) -> Values:
+    """The same without names."""
+    reason, path = _word(item.reason), item.path
+    tier = optional(item.tier)
+    return session, iteration, clean(item.id), tier, item.position, reason, path and _word(path), item.line
 
 
 def selected_from_row(row: Mapping[str, Any]) -> Selected:
     """The reverse of `selected_to_row`."""
-    path = _once(row["path"])
-    return Selected(
-        sys.intern(row["id"]), _once(row["tier"]), row["position"], sys.intern(row["reason"]), path, row["line"]
-    )
+    return selected_from_values([row[name] for name in SELECTED_READ])
+
+
+def selected_from_values(values: Sequence[Any]) -> Selected:
+    """The same of `SELECTED_READ`."""
+    test, tier, position, reason, path, line = values
+    return Selected(_intern(test), tier and _intern(tier), position, _intern(reason), path and _intern(path), line)
 
 
 def attempt_to_row(session: str, item: AttemptStarted) -> Row:
     """One attempt begun."""
-    return {
-        "session": session,
-        "iteration": item.iteration,
-        "id": clean(item.id),
-        "attempt": item.attempt,
-        "worker": clean(item.worker),
-        "started_at": write_at(item.started_at),
-        "trace_id": clean(item.trace_id),
-    }
+    return dict(zip(t.attempts.names, attempt_values(session, item), strict=True))
+
+
+def attempt_values(session: str, item: AttemptStarted) -> Values:
+    """The same without names."""
+    started_at = write_at(item.started_at)
+    return session, item.iteration, clean(item.id), item.attempt, _word(item.worker), started_at, clean(item.trace_id)
 
 
 def attempt_from_row(row: Mapping[str, Any]) -> AttemptStarted:
     """The reverse of `attempt_to_row`."""
-    started_at = read_at(row["started_at"])
-    worker = sys.intern(row["worker"])
-    return AttemptStarted(row["id"], row["iteration"], row["attempt"], worker, started_at, row["trace_id"])
+    return attempt_from_values([row[name] for name in ATTEMPT_READ])
+
+
+def attempt_from_values(values: Sequence[Any]) -> AttemptStarted:
+    """The same of `ATTEMPT_READ`."""
+    iteration, test, attempt, worker, started_at, trace_id = values
+    return AttemptStarted(test, iteration, attempt, _intern(worker), read_at(started_at), trace_id)
 
 
 def result_to_row(session: str, item: Result) -> Row:
     """One result, its heavy fields in `body`."""
-    return {
-        "session": session,
-        "iteration": item.iteration,
-        "id": clean(item.id),
-        "attempt": item.attempt,
-        "tier": optional(item.tier),
-        "outcome": item.outcome.value,
-        "duration_s": item.duration_s,
-        "started_at": write_at(item.started_at),
-        "worker": clean(item.worker),
-        "revision": optional(item.revision),
-        "trace_id": clean(item.trace_id),
-        "flaky": item.flaky,
-        **judged_to_row(item),
-        "stage": optional(item.stage),
-        "message": optional(item.message),
-        "body": _body(item),
-    }
+    return dict(zip(t.results.names, result_values(session, item), strict=True))
+
+
+def result_values(session: str, item: Result) -> Values:
+    """The same without names."""
+    authenticity, reasons, symptom = judged_values(item)
+    return (
+        session,
+        item.iteration,
+        clean(item.id),
+        item.attempt,
+        optional(item.tier),
+        item.outcome.value,
+        item.duration_s,
+        write_at(item.started_at),
+        _word(item.worker),
+        optional(item.revision),
+        clean(item.trace_id),
+        item.flaky,
+        authenticity,
+        reasons,
+        optional(item.stage),
+        symptom,
+        optional(item.message),
+        _body(item),
+    )
 
 
 def result_from_row(row: Mapping[str, Any]) -> Result:
     """The reverse of `result_to_row`; a row read without its `body` leaves the heavy fields empty."""
-    body = row.get("body")
-    heavy = _unbody(body) if body is not None else {}
+    return result_from_values([*(row[name] for name in RESULT_LIGHT), row.get("body")])
+
+
+def result_from_values(values: Sequence[Any]) -> Result:
+    """The same of `RESULT_READ` or, with the heavy fields empty, of `RESULT_LIGHT`."""
+    iteration, test, attempt, tier, outcome, duration_s, started_at, worker, revision, trace_id, flaky = values[:11]
+    authenticity, reasons, stage, symptom, message = values[11:16]
+    body = values[16] if len(values) > len(RESULT_LIGHT) else None
+    heavy = _unbody(body) if body is not None else _NOTHING_HEAVY
     return Result(
-        id=sys.intern(row["id"]),
-        tier=_once(row["tier"]),
-        iteration=row["iteration"],
-        attempt=row["attempt"],
-        outcome=Outcome(row["outcome"]),
-        duration_s=row["duration_s"],
-        started_at=read_at(row["started_at"]),
-        worker=sys.intern(row["worker"]),
-        revision=_once(row["revision"]),
-        trace_id=sys.intern(row["trace_id"]),
-        flaky=bool(row["flaky"]),
-        authenticity=Authenticity(row["authenticity"]),
-        reasons=_tuple(row["reasons"]),
-        stage=row["stage"],
-        symptom=Symptom(row["symptom"]) if row["symptom"] is not None else None,
-        message=row["message"],
+        id=_intern(test),
+        tier=tier and _intern(tier),
+        iteration=iteration,
+        attempt=attempt,
+        outcome=Outcome(outcome),
+        duration_s=duration_s,
+        started_at=read_at(started_at),
+        worker=_intern(worker),
+        revision=revision and _intern(revision),
+        trace_id=_intern(trace_id),
+        flaky=bool(flaky),
+        authenticity=Authenticity(authenticity),
+        reasons=_tuple(reasons),
+        stage=stage,
+        symptom=Symptom(symptom) if symptom is not None else None,
+        message=message,
         output=heavy.get("output", ""),
         traceback=heavy.get("traceback", ""),
-        evidence=heavy.get("evidence", Evidence()),
+        evidence=heavy.get("evidence", _NO_EVIDENCE),
         wider_s=heavy.get("wider_s", 0.0),
         placed=heavy.get("placed", ""),
     )
@@ -240,11 +273,13 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
 
 def judged_to_row(item: Result) -> Row:
     """The columns that `Batch.judged` writes."""
-    return {
-        "authenticity": item.authenticity.value,
-        "reasons": canonical(item.reasons),
-        "symptom": item.symptom.value if item.symptom is not None else None,
-    }
+    return dict(zip(JUDGED_COLUMNS, judged_values(item), strict=True))
+
+
+def judged_values(item: Result) -> Values:
+    """The same without names."""
+    reasons = canonical(item.reasons) if item.reasons else "[]"
+    return item.authenticity.value, reasons, item.symptom.value if item.symptom is not None else None
 
 
 def duration_rows(batch: Batch) -> list[Row]:
@@ -316,18 +351,11 @@ def _timed(row: Row) -> Row:
 # ---------------------------------------------------------------------------------------------------- logs
 
 
-ENTRY_COLUMNS = (
-    *("session", "timestamp", "log", "insert_id", "iteration", "severity", "service", "revision", "trace_id", "tests"),
-    *("request", "message", "payload"),
-)  # in the order of `entry_values`
-ENTRY_READ = ENTRY_COLUMNS[1:]  # in the order that `entry_from_values` takes them
-
-
 def entry_to_row(session: str, item: LogEntry) -> Row:
     """One log entry. The column `request` holds the instance as well, and `tests` by what they were joined where that
     does not go without saying.
     """
-    return dict(zip(ENTRY_COLUMNS, entry_values(session, item), strict=True))
+    return dict(zip(t.entries.names, entry_values(session, item), strict=True))
 
 
 def entry_values(session: str, item: LogEntry) -> tuple[Any, ...]:
@@ -420,7 +448,7 @@ def _tests_column(tests: tuple[str, ...], by: str | None) -> str:
 def _tests_known(text: str) -> tuple[tuple[str, ...], str | None]:
     known = json.loads(text)
     tests, joined_by = (known["tests"], known["joined"]) if isinstance(known, dict) else (known, None)
-    return tuple(map(sys.intern, tests)), joined_by
+    return tuple(map(_intern, tests)), joined_by
 
 
 def joined(earlier: Mapping[str, Any], later: Row) -> Row:
@@ -464,42 +492,54 @@ def entry_key(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def finding_to_row(session: str, iteration: int, position: int, item: Finding) -> Row:
     """One finding, the `position`-th of its batch."""
-    return {
-        "session": session,
-        "iteration": iteration,
-        "id": clean(item.id),
-        "position": position,
-        "state": item.state.value,
-        "cause": item.cause.value,
-        "symptom": item.symptom.value,
-        "signature": clean(item.signature),
-        "title": clean(item.title),
-        "impact": optional(item.impact),
-        "tests": canonical(item.tests),
-        "first_iteration": item.first_iteration,
-        "last_iteration": item.last_iteration,
-        "root_cause": canonical(asdict(item.root_cause)) if item.root_cause is not None else None,
-        "stage": optional(item.stage),
-        "whys": canonical(item.whys),
-        "claims": canonical([asdict(claim) for claim in item.claims]),
-    }
+    return dict(zip(t.findings.names, finding_values(session, iteration, position, item), strict=True))
+
+
+def finding_values(session: str, iteration: int, position: int, item: Finding) -> Values:
+    """The same without names."""
+    return (
+        session,
+        iteration,
+        clean(item.id),
+        position,
+        item.state.value,
+        item.cause.value,
+        item.symptom.value,
+        clean(item.signature),
+        clean(item.title),
+        optional(item.impact),
+        canonical(item.tests),
+        item.first_iteration,
+        item.last_iteration,
+        canonical(asdict(item.root_cause)) if item.root_cause is not None else None,
+        optional(item.stage),
+        canonical(item.whys),
+        canonical([asdict(claim) for claim in item.claims]),
+    )
 
 
 def finding_from_row(row: Mapping[str, Any]) -> Finding:
     """The reverse of `finding_to_row`."""
+    return finding_from_values([row[name] for name in FINDING_READ])
+
+
+def finding_from_values(values: Sequence[Any]) -> Finding:
+    """The same of `FINDING_READ`."""
+    found, _, state, cause, symptom, signature, title, impact, tests, first_iteration, last_iteration = values[:11]
+    root_cause, stage, whys, claims = values[11:]
     return Finding(
-        id=row["id"],
-        state=FindingState(row["state"]),
-        cause=Cause(row["cause"]),
-        symptom=Symptom(row["symptom"]),
-        signature=row["signature"],
-        title=row["title"],
-        impact=row["impact"],
-        tests=_tuple(row["tests"]),
-        first_iteration=row["first_iteration"],
-        last_iteration=row["last_iteration"],
-        root_cause=RootCause(**json.loads(row["root_cause"])) if row["root_cause"] is not None else None,
-        stage=row["stage"],
-        whys=_tuple(row["whys"]),
-        claims=tuple(Claim(**claim) for claim in json.loads(row["claims"])),
+        id=found,
+        state=FindingState(state),
+        cause=Cause(cause),
+        symptom=Symptom(symptom),
+        signature=signature,
+        title=title,
+        impact=impact,
+        tests=_tuple(tests),
+        first_iteration=first_iteration,
+        last_iteration=last_iteration,
+        root_cause=RootCause(**json.loads(root_cause)) if root_cause is not None else None,
+        stage=stage,
+        whys=_tuple(whys),
+        claims=tuple(Claim(**claim) for claim in json.loads(claims)),
     )

@@ -90,7 +90,7 @@ def _owner(ask: Ask, session: str) -> dict[str, Any]:
     about = ask(
         "SELECT current_schema(), generation, pid, host, since FROM netra_loop_owners WHERE session = ?", (session,)
     )
-    if not about or not ask(HELD.replace(":key", "?"), (lock_key(about[0][0], session, about[0][1]),)):
+    if not about or not ask(HELD, (lock_key(about[0][0], session, about[0][1]),)):
         return {}
     return dict(zip(("pid", "host", "since"), about[0][2:], strict=True))
 

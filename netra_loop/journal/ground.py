@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
-import sqlalchemy as sa
-
 from netra_loop.clock import Clock
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.sql import Connection
 
 T = TypeVar("T")
-Work = Callable[[sa.Connection], T]
+Work = Callable[[Connection], T]
 
 
 class Ask(Protocol):
@@ -59,7 +58,7 @@ class Lock(Protocol):
         """
         ...
 
-    def confirm(self, connection: sa.Connection) -> None:
+    def confirm(self, connection: Connection) -> None:
         """SessionHeld where another took the session over since `take`. In the transaction that raises the epoch."""
         ...
 

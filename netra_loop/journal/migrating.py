@@ -12,12 +12,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
-
 from netra_loop.errors import NoSnapshot
 from netra_loop.journal import migrations, ownership, using
 from netra_loop.journal.keeping import Keeper
+from netra_loop.journal.sql import SqliteConnection
 from netra_loop.journal.tables import SCHEMA
 
 _LONGEST_S = 3600.0
@@ -47,18 +45,10 @@ def migrate(store: Path, connect: Callable[[], sqlite3.Connection], within_s: fl
 
 
 def _upgrade(connection: sqlite3.Connection, found: int) -> None:
-    engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(opened: sa.Connection) -> None:
-        opened.exec_driver_sql("BEGIN EXCLUSIVE")
-
-    try:
-        with engine.begin() as opened:
-            migrations.upgrade(opened, found)
-            opened.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")  # part of the transaction
-    except sa.exc.DBAPIError as error:
-        raise (error.orig if isinstance(error.orig, sqlite3.Error) else error) from error
+    opened = SqliteConnection(connection)
+    with opened.transaction("BEGIN EXCLUSIVE"):
+        migrations.upgrade(opened, found)
+        opened.run(f"PRAGMA user_version={SCHEMA}")  # part of the transaction
 
 
 def _schema(connection: sqlite3.Connection) -> int:

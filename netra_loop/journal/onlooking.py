@@ -9,86 +9,91 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
-
 from netra_loop.core.records import Authenticity, Outcome, Result, Selected
 from netra_loop.journal import codec
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import Counted
 from netra_loop.journal.reading import decoded
+from netra_loop.journal.sql import Connection, several
 
 Place = tuple[Any, ...]
 """(position,) of a test in the selection, or (start, attempt, id) of a result without one; () is before the first."""
 
-_LIGHT = [column for column in t.results.columns if column.name != "body"]
+_HERE = "WHERE session = ? AND iteration = ?"
+_KINDS = ("outcome", "flaky", "authenticity")
+_SEVERAL = t.results.select(f"{_HERE} AND attempt > 1", ("id",))
+_RETRIED = t.results.select(f"{_HERE} AND id IN ({_SEVERAL})", codec.RESULT_LIGHT)
+_ALIKE = t.results.select(f"{_HERE} AND attempt = 1 GROUP BY outcome, flaky, authenticity", (*_KINDS, "count(*)"))
+_LIGHT = t.results.of(codec.RESULT_LIGHT)
+_OF_THE_TEST = " AND ".join(f"results.{name} = selection.{name}" for name in t.selection.key)
 
 
-def counted(connection: sa.Connection, session: str, iteration: int) -> Counted:
+def counted(connection: Connection, session: str, iteration: int) -> Counted:
     """See `Journal.counted`."""
-    c = t.results.c
-    here = sa.and_(c.session == session, c.iteration == iteration)
-    retried = sa.select(c.id).where(here, c.attempt > 1)
-    rows = t.rows(connection, sa.select(*_LIGHT).where(here, c.id.in_(retried)))
-    several = decoded(session, "results", rows, codec.result_from_row)
-    kinds = (c.outcome, c.flaky, c.authenticity)
-    alike = connection.execute(sa.select(*kinds, sa.func.count()).where(here, c.attempt == 1).group_by(*kinds))
+    here = (session, iteration)
+    several_times = connection.all(_RETRIED, (*here, *here))
+    retried = decoded(session, "results", several_times, codec.result_from_values)
+    alike = connection.all(_ALIKE, here)
     once = {(Outcome(of), bool(flaky), Authenticity(seen)): number for of, flaky, seen, number in alike}
-    for result in several:
+    for result in retried:
         if result.attempt == 1:
             once[result.outcome, result.flaky, result.authenticity] -= 1
-    return Counted({kind: number for kind, number in once.items() if number}, several)
+    return Counted({kind: number for kind, number in once.items() if number}, retried)
 
 
-def selected(connection: sa.Connection, session: str, iteration: int, tests: Sequence[str]) -> list[Selected]:
+def selected(connection: Connection, session: str, iteration: int, tests: Sequence[str]) -> list[Selected]:
     """The selection in its order, of these tests alone."""
-    c = t.selection.c
-    asked = sa.select(t.selection).where(c.session == session, c.iteration == iteration)
-    asked = asked.where(c.id.in_([codec.clean(test) for test in tests])).order_by(c.position, c.id)
-    return decoded(session, "selection", t.rows(connection, asked), codec.selected_from_row)
+    if not tests:
+        return []
+    rest = f"{_HERE} AND id IN ({several(len(tests))}) ORDER BY position, id"
+    values = (session, iteration, *map(codec.clean, tests))
+    rows = connection.all(t.selection.select(rest, codec.SELECTED_READ), values)
+    return decoded(session, "selection", rows, codec.selected_from_values)
 
 
-def named(connection: sa.Connection, session: str, iteration: int, part: str) -> list[str]:
+def named(connection: Connection, session: str, iteration: int, part: str) -> list[str]:
     """Every id of the iteration with `part` in it: ended, begun or selected."""
-    asked = [
-        sa.select(table.c.id).where(
-            table.c.session == session,
-            table.c.iteration == iteration,
-            table.c.id.contains(codec.clean(part), autoescape=True),
-        )
-        for table in (t.selection, t.attempts, t.results)
-    ]
-    return [row.id for row in connection.execute(sa.union(*asked)) if codec.clean(part) in row.id]
+    part = codec.clean(part)
+    escaped = part.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    rest = f"{_HERE} AND id LIKE ? ESCAPE '/'"
+    asked = " UNION ".join(table.select(rest, ("id",)) for table in (t.selection, t.attempts, t.results))
+    found = connection.all(asked, (session, iteration, f"%{escaped}%") * 3)
+    return [test for (test,) in found if part in test]  # SQLite does not tell a from A there
 
 
 def placed_page(
-    connection: sa.Connection, session: str, iteration: int, after: Place, size: int
+    connection: Connection, session: str, iteration: int, after: Place, size: int
 ) -> tuple[list[Result], Place | None]:
     """The results of the `size` tests that the selection has behind place `after`, all attempts of each, and the place
     to go on behind; None: there are no more tests.
     """
-    c, s = t.results.c, t.selection.c
-    here = sa.and_(s.session == session, s.iteration == iteration)
-    behind = sa.and_(here, s.position > after[0]) if after else here
-    window = sa.select(s.position).where(behind).order_by(s.position).limit(size).subquery()
-    last = connection.execute(sa.select(sa.func.max(window.c.position))).scalar()
+    behind = "WHERE selection.session = ? AND selection.iteration = ?"
+    values: tuple[Any, ...] = (session, iteration)
+    if after:
+        behind += " AND selection.position > ?"
+        values += after
+    window = t.selection.select(f"{behind} ORDER BY position LIMIT ?", ("position",))
+    last = connection.scalar(f"SELECT max(position) FROM ({window}) AS behind", (*values, size))  # noqa: S608 - words of ours
     if last is None:
         return [], None
-    of = t.selection.join(t.results, sa.and_(c.session == s.session, c.iteration == s.iteration, c.id == s.id))
-    asked = sa.select(*_LIGHT).select_from(of).where(behind, s.position <= last)
-    rows = t.rows(connection, asked.order_by(s.position, c.attempt, c.id))
-    return decoded(session, "results", rows, codec.result_from_row), (last,)
+    rest = f"JOIN results ON {_OF_THE_TEST} {behind} AND selection.position <= ?"
+    asked = t.selection.select(f"{rest} ORDER BY selection.position, results.attempt, results.id", _LIGHT)
+    rows = connection.rows(asked, (*values, last))
+    return decoded(session, "results", rows, codec.result_from_values), (last,)
 
 
 def unplaced_page(
-    connection: sa.Connection, session: str, iteration: int, after: Place, size: int
+    connection: Connection, session: str, iteration: int, after: Place, size: int
 ) -> tuple[list[Result], Place | None]:
     """The `size` results behind `after` of tests that are not in the selection, by start; see `placed_page`."""
-    c, s = t.results.c, t.selection.c
-    chosen = sa.select(s.id).where(s.session == c.session, s.iteration == c.iteration, s.id == c.id)
-    asked = sa.select(*_LIGHT).where(c.session == session, c.iteration == iteration, ~chosen.exists())
-    order = (c.started_at, c.attempt, c.id)
+    chosen = t.selection.select(f"WHERE {_OF_THE_TEST}", ("1",))
+    rest = f"WHERE results.session = ? AND results.iteration = ? AND NOT EXISTS ({chosen})"
     if after:
-        asked = asked.where(sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
-    rows = t.fetch(connection, asked.order_by(*order).limit(size))
-    found = decoded(session, "results", rows, codec.result_from_row)
-    return found, (rows[-1]["started_at"], rows[-1]["attempt"], rows[-1]["id"]) if len(rows) == size else None
+        rest += " AND (started_at, attempt, id) > (?, ?, ?)"
+    asked = t.results.select(f"{rest} ORDER BY started_at, attempt, id LIMIT ?", _LIGHT)
+    rows = connection.all(asked, (session, iteration, *after, size))
+    found = decoded(session, "results", rows, codec.result_from_values)
+    if len(rows) < size:
+        return found, None
+    last = dict(zip(codec.RESULT_LIGHT, rows[-1], strict=True))
+    return found, (last["started_at"], last["attempt"], last["id"])

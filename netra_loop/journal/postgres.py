@@ -11,13 +11,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable
-from functools import cache
 from typing import TypeVar
 
 import psycopg
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.pool import StaticPool
 
 from netra_loop.clock import Clock
 from netra_loop.errors import StoreError
@@ -27,11 +23,16 @@ from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.postgres_errors import pooled
 from netra_loop.journal.postgres_lock import PostgresLock, holder_of
 from netra_loop.journal.postgres_server import FIRST_S, RETRY_S, Backend, Server
-from netra_loop.journal.postgres_tables import owners, writes
+from netra_loop.journal.postgres_sql import PostgresConnection
+from netra_loop.journal.sql import Connection
 
 T = TypeVar("T")
 
 _PACE_S = 0.5  # between two looks whether somebody asked to stop
+_ASK = "UPDATE netra_loop_owners SET asked = ? WHERE session = ? AND owner = ?"
+_SIGN = """\
+INSERT INTO netra_loop_writes (session, token) VALUES (?, ?)
+ON CONFLICT (session) DO UPDATE SET token = excluded.token RETURNING pg_backend_pid()"""
 
 
 class PostgresGround:
@@ -69,15 +70,14 @@ class PostgresGround:
 
     def ask_to_stop(self, session: str, owner: str, writer: Lane) -> None:
         """See `Ground.ask_to_stop`."""
-        now = sa.and_(owners.c.session == session, owners.c.owner == owner)
-        asked = sa.update(owners).where(now).values(asked=owner)
-        writer.transaction(lambda connection: connection.execute(asked))
+        writer.transaction(lambda connection: connection.run(_ASK, (owner, session, owner)))
 
     async def asked_to_stop(self, session: str, owner: str, ask: Ask) -> None:
         """See `Ground.asked_to_stop`."""
 
-        def asked(connection: sa.Connection) -> bool:
-            return connection.execute(sa.select(owners.c.asked).where(owners.c.session == session)).scalar() == owner
+        def asked(connection: Connection) -> bool:
+            said = connection.scalar("SELECT asked FROM netra_loop_owners WHERE session = ?", (session,))
+            return bool(said == owner)
 
         while not await _or_no(ask(asked)):  # noqa: ASYNC110 - what changes is a row, and another process writes it
             await asyncio.sleep(_PACE_S)
@@ -105,7 +105,7 @@ class PostgresLane:
     def __init__(self, server: Server, *, writer: bool) -> None:
         self._server = server
         self._writer = writer
-        self._made: tuple[sa.Engine, psycopg.Connection] | None = None
+        self._driver: psycopg.Connection | None = None
         self._backend: Backend | None = None
 
     def transaction(
@@ -118,9 +118,11 @@ class PostgresLane:
         def attempt() -> T:
             if isinstance(lock, PostgresLock):
                 lock.keep()
-            engine, driver = self._ready()
+            if self._driver is None:
+                self._driver = self._connect()
+            connection = PostgresConnection(self._driver)
             most_s = self._server.retry_s if self._writer else None
-            with self._server.watched(driver, most_s=most_s), engine.begin() as connection:
+            with self._server.watched(self._driver, most_s=most_s), connection.transaction():
                 if session is not None:
                     if done and _is_ours(connection, session, token):
                         return done[0]
@@ -134,29 +136,19 @@ class PostgresLane:
         def guarded() -> T:
             try:
                 return attempt()
-            except (psycopg.Error, sa.exc.DBAPIError):
+            except psycopg.Error:
                 self.close()  # whatever state it is in, the next attempt shall not meet it
                 raise
 
         return self._server.patiently(guarded, unclear=lambda: bool(done), patient=patient)
 
-    def _sign(self, connection: sa.Connection, session: str, token: str) -> None:
+    def _sign(self, connection: Connection, session: str, token: str) -> None:
         """Leaves the transaction's token; its row stays locked until the transaction ends. EnvironmentFailed where the
         server's end is another than the one that this connection began with.
         """
-        pid = connection.execute(_signing(), {"session": session, "token": token}).scalar()
+        pid = connection.scalar(_SIGN, (session, token))
         if self._backend is not None and self._backend.pid != pid:
             raise pooled(self._server.address)
-
-    def _ready(self) -> tuple[sa.Engine, psycopg.Connection]:
-        if self._made is None:
-            driver = self._connect()
-            # the URL says nothing but the dialect: all else is the server's to know
-            engine = sa.create_engine(
-                "postgresql+psycopg://", creator=lambda: driver, poolclass=StaticPool, use_native_hstore=False
-            )
-            self._made = engine, driver
-        return self._made
 
     def _connect(self) -> psycopg.Connection:
         connection = self._server.connect()
@@ -181,26 +173,16 @@ class PostgresLane:
 
     def close(self) -> None:
         """See `Lane.close`."""
-        made, self._made = self._made, None
-        if made is not None:
-            engine, driver = made
-            engine.dispose()
-            driver.close()  # also where the engine never came to it
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
 
 
-@cache
-def _signing() -> sa.Executable:
-    statement = insert(writes)
-    changed = statement.on_conflict_do_update(index_elements=["session"], set_={"token": statement.excluded.token})
-    return changed.returning(sa.func.pg_backend_pid())
-
-
-def _is_ours(connection: sa.Connection, session: str, token: str) -> bool:
+def _is_ours(connection: Connection, session: str, token: str) -> bool:
     """Whether the transaction that left `token` was committed; waits for it where it still goes on."""
-    none_yet = insert(writes).values(session=session, token="").on_conflict_do_nothing()
-    connection.execute(none_yet)  # waits for a row that is being made, which SELECT would not see
-    known = sa.select(writes.c.token).where(writes.c.session == session).with_for_update()
-    return connection.execute(known).scalar() == token
+    # waits for a row that is being made, which SELECT would not see
+    connection.run("INSERT INTO netra_loop_writes (session, token) VALUES (?, '') ON CONFLICT DO NOTHING", (session,))
+    return connection.locked("SELECT token FROM netra_loop_writes WHERE session = ?", (session,)) == (token,)
 
 
 async def _or_no(answer: Awaitable[bool]) -> bool:

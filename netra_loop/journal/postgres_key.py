@@ -7,7 +7,7 @@ import hashlib
 HELD = (
     "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND ((classid::bigint << 32) | objid::bigint) = :key"
+    "AND ((classid::bigint << 32) | objid::bigint) = ?"
 )
 
 

@@ -18,7 +18,6 @@ import time
 from typing import Any
 
 import psycopg
-import sqlalchemy as sa
 
 from netra_loop.clock import Clock, from_rfc3339, rfc3339
 from netra_loop.errors import SessionHeld, StoreError
@@ -27,16 +26,17 @@ from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.postgres_errors import pooled
 from netra_loop.journal.postgres_key import HELD, lock_key
 from netra_loop.journal.postgres_server import Backend, Server
-from netra_loop.journal.postgres_tables import owners
+from netra_loop.journal.sql import Connection
 
 _TRY_S = 0.4  # whoever was killed a moment ago has let go within this
 _PAUSE_S = 0.02
 _LOOKS = 3
 _LETTING_GO_S = 2.0
 _FIRST = 2**30  # generations begin below this, at random: one that was removed may still have an owner, who hangs
+_CONFIRM = """\
+UPDATE netra_loop_owners SET generation = ?, pid = ?, host = ?, since = ?, owner = ?, asked = NULL
+WHERE session = ? AND generation IN (?, ?)"""
 _LOOK_S = 1.0  # between two looks whether the connection is still there; nothing is sent
-_HELD = sa.text(HELD)
-_HELD_BY = sa.text(f"{HELD} AND pid = :pid")
 
 
 class PostgresLock:
@@ -122,23 +122,21 @@ class PostgresLock:
         ).fetchone()
         return _holder(row)
 
-    def confirm(self, connection: sa.Connection) -> None:
+    def confirm(self, connection: Connection) -> None:
         """See `Lock.confirm`. Here the session becomes ours, in the same transaction as its epoch does: its generation
         is that of the key which we hold, and its row says who we are.
         """
-        mine = sa.and_(owners.c.session == self._session, owners.c.generation.in_({self._found, self._generation}))
-        said: dict[str, Any] = {"pid": os.getpid(), "host": socket.gethostname(), "since": rfc3339(self._clock.now())}
-        said |= {"owner": self.owner, "asked": None}
-        written = connection.execute(sa.update(owners).where(mine).values(generation=self._generation, **said))
-        if written.rowcount != 1 or not self._is_held(connection):
+        said = (os.getpid(), socket.gethostname(), rfc3339(self._clock.now()), self.owner)
+        written = connection.run(_CONFIRM, (self._generation, *said, self._session, self._found, self._generation))
+        if written != 1 or not self._is_held(connection):
             raise SessionHeld(self._session, _named(holder_of(connection, self._session)))
 
-    def _is_held(self, connection: sa.Connection) -> bool:
+    def _is_held(self, connection: Connection) -> bool:
         """Whether the server knows the lock as ours."""
         if self._backend is None:
             return False
-        asked = {"key": self._key(self._generation), "pid": self._backend.pid}
-        return connection.execute(_HELD_BY, asked).first() is not None
+        asked = (self._key(self._generation), self._backend.pid)
+        return connection.first(f"{HELD} AND pid = ?", asked) is not None
 
     def keep(self) -> None:
         """Takes it again where its connection was lost. Where somebody else has it meanwhile, the epoch says so to the
@@ -218,15 +216,14 @@ class PostgresLock:
         connection.close()
 
 
-def holder_of(connection: sa.Connection, session: str, *, older: bool = False) -> Holder | None:
+def holder_of(connection: Connection, session: str, *, older: bool = False) -> Holder | None:
     """Who owns the session now; None where nobody does. `older`: the tables are an older version's."""
-    c = owners.c
-    said = (c.pid, c.host, c.since, sa.null() if older else c.owner)
-    asked = sa.select(sa.func.current_schema(), c.generation, *said).where(c.session == session)
-    found = connection.execute(asked).first()
-    if found is None or connection.execute(_HELD, {"key": lock_key(found[0], session, found[1])}).first() is None:
+    said = "pid, host, since, NULL" if older else "pid, host, since, owner"
+    asked = f"SELECT current_schema(), generation, {said} FROM netra_loop_owners WHERE session = ?"  # noqa: S608 - names of ours
+    found = connection.first(asked, (session,))
+    if found is None or connection.first(HELD, (lock_key(found[0], session, found[1]),)) is None:
         return None
-    return _holder(tuple(found[2:]))
+    return _holder(found[2:])
 
 
 def _holder(row: tuple[Any, ...] | None) -> Holder | None:

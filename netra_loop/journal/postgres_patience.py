@@ -17,7 +17,6 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 import psycopg
-import sqlalchemy as sa
 
 from netra_loop.journal.postgres_address import GONE_S
 
@@ -169,7 +168,7 @@ class Watchdog:
                 self._thread.start()
         try:
             yield
-        except (psycopg.Error, sa.exc.DBAPIError) as error:
+        except psycopg.Error as error:
             if not watched.was_cut:
                 raise
             since_s = time.monotonic() - watched.began

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import psycopg
-import sqlalchemy as sa
 
 from netra_loop.journal.postgres_address import SERVER_SIDE, read_address
 from netra_loop.journal.postgres_errors import given_up, is_contended, meaning, passes
@@ -109,17 +108,16 @@ class Server:
             began = time.monotonic()
             try:
                 result = attempt()
-            except (psycopg.Error, sa.exc.DBAPIError) as error:
-                cause = _cause(error)
-                again = passes(cause, seen=self._patience.seen)
+            except psycopg.Error as error:
+                again = passes(error, seen=self._patience.seen)
                 waited_s = time.monotonic() - first
-                if again and not is_contended(cause):
-                    self._last = cause
-                    waited_s = self._patience.failed(cause, began)
+                if again and not is_contended(error):
+                    self._last = error
+                    waited_s = self._patience.failed(error, began)
                 if not again or not patient or self._patience.is_over(waited_s):
                     if unclear() or (self._patience.seen and again):
-                        raise given_up(cause, self.address, waited_s, unclear=unclear()) from error
-                    raise meaning(cause, self.address) from error
+                        raise given_up(error, self.address, waited_s, unclear=unclear()) from error
+                    raise meaning(error, self.address) from error
             else:
                 self._patience.answered()
                 return result
@@ -145,11 +143,3 @@ class Backend:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s",
                 tuple(self._known),
             )
-
-
-def _cause(error: psycopg.Error | sa.exc.DBAPIError) -> psycopg.Error:
-    if isinstance(error, psycopg.Error):
-        return error
-    if isinstance(error.orig, psycopg.Error):
-        return error.orig
-    raise error

@@ -7,31 +7,15 @@ by the order of storing; a session has one writer at a time, so within a session
 from __future__ import annotations
 
 import secrets
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
-from psycopg import sql
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Identity,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    create_engine,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.pool import StaticPool
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal import tables as t
 from netra_loop.journal.postgres_address import Address
+from netra_loop.journal.postgres_sql import PostgresConnection
 
 APPLICATION = "netra-loop"
 OLDEST = 130000  # libpq's number for PostgreSQL 13
@@ -39,59 +23,51 @@ MARK = "netra_loop_store"
 _PLACED = {"attempts", "results", "entries"}
 _MAKING = 0x6E4C6F70  # the advisory lock under which tables are made
 
-own = MetaData()
+_TYPES = {"TEXT": 'TEXT COLLATE "C"', "BLOB": "BYTEA"}
 
-store = Table(
-    MARK,
-    own,
-    Column("application", Text, nullable=False),
-    Column("schema", Integer, nullable=False),
-)
+store = t.Table(MARK, (t.text("application"), t.integer("schema")))
 
-owners = Table(
+owners = t.Table(
     "netra_loop_owners",
-    own,
-    Column("session", Text(collation="C"), primary_key=True),
-    Column("generation", Integer, nullable=False),  # rises with each take-over; the lock's key holds it
-    Column("pid", BigInteger),
-    Column("host", Text),
-    Column("since", Text),
-    Column("owner", Text),  # its own name for itself, random
-    Column("asked", Text),  # the owner that was asked to stop
+    (
+        t.text("session"),
+        t.integer("generation"),  # rises with each take-over; the lock's key holds it
+        t.Column("pid", "BIGINT", null=True),
+        t.text("host", null=True),
+        t.text("since", null=True),
+        t.text("owner", null=True),  # its own name for itself, random
+        t.text("asked", null=True),  # the owner that was asked to stop
+    ),
+    key=("session",),
 )
 
-writes = Table(
+writes = t.Table(
     "netra_loop_writes",
-    own,
-    Column("session", Text(collation="C"), primary_key=True),
-    Column("token", Text, nullable=False),  # of the transaction that was the last to write to the session
+    (
+        t.text("session"),
+        t.text("token"),  # of the transaction that was the last to write to the session
+    ),
+    key=("session",),
 )
 
+_TABLES = (*t.TABLES, owners, store, writes)
 
-@cache
-def _statements() -> tuple[str, ...]:
+
+def statements() -> Iterator[str]:
     """What makes all tables and indexes."""
-    metadata, dialect = MetaData(), postgresql.dialect()  # type: ignore[no-untyped-call]
-    for table in (*t.metadata.sorted_tables, *own.sorted_tables):
-        made = table.to_metadata(metadata)
-        for column in made.columns:
-            if isinstance(column.type, Text):
-                column.type = Text(collation="C")
-        if table.name in _PLACED:
-            made.append_column(Column("place", BigInteger, Identity(always=True), nullable=False))
-            Index(f"{table.name}_by_place", made.c.session, made.c.place)
-    texts = [str(CreateTable(made).compile(dialect=dialect)) for made in metadata.sorted_tables]
-    texts += [
-        str(CreateIndex(index).compile(dialect=dialect))
-        for made in metadata.sorted_tables
-        for index in sorted(made.indexes, key=lambda index: str(index.name))
-    ]
-    return tuple(texts)
+    for table in _TABLES:
+        yield from (_placed(table) if table.name in _PLACED else table).making(_TYPES)
+
+
+def _placed(table: t.Table) -> t.Table:
+    place = t.Column("place", "BIGINT GENERATED ALWAYS AS IDENTITY", null=True)  # which it never is
+    indexes = {**table.indexes, f"{table.name}_by_place": ("session", "place")}
+    return replace(table, columns=(*table.columns, place), indexes=indexes)
 
 
 def names() -> list[str]:
     """Every table that a store has."""
-    return [table.name for table in (*t.metadata.sorted_tables, *own.sorted_tables)]
+    return [table.name for table in _TABLES]
 
 
 def ensure(connection: psycopg.Connection, address: Address, *, make: bool = True) -> None:
@@ -143,7 +119,7 @@ def schema_of(connection: psycopg.Connection, address: Address) -> int | None:
         return None
     if MARK not in present:
         raise _foreign(address, f"has tables of another program: {', '.join(present)}")
-    marks = connection.execute(sql.SQL("SELECT application, schema FROM {}").format(sql.Identifier(MARK))).fetchall()
+    marks = connection.execute("SELECT application, schema FROM netra_loop_store").fetchall()
     if len(marks) != 1 or marks[0][0] != APPLICATION:
         raise _foreign(address, f"has a table {MARK!r} that is not netra-loop's")
     schema = int(marks[0][1])
@@ -164,10 +140,9 @@ def _make(connection: psycopg.Connection, address: Address) -> None:
             f"store {address.shown!r} has no schema to make tables in, expected one on its search_path",
             hint="add ?options=-csearch_path%3DNAME to the URL",
         )
-    for statement in _statements():
-        connection.execute(statement)
-    values = (APPLICATION, t.SCHEMA)
-    connection.execute(sql.SQL("INSERT INTO {} VALUES (%s, %s)").format(sql.Identifier(MARK)), values)
+    for statement in statements():
+        connection.execute(statement.encode())
+    connection.execute("INSERT INTO netra_loop_store VALUES (%s, %s)", (APPLICATION, t.SCHEMA))
     connection.execute("INSERT INTO store_identity (id, epochs) VALUES (%s, 0)", (secrets.token_hex(16),))
 
 
@@ -176,20 +151,18 @@ def _migrate(connection: psycopg.Connection, address: Address) -> None:
     from netra_loop.journal import migrations
     from netra_loop.journal.postgres_lock import holder_of
 
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool, use_native_hstore=False
-    )
-    with engine.begin() as opened:
-        opened.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+    opened = PostgresConnection(connection)
+    with opened.transaction():
+        opened.first("SELECT pg_advisory_xact_lock(?)", (_MAKING,))
         found = schema_of(connection, address)
         if found is None or found >= t.SCHEMA:
             return  # another process did it while we waited
-        for session in opened.execute(select(owners.c.session)).scalars().all():
+        for (session,) in opened.all("SELECT session FROM netra_loop_owners"):
             holder = holder_of(opened, session, older=True)
             if holder is not None:  # it is of the older version, and does not know the new tables
                 raise SessionHeld(session, str(holder))
         migrations.upgrade(opened, found)
-        opened.execute(update(store).values(schema=t.SCHEMA))
+        opened.run("UPDATE netra_loop_store SET schema = ?", (t.SCHEMA,))
 
 
 def _foreign(address: Address, what: str) -> StoreError:

@@ -19,18 +19,15 @@ from collections.abc import Iterator
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-
-import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
+from typing import ClassVar, TypeVar
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.errors import Defect, DiskFull, StoreDamaged, StoreError, UsageError
 from netra_loop.journal import keeping, leftovers, naming, ownership, reserve, snapshots, stopping, using
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
-from netra_loop.journal.migrations import OLDEST
-from netra_loop.journal.tables import APPLICATION_ID, SCHEMA, identity, metadata, sessions
+from netra_loop.journal.sql import Connection, SqliteConnection
+from netra_loop.journal.tables import APPLICATION_ID, OLDEST, SCHEMA, TABLES
 
 T = TypeVar("T")
 
@@ -46,7 +43,7 @@ _ASIDE = "move it away, or name another store with --store"
 
 
 def path_of(url: str) -> Path:
-    """The absolute path that a store URL means: `sqlite:///abs/path` (or SQLAlchemy's four slashes), or a plain path.
+    """The absolute path that a store URL means: `sqlite:///abs/path` (or four slashes), or a plain path.
 
     UsageError for any other scheme, and for what was probably meant to be a server's URL.
     """
@@ -62,7 +59,7 @@ class SqliteFile:
     """The file at `path`, checked and, where it is missing, made (unless `make` is false: then it is a StoreError).
     StoreError or StoreDamaged where it cannot be used.
 
-    `close` it after the last engine made from it.
+    `close` it after the last connection made from it.
     """
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, make: bool = True) -> None:
@@ -70,7 +67,7 @@ class SqliteFile:
         self.at = str(path)
         self.folder = path.parent
         self.busy_timeout_s = busy_timeout_s
-        self._snapshots = keeping.Keeper(path, partial(self._connect, writer=False))
+        self._snapshots = keeping.Keeper(path, partial(self.connect, writer=False))
         with _file_errors(path):
             if not make and leftovers.never_made(path):
                 raise naming.missing(path)
@@ -106,7 +103,7 @@ class SqliteFile:
         from netra_loop.journal.migrating import migrate  # of use on one day in many
 
         try:
-            migrate(self.path, partial(self._connect, writer=True, older=True), self.busy_timeout_s)
+            migrate(self.path, partial(self.connect, writer=True, older=True), self.busy_timeout_s)
         except sqlite3.Error as error:
             raise self.meaning(error) from error
 
@@ -171,20 +168,16 @@ class SqliteFile:
     def reclaim(self, writer: Lane) -> int:
         """See `Ground.reclaim`: in portions, each a transaction. A store that an older version made keeps it all."""
 
-        def some(connection: sa.Connection) -> tuple[int, int]:
+        def some(connection: Connection) -> tuple[int, int]:
             pages, left, size = (
-                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-                for name in ("auto_vacuum", "freelist_count", "page_size")
+                int(connection.scalar(f"PRAGMA {name}")) for name in ("auto_vacuum", "freelist_count", "page_size")
             )
             if pages != _INCREMENTAL or not left:
                 return 0, left * size
-            driver: Any = connection.connection.driver_connection
-            # which ends our transaction and is one of its own: a step gives one page back, a script takes all steps
-            driver.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+            connection.all(f"PRAGMA incremental_vacuum({_PAGES})")  # to its end: each step gives one page back
             return left, left * size
 
-        asked = sa.select(sessions.c.id)
-        known = writer.transaction(lambda connection: set(connection.execute(asked).scalars()))
+        known = writer.transaction(lambda connection: {row[0] for row in connection.all("SELECT id FROM sessions")})
         ownership.sweep(self.folder, self.path.name, known)
         while (found := writer.transaction(some))[0]:
             continue
@@ -208,17 +201,10 @@ class SqliteFile:
         error.hint = offer if offer is not None else f"{error.hint}; no good snapshot of it is kept{left}"
         return error
 
-    def engine(self, *, writer: bool) -> sa.Engine:
-        """An engine of one connection, to be used by one thread alone. A reader cannot write, not even by mistake."""
-        engine = sa.create_engine("sqlite://", creator=lambda: self._connect(writer=writer), poolclass=StaticPool)
-
-        @sa.event.listens_for(engine, "begin")
-        def _begin(connection: sa.Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
-
-        return engine
-
-    def _connect(self, *, writer: bool, older: bool = False) -> sqlite3.Connection:
+    def connect(self, *, writer: bool, older: bool = False) -> sqlite3.Connection:
+        """A connection, for one thread alone. A reader's cannot write, not even by mistake. `older`: whatever schema
+        the store has.
+        """
         mode = "rw" if writer else "ro"
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode={mode}", uri=True, timeout=self.busy_timeout_s, isolation_level=None
@@ -296,7 +282,8 @@ class SqliteLane:
     def __init__(self, file: SqliteFile, *, writer: bool) -> None:
         self._file = file
         self._writer = writer
-        self._engine: sa.Engine | None = None
+        self._begun = False
+        self._driver: sqlite3.Connection | None = None
         self._use = using.Use(file.path)
         self._wal: tuple[int, int] | None = None
 
@@ -309,12 +296,14 @@ class SqliteLane:
         patient: bool = True,  # noqa: ARG002
     ) -> T:
         """See `Lane.transaction`."""
-        if self._engine is None:
-            if self._writer:
-                self._use.begin(self._file.busy_timeout_s)
-            self._engine = self._file.engine(writer=self._writer)
+        if self._writer and not self._begun:
+            self._use.begin(self._file.busy_timeout_s)
+        self._begun = True
         try:
-            with self._engine.begin() as connection:
+            if self._driver is None:
+                self._driver = self._file.connect(writer=self._writer)
+            connection = SqliteConnection(self._driver)
+            with connection.transaction("BEGIN IMMEDIATE" if self._writer else "BEGIN"):
                 self._check_in_place("nothing was written" if self._writer else "nothing was read")
                 done = work(connection)
             if self._writer:
@@ -324,10 +313,8 @@ class SqliteLane:
             raise
         except UnicodeError as error:  # SQLite quotes what it could not make sense of, and Python cannot read that
             raise self._file.offered(_damaged(self._file.path, f"cannot be read: {error}")) from error
-        except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, sqlite3.Error):
-                raise self._file.meaning(error.orig) from error
-            raise
+        except sqlite3.Error as error:
+            raise self._file.meaning(error) from error
         return done
 
     def _check_in_place(self, what: str) -> None:
@@ -342,8 +329,9 @@ class SqliteLane:
 
     def close(self) -> None:
         """See `Lane.close`."""
-        if self._engine is not None:
-            self._engine.dispose()
+        if self._driver is not None:
+            self._driver.close()
+            self._driver = None
         self._use.end()
 
 
@@ -514,17 +502,14 @@ def _make(path: Path) -> None:
 
 
 def _fill(draft: Path) -> None:
-    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(draft), poolclass=StaticPool)
-    try:
-        with engine.begin() as connection:
-            connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning can give room back
-            metadata.create_all(connection)
-            connection.execute(sa.insert(identity).values(id=secrets.token_hex(16), epochs=0))
-            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    except sa.exc.DBAPIError as error:
-        raise (error.orig if isinstance(error.orig, sqlite3.Error) else error) from error
-    finally:
-        engine.dispose()
+    with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as driver:
+        driver.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning can give room back
+        connection = SqliteConnection(driver)
+        with connection.transaction():
+            for table in TABLES:
+                for statement in table.making({}):
+                    connection.run(statement)
+            connection.run("INSERT INTO store_identity (id, epochs) VALUES (?, 0)", (secrets.token_hex(16),))
+            connection.run(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.run(f"PRAGMA user_version={SCHEMA}")
+        driver.execute("PRAGMA journal_mode=WAL")

@@ -16,14 +16,11 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-import sqlalchemy as sa
-
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
 from netra_loop.errors import Defect, StaleEpoch, StoreDamaged
 from netra_loop.journal import chain, forgetting, onlooking, reading, verifying, writing
-from netra_loop.journal import tables as t
 from netra_loop.journal.base import (
     Counted,
     Holder,
@@ -38,6 +35,7 @@ from netra_loop.journal.base import (
 )
 from netra_loop.journal.ground import Ground, Lane, Lock, Work
 from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.sql import Connection
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 from netra_loop.settings import is_server
 
@@ -142,7 +140,7 @@ class StoredJournal:
     def _create(self, head: SessionHead, first: Batch) -> tuple[Recorded, ...]:
         owned = self._owned.get(head.id)
 
-        def work(connection: sa.Connection) -> writing.Written:
+        def work(connection: Connection) -> writing.Written:
             writing.insert_session(connection, head, *((owned.epoch, owned.lock.owner) if owned else (None, None)))
             place = writing.Place(epoch=0, seq=0, hash=chain.GENESIS, loop=head.loop)
             return writing.write_batch(connection, head.id, place, first, None, self._clock.now())
@@ -155,7 +153,7 @@ class StoredJournal:
         if owned is None:
             raise Defect(f"an append to session {session!r} by a process that does not own it")
 
-        def work(connection: sa.Connection) -> writing.Written:
+        def work(connection: Connection) -> writing.Written:
             place = writing.place_of(connection, session)
             owned.check(session, place)
             reading.check_end(session, place.seq, place.hash, owned.said)
@@ -188,7 +186,7 @@ class StoredJournal:
         owned.lock.take(takeover=takeover)
         known, highest = owned.lock.acknowledged(), owned.lock.epoch()
 
-        def work(connection: sa.Connection) -> int:
+        def work(connection: Connection) -> int:
             owned.lock.confirm(connection)
             reading.check_acknowledged(connection, session, known)
             return writing.raise_epoch(connection, session, owned.lock.owner, highest)
@@ -227,7 +225,7 @@ class StoredJournal:
     async def events(self, session: str, after: int = 0) -> list[Recorded]:
         """See `Journal.events`."""
 
-        def work(connection: sa.Connection) -> list[Recorded]:
+        def work(connection: Connection) -> list[Recorded]:
             return reading.events(connection, session, after, known)
 
         known = self._ground.acknowledged(session)  # before the snapshot is taken: the store may only be ahead of it
@@ -272,8 +270,7 @@ class StoredJournal:
 
     async def identity(self) -> StoreIdentity:
         """See `Journal.identity`."""
-        asked = sa.select(t.identity.c.id)
-        found = await self._read(lambda connection: str(connection.execute(asked).scalar_one()))
+        found = await self._read(lambda connection: str(connection.scalar("SELECT id FROM store_identity")))
         return StoreIdentity(found, self._ground.at)
 
     async def find(self, name: str) -> SessionHead:
@@ -388,7 +385,7 @@ class StoredJournal:
         if owned is None:
             raise Defect(f"session {session!r} was to be removed by a process that does not own it")
 
-        def work(connection: sa.Connection) -> None:
+        def work(connection: Connection) -> None:
             place = writing.place_of(connection, session)
             owned.check(session, place)
             forgetting.forget_head(connection, session, place.epoch)

@@ -3,13 +3,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
 from netra_loop.errors import Defect, StaleEpoch, StoreError, UsageError
 from netra_loop.journal import forgetting, ownership, tables, writing
 from netra_loop.journal.base import Journal
+from netra_loop.journal.sql import SqliteConnection
 from netra_loop.journal.store import open_store
 from netra_loop.testing.rows import entry, finding, head, result, selected
 
@@ -104,23 +104,25 @@ async def test_what_a_kill_in_the_middle_left_is_nobodys(open_sqlite: Open, stor
 
 async def test_rows_are_removed_of_nobody_but_who_is_no_more():
     """A session may be made again under the name between the look and the removal."""
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        tables.metadata.create_all(connection)
-        connection.execute(sa.insert(tables.identity).values(id="x", epochs=0))
+    driver = sqlite3.connect(":memory:", isolation_level=None)
+    connection = SqliteConnection(driver)
+    with connection.transaction():
+        for table in tables.TABLES:
+            for statement in table.making({}):
+                connection.run(statement)
+        connection.run(tables.identity.insert, ("x", 0))
         writing.insert_session(connection, head("golden-1"), 1, "me")
         place = writing.place_of(connection, "golden-1")
         batch = Batch(results=(result("t1"),), entries=(entry(),))
         writing.write_batch(connection, "golden-1", place, batch, None, head("golden-1").started_at)
         assert not forgetting.forget_some(connection, "golden-1")
-        counted = sa.select(sa.func.count()).select_from(tables.results)
-        assert connection.execute(counted).scalar_one() == 1
+        assert connection.scalar(tables.results.count("")) == 1
         forgetting.forget_head(connection, "golden-1", 1)
         assert forgetting.strays(connection) == {"golden-1"}
         while forgetting.forget_some(connection, "golden-1"):
             continue
-        assert connection.execute(counted).scalar_one() == 0
-    engine.dispose()
+        assert connection.scalar(tables.results.count("")) == 0
+    driver.close()
 
 
 async def test_who_owned_one_that_was_removed_is_not_taken_for_the_owner_of_the_next(store_url: str):

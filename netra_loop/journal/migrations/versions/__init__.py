@@ -1,1 +1,0 @@
-"""One step for each schema, named by what it brings."""
