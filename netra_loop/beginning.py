@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from netra_loop.execution.base import PoolOptions
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.testbed import options_within
 from netra_loop.settings import Settings
+from netra_loop.values import dataclass
 
 _MOST_BYTES = 4 * loopfile.MAX_CHARACTERS
 

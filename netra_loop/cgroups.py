@@ -13,11 +13,11 @@ import itertools
 import os
 import re
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from netra_loop.processes import ProcessIdentity, identify, space
+from netra_loop.values import dataclass
 
 _PREFIX = "netra-loop-"
 _NAME = re.compile(_PREFIX + r"(?P<pid>\d+)-(?P<ticks>\d+)-(?P<boot>[0-9a-f]{8})-(?P<space>\d+)-\d+")

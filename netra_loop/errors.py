@@ -28,7 +28,8 @@ An error holds fields and builds its text from them: what was found (`!r`), what
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from netra_loop.values import dataclass
 
 
 class NetraLoopError(Exception):

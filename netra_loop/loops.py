@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from netra_loop.errors import UsageError
 from netra_loop.settings import Settings
+from netra_loop.values import dataclass
 
 _LONGEST = 1 << 20  # bytes; a longer one is understood first
 _TESTS = re.compile(rb"\btests\s*:")

@@ -6,9 +6,10 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
+
+from netra_loop.values import dataclass
 
 STATE_FOLDER = ".netra-loop"
 STORE_FILE = "journal.db"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from netra_loop.cli.pulse import Pulse
 from netra_loop.clock import Clock
@@ -11,6 +10,7 @@ from netra_loop.core.records import SEVERITIES, LogEntry
 from netra_loop.errors import UsageError
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.report.safe import safe_line
+from netra_loop.values import dataclass
 
 _Key = tuple[str, object, str]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netra_loop.errors import EnvironmentFailed, SessionHeld, UsageError
+from netra_loop.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

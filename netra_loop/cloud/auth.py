@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from netra_loop.cloud.token_life import TokenLife
 from netra_loop.core.events import AuthTried
 from netra_loop.core.spec import AuthSpec, BypassAuth, Command, IdentityTokenAuth, JwtAuth
 from netra_loop.errors import AuthFailed, NetraLoopError, UsageError
+from netra_loop.values import dataclass
 
 UNKNOWN_TTL_S = 600.0
 ANSWER_MAX = 200

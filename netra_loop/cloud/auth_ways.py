@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import httpx
 
 from netra_loop.clock import Clock, Elapsed, within
 from netra_loop.processes import die_with_parent, end_tree
+from netra_loop.values import dataclass
 
 LIMIT_S = 30.0
 TOKEN_MAX = 65_536

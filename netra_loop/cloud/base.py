@@ -9,12 +9,13 @@ error.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol
 
 from netra_loop.core.records import LogEntry, Revision
 from netra_loop.core.spec import ResourcesSpec, ScalingSpec, VpcSpec
+from netra_loop.values import dataclass
 
 LABEL_SESSION = "netra-loop-session"
 LABEL_ITERATION = "netra-loop-iteration"

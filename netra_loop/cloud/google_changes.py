@@ -7,7 +7,6 @@ again, and what was taken in after all is adopted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from google.cloud import run_v2
 from google.longrunning.operations_pb2 import Operation  # type: ignore[import-untyped]
@@ -24,6 +23,7 @@ from netra_loop.cloud.google_link import Link
 from netra_loop.cloud.google_refusals import status_of
 from netra_loop.cloud.google_resources import POLL_S, Resources
 from netra_loop.errors import CloudCallFailed, ForeignChange
+from netra_loop.values import dataclass
 
 _CONFLICTS = {"ABORTED", "ALREADY_EXISTS"}
 _SEEN_LATE_S = 5.0  # for something that is said to be there and cannot be read yet

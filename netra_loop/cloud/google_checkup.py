@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from netra_loop.cloud.auth_identity import in_thread
 from netra_loop.cloud.google_link import LOGIN, Link
 from netra_loop.cloud.google_refusals import API_ERRORS, Caller, granting, refused
 from netra_loop.errors import CloudCallFailed
+from netra_loop.values import dataclass
 
 LIMIT_S = 8.0
 _NOBODY = "00000000-0000-0000-0000-000000000000"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -13,6 +12,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
 from netra_loop.cloud.google_link import LOGIN
 from netra_loop.errors import CloudCallFailed
+from netra_loop.values import dataclass
 
 PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "CANCELLED"}
 API_ERRORS = (exceptions.GoogleAPIError, grpc.RpcError, GoogleAuthError)

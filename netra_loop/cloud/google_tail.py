@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from netra_loop.cloud.log_pieces import Pieces
 from netra_loop.cloud.log_reads import TELL_FROM_S, OnWait, ReadBudget, process_budget, unheard
 from netra_loop.core.records import LogEntry
 from netra_loop.errors import CloudCallFailed
+from netra_loop.values import dataclass
 
 Missed = Callable[[int], None]  # so many entries were left out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from google.cloud import run_v2
 from google.longrunning.operations_pb2 import Operation  # type: ignore[import-untyped]
@@ -17,6 +17,7 @@ from netra_loop.cloud.google_changes import Begun, Changes
 from netra_loop.cloud.google_refusals import status_of
 from netra_loop.cloud.google_resources import POLL_S, Resources
 from netra_loop.errors import ForeignChange
+from netra_loop.values import dataclass
 
 _MARGIN_S = 60.0  # beyond the startup probe: scheduling, routing
 _IMAGE_MARGIN_S = 300.0  # and reading the image

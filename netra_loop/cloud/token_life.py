@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from netra_loop.errors import AuthFailed
+from netra_loop.values import dataclass
 
 RENEW_BEFORE_S = 60.0
 

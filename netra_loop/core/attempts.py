@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from netra_loop.core.events import Committed, FixerRan
 from netra_loop.core.records import Claim, Finding, FindingState
+from netra_loop.values import dataclass
 
 _NOTE = 1_000  # characters
 _PATHS = 20

@@ -7,7 +7,6 @@ counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from netra_loop.clock import rfc3339
@@ -16,6 +15,7 @@ from netra_loop.core.records import JOURNEY_PREFIX, Cause, Finding, FindingState
 from netra_loop.core.source_lines import Place
 from netra_loop.core.timeline import MOST, Moment, shortened
 from netra_loop.core.whys import OPEN
+from netra_loop.values import dataclass
 
 FOR_FIXERS = frozenset({Cause.PRODUCT, Cause.TEST, Cause.UNKNOWN})
 MOST_FINDINGS = 30

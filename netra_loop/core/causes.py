@@ -8,7 +8,6 @@ to be possible.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from netra_loop.core.facts import EntryKey, Facts, key_of
@@ -16,6 +15,7 @@ from netra_loop.core.joining import SLACK_S, Running
 from netra_loop.core.records import Outcome, Result, RootCause, Symptom
 from netra_loop.core.symptoms import Look, last_close
 from netra_loop.core.trace_lines import Thrown
+from netra_loop.values import dataclass
 
 SERVER_SIDE = frozenset(
     {

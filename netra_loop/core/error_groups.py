@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from netra_loop.clock import from_rfc3339, rfc3339
 from netra_loop.core.records import LogEntry, RootCause, Symptom
 from netra_loop.core.signature import finding_id, normalise, signature
+from netra_loop.values import dataclass
 
 ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 MOST_GROUPS = 100  # that are stored of an iteration, those with the most entries

@@ -8,9 +8,11 @@ not in it comes from a newer netra-loop and is refused by `from_row`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime
 from typing import Any, ClassVar
+
+from netra_loop.values import dataclass
 
 ASKED = "netra-loop stop"  # why a session pauses that was asked to through its store
 _ENVELOPE = {"iteration", "phase", "attempt", "outcome"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from netra_loop.core.joining import Joined
@@ -22,6 +22,7 @@ from netra_loop.core.signature import finding_id, signature
 from netra_loop.core.spec import TierSpec
 from netra_loop.core.stacktrace import Source
 from netra_loop.core.trace_lines import Thrown
+from netra_loop.values import dataclass
 
 EntryKey = tuple[str, datetime, str]
 

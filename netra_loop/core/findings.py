@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from netra_loop.core.causes import SERVER_SIDE, Causes, Why, possibly
 from netra_loop.core.facts import DeployFailure, EntryKey, Facts, key_of, plain, raised
@@ -22,6 +22,7 @@ from netra_loop.core.symptoms import Look, last_close, look_at, symptom_of
 from netra_loop.core.trace_lines import Thrown, thrown
 from netra_loop.core.untested import auth_failures, collection_failures, deploy_failures, missing_results, only_in_logs
 from netra_loop.core.whys import raised_at
+from netra_loop.values import dataclass
 
 __all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "symptom_of"]
 

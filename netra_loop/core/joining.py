@@ -11,13 +11,14 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from netra_loop.core.records import LogEntry, Result
 from netra_loop.core.urls import path_of
+from netra_loop.values import dataclass
 
 BY_TRACE = "trace"
 BY_PATH = "path"

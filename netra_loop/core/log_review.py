@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from netra_loop.core.error_groups import ERRORS, ErrorGroups, first_line
@@ -11,6 +11,7 @@ from netra_loop.core.joining import Footprint, Joined, Joiner
 from netra_loop.core.records import LogEntry, RootCause
 from netra_loop.core.stacktrace import Source
 from netra_loop.core.trace_lines import Thrown, TraceReader
+from netra_loop.values import dataclass
 
 _SAID = 500  # characters kept of what an error said
 

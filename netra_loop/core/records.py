@@ -7,10 +7,12 @@ datetimes named `*_at`, durations float seconds named `*_s`; `None` means not kn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from netra_loop.values import dataclass
 
 _become = object.__setattr__
 JOURNEY_PREFIX = "journey::"

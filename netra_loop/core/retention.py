@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from netra_loop.core.state import Status
+from netra_loop.values import dataclass
 
 
 class Session(Protocol):

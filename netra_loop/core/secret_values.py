@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from netra_loop.core.redact import MIN_LENGTH, Redactor
 from netra_loop.core.secret_names import names_secret, passwords_in
+from netra_loop.values import dataclass
 
 _ONE_WORD = re.compile(r"[a-z]+|[A-Z]+|[A-Z][a-z]+|[0-9]+")
 _LONGEST_WORD = 15  # of letters or digits alone: what is longer is no word any more

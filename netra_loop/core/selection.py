@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
@@ -17,6 +16,7 @@ from netra_loop.core.records import JOURNEY_PREFIX, CollectedTest, Selected
 from netra_loop.core.schedule import Candidate, order
 from netra_loop.core.spec import JourneySpec, SelectSpec, TierSpec
 from netra_loop.errors import UsageError
+from netra_loop.values import dataclass
 
 _MAGIC = re.compile(r"[*?\[]")
 _TOKEN = re.compile(r"\s+|(?P<paren>[()])|(?P<word>[\w:+\-.\[\]\\/]+)")

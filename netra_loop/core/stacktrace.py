@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from netra_loop.core.records import RootCause
+from netra_loop.values import dataclass
 
 HEADER = "Traceback (most recent call last):"
 _MAX_TEXT = 256 * 1024

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import groupby
@@ -19,6 +18,7 @@ from typing import Any
 
 from netra_loop.core.shell_quoting import Quoting
 from netra_loop.errors import UsageError
+from netra_loop.values import dataclass
 
 Scope = Mapping[str, Any] | Callable[[str], str | None]
 """Where values come from: nested mappings (`{"vars": {"user": …}}`), one keyed by the whole name (`{"vars.user": …}`),

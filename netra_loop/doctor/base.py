@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from netra_loop.clock import Clock
@@ -11,6 +10,7 @@ from netra_loop.core.spec import EnvironmentSpec, LoopSpec
 from netra_loop.phases.scope import Scope
 from netra_loop.settings import Settings
 from netra_loop.toolbox import SessionTools
+from netra_loop.values import dataclass
 
 
 class Status(StrEnum):

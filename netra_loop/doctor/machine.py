@@ -9,7 +9,6 @@ import platform
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from netra_loop.doctor.base import Line, Subject, fail, ok, warn
 from netra_loop.errors import UsageError
 from netra_loop.phases.testbed import interpreter as tests_interpreter
 from netra_loop.processes import die_with_parent, end_tree
+from netra_loop.values import dataclass
 
 _OLDEST = (3, 11)
 _OLDEST_OF_TESTS = (3, 9)

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from netra_loop.clock import Clock
 from netra_loop.core import template
 from netra_loop.doctor.base import Line, Loop, Subject, fail, ok, warn
 from netra_loop.errors import NetraLoopError
+from netra_loop.values import dataclass
 
 LIMIT_S = 10.0
 CLOCK = "clock"

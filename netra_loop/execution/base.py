@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from netra_loop.core.records import CollectedTest, CollectionError, Evidence, Outcome, Sources
 from netra_loop.core.schedule import Band
+from netra_loop.values import dataclass
 
 
 @dataclass(frozen=True)

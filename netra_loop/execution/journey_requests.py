@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ from netra_loop.clock import Clock
 from netra_loop.core.records import Exchange
 from netra_loop.execution.connection_errors import explain, peer
 from netra_loop.execution.journey_trail import Trail, clip_bytes
+from netra_loop.values import dataclass
 
 BODY_MAX = 8 * 2**20
 _DIRECT = ("all://localhost", "all://*.localhost", "all://127.0.0.1", "all://[::1]")

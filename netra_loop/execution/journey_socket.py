@@ -6,7 +6,6 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,6 +17,7 @@ from netra_loop.clock import Clock
 from netra_loop.core.records import Frame
 from netra_loop.execution.connection_errors import is_loopback, peer
 from netra_loop.execution.journey_trail import Trail, clip, event_of, parse
+from netra_loop.values import dataclass
 
 MESSAGE_MAX = 4 * 2**20
 UNREAD_MAX = 2**20

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from netra_loop.agent.cuts import cut
 from netra_loop.clock import Clock
 from netra_loop.core.records import Contact, Evidence, Exchange, Frame
+from netra_loop.values import dataclass
 
 FRAMES_HEAD = 500
 FRAMES_TAIL = 500

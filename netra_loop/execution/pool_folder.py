@@ -17,12 +17,13 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from netra_loop import cgroups
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.processes import ProcessIdentity, carrying, end_known, identify, same, space
+from netra_loop.values import dataclass
 
 PREFIX = "netra-loop-pool-"
 MARK = "NETRA_LOOP_POOL"

@@ -12,7 +12,7 @@ import signal
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from netra_loop.execution.pool_spill import Spill
 from netra_loop.execution.pool_wire import Channel, Message, Switchboard
 from netra_loop.execution.pool_zygote import Gathered, Zygote, dump_stacks, order
 from netra_loop.processes import ProcessIdentity, command, end_tree, identify, same
+from netra_loop.values import dataclass
 
 _FORK_LIMIT_S = 30.0
 _END_KNOWN_S = 10.0

@@ -8,7 +8,7 @@ import re
 import signal
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from netra_loop.execution.pool_result import collected
 from netra_loop.execution.pool_spill import Spill
 from netra_loop.execution.pool_wire import Channel, Message, Switchboard
 from netra_loop.processes import ProcessIdentity, identify, send, stopped
+from netra_loop.values import dataclass
 
 _STACKS_S = 0.5
 _TRIM_S = 0.1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from netra_loop.core.events import Event
 from netra_loop.core.records import Finding
+from netra_loop.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ phase's answer to that: probe and adopt (deploy), go on with what is missing (ex
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.journal.base import Journal
 from netra_loop.phases.scope import Scope
 from netra_loop.report.observer import Observer
+from netra_loop.values import dataclass
 from netra_loop.workspace.base import Workspace
 
 

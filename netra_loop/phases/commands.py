@@ -6,11 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from netra_loop.clock import Clock, Elapsed, within
 from netra_loop.processes import die_with_parent, end_carriers, end_tree
+from netra_loop.values import dataclass
 
 _HEAD = _TAIL = 32_768  # bytes of output kept from either end
 _GRACE_S = 3.0

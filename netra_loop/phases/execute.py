@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from netra_loop.core.authenticity import assess
 from netra_loop.core.events import ForeignSeen, Noted
@@ -46,6 +46,7 @@ from netra_loop.phases.testbed import (
 )
 from netra_loop.phases.tokens import with_fresh_token
 from netra_loop.processes import give_back_memory
+from netra_loop.values import dataclass
 
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 

@@ -6,8 +6,9 @@ import json
 import os
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
+
+from netra_loop.values import dataclass
 
 NOTE, CLAIM = "note.md", "claim.json"
 _MOST = 65_536  # bytes of either

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
@@ -22,6 +22,7 @@ from netra_loop.core.joining import Footprint, Joiner, footprint
 from netra_loop.core.records import Batch, LogEntry
 from netra_loop.core.redact_many import redact_many
 from netra_loop.phases.base import PhaseContext
+from netra_loop.values import dataclass
 
 _EARLY = timedelta(seconds=5)  # a revision logs before its deploy is acknowledged
 _LATE_S = 10.0  # between an entry's writing and its being readable, and between clocks

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from netra_loop.core.records import CollectedTest, Selected
 from netra_loop.core.schedule import Band, known
 from netra_loop.execution.base import Planned
 from netra_loop.phases.base import PhaseContext
+from netra_loop.values import dataclass
 
 
 @dataclass(frozen=True)

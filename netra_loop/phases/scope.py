@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from netra_loop.core import template
 from netra_loop.core.records import Revision
 from netra_loop.core.spec import Command, EnvironmentSpec, LoopSpec
 from netra_loop.errors import UsageError
+from netra_loop.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.scope import Scope, websocket_url
 from netra_loop.phases.serving import ensure_serving
 from netra_loop.phases.tokens import good_for_tests, token
+from netra_loop.values import dataclass
 
 SESSION_VARIABLE = "NETRA_LOOP_SESSION"  # by it all that a session starts is known
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from netra_loop.report.timeline import Moment
+from netra_loop.values import dataclass
 
 QUIET_S = 1.0  # a silence from here on is worth a line
 _PERIOD_MAX = 4  # moments that may repeat together: a poll, its answer, what the server logged of both

@@ -7,9 +7,9 @@ broken up (`report.safe`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from netra_loop.report.safe import safe_line, safe_text
+from netra_loop.values import dataclass
 
 SHOWN = 10  # annotations of a kind and a step; the page shows no more
 _MESSAGE_MAX = 1000

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from netra_loop.core.records import Authenticity, Finding, Result, TierVerdict
 from netra_loop.report import phrases
 from netra_loop.report.safe import safe_line
 from netra_loop.report.view import SessionView
+from netra_loop.values import dataclass
 
 LIMIT = 250_000  # bytes
 _FINDINGS = 50

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -27,6 +26,7 @@ from netra_loop.report.log_tally import LogTally
 from netra_loop.report.safe import safe_line
 from netra_loop.report.tally import Tally
 from netra_loop.report.view import SessionView
+from netra_loop.values import dataclass
 
 REFRESH_PER_S = 8.0
 _RUNNING, _FAILURES, _PHASES = 4, 5, 10

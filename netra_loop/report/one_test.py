@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from netra_loop.report.grid import STYLES, Ledger
 from netra_loop.report.rows import result_row
 from netra_loop.report.safe import safe_line, safe_text
 from netra_loop.report.timeline import TEXT_MAX, Moment, clock_behind_s, timeline, timeline_rows
+from netra_loop.values import dataclass
 
 _HEAD_LINES, _TAIL_LINES = 2, 10  # of a log entry: what it says, and the end of its stack trace
 _BEHIND_S = 0.005  # from here on a clock is worth a word

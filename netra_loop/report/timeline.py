@@ -7,7 +7,7 @@ Instants are each machine's own: the test's for its begin and the wire, the serv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from netra_loop.core.records import Contact, Exchange, Frame, LogEntry, Result
 from netra_loop.core.stages import Reached, Stage, reached
 from netra_loop.report import phrases
 from netra_loop.report.safe import safe_line, safe_text
+from netra_loop.values import dataclass
 
 SLOW_S = 1.0  # an answer that took so long stands out
 TEXT_MAX = 300  # characters of a line; what a service or a test says may be longer

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol
 
 from netra_loop.core.goal import final_results
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, TierVerdict
 from netra_loop.core.resuming import first, resume_command
+from netra_loop.values import dataclass
 
 TEST_COUNTS = ("selected", *(outcome.value for outcome in Outcome), "flaky", "fake", "suspect")
 FINDING_COUNTS = tuple(state.value for state in FindingState)

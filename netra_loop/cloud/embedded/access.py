@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 import jwt
 from google.cloud import run_v2
@@ -20,6 +19,7 @@ from netra_loop.cloud.embedded.calls import denial
 from netra_loop.cloud.embedded.knobs import KnobFile
 from netra_loop.cloud.embedded.provision import OWN_IMAGES
 from netra_loop.cloud.embedded.refusals import Refused
+from netra_loop.values import dataclass
 
 ACCOUNT = "netra-loop@embedded.iam.gserviceaccount.com"
 TOKEN_S = 3600

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from netra_loop.values import dataclass
 
 SEVERITIES = {
     "DEFAULT": 0,

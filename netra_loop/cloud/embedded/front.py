@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import h11
@@ -17,6 +16,7 @@ from netra_loop.cloud.embedded.instance import Instance, Launch, StartFailed
 from netra_loop.cloud.embedded.peer import LONGEST_HEAD, Peer
 from netra_loop.cloud.embedded.recorder import Origin, Recorder
 from netra_loop.cloud.embedded.trace import Trace, trace_of
+from netra_loop.values import dataclass
 
 _WAITING_CLIENTS = 1024
 

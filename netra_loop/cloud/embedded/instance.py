@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from netra_loop import processes
@@ -20,6 +20,7 @@ from netra_loop.cloud.embedded.memory import until_over
 from netra_loop.cloud.embedded.outlet import Outlet
 from netra_loop.cloud.embedded.probe import ProbePlan, wait_until_up
 from netra_loop.cloud.embedded.recorder import Origin, Recorder
+from netra_loop.values import dataclass
 
 TERM_GRACE_S = 10.0
 SERVER_ONLY = {"GRPC_ENABLE_FORK_SUPPORT": "0"}  # its children only ever exec; not meant for what they run

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from netra_loop.cloud.embedded.files import make_folder, read_json, write_json
+from netra_loop.values import dataclass
 
 FILE = "knobs.json"
 _CODES = [

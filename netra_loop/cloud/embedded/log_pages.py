@@ -8,7 +8,6 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from google.cloud.logging_v2.types import ListLogEntriesRequest
@@ -19,6 +18,7 @@ from netra_loop.cloud.embedded.knobs import Knobs
 from netra_loop.cloud.embedded.log_store import Place
 from netra_loop.cloud.embedded.matching import And, InProjects
 from netra_loop.cloud.embedded.refusals import Refused
+from netra_loop.values import dataclass
 
 LARGEST_PAGE = 1000
 _DEFAULT_PAGE = 50

@@ -16,7 +16,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from netra_loop.cloud.embedded.matching import Node, time_bounds, traces_of
 from netra_loop.cloud.embedded.times import instant_ns, rfc3339_ns
 from netra_loop.core.redact import Redactor
 from netra_loop.core.redact_many import holds_none
+from netra_loop.values import dataclass
 
 _log = logging.getLogger(__name__)
 _TABLES = """

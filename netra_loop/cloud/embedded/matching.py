@@ -7,13 +7,14 @@ and severity): yes, no, or what is still to be asked of each.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from netra_loop.cloud.embedded.comparing import Test, is_present, test_of
 from netra_loop.cloud.embedded.fields import Field, field_of, fold, leaves, text_of
 from netra_loop.cloud.embedded.times import instant_ns
+from netra_loop.values import dataclass
 
 _OF_ORIGIN = ("logName", "resource", "severity")
 _TIMESTAMP = ("timestamp",)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from netra_loop.values import dataclass
 
 MATCH = None
 _LONGEST_PROGRAM = 5000

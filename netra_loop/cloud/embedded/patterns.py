@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from netra_loop.cloud.embedded.pattern_syntax import MATCH, Assertion, Jump, OneOf, PatternError, program_of
+from netra_loop.values import dataclass
 
 _MOST_STATES = 2000
 _BEGIN, _NEWLINE, _WORD, _OTHER = range(4)

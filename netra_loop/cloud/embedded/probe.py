@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+
+from netra_loop.values import dataclass
 
 _REFUSED_PAUSE_S = 0.05
 _ANSWERED_PAUSE_S = 0.25

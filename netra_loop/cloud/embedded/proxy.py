@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import h11
 
 from netra_loop.cloud.embedded.instance import Instance
 from netra_loop.cloud.embedded.peer import LONGEST_HEAD, Peer, tunnel
 from netra_loop.cloud.embedded.trace import Trace
+from netra_loop.values import dataclass
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"transfer-encoding"}
 _REPLACED = {b"traceparent", b"x-cloud-trace-context", b"x-forwarded-for", b"x-forwarded-proto"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from netra_loop.cloud.embedded.log_lines import entry_of
 from netra_loop.cloud.embedded.log_store import LogStore
 from netra_loop.cloud.embedded.log_writes import is_ahead
 from netra_loop.cloud.embedded.times import rfc3339_ns
+from netra_loop.values import dataclass
 
 
 @dataclass(frozen=True)

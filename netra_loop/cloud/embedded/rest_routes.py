@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -13,6 +12,8 @@ from google.cloud import run_v2
 from google.cloud.logging_v2 import types as logs
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2, json_format
+
+from netra_loop.values import dataclass
 
 _LOGGING = "/google.logging.v2.LoggingServiceV2"
 _RUN = "/google.cloud.run.v2"

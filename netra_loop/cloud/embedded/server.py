@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ from netra_loop.cloud.embedded.run_api import RunApi
 from netra_loop.cloud.embedded.state import Resources
 from netra_loop.cloud.embedded.vault import Vault
 from netra_loop.cloud.embedded.withheld import Withheld
+from netra_loop.values import dataclass
 
 _FLUSH_S = 0.05
 _LOCK_PATIENCE_S = 4.0  # for a server that is about to end, because its owner did

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from netra_loop.values import dataclass
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _CLOUD_CONTEXT = re.compile(r"([0-9a-fA-F]{32})(?:/\d+)?(?:;o=(\d))?")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar
 from netra_loop.core.loopfile.scalars import Duration, Fill, Json, Text, Whole, Word
 from netra_loop.core.loopfile.shape import BAD, At
 from netra_loop.core.loopfile.trees import Key, ListOf, MapOf, OneOf, Record
+from netra_loop.values import dataclass
 
 _URL = Text(Fill.YES)
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

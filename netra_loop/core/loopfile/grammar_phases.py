@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar
@@ -11,6 +10,7 @@ from netra_loop.core.loopfile.shape import BAD, At
 from netra_loop.core.loopfile.trees import Either, Key, ListOf, MapOf, Record
 from netra_loop.core.machine import OUTCOMES
 from netra_loop.core.spec import TARGETS, Uses
+from netra_loop.values import dataclass
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")

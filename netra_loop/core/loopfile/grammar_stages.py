@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar, Sequence
@@ -10,6 +9,7 @@ from netra_loop.core.loopfile.scalars import Text
 from netra_loop.core.loopfile.shape import BAD, At
 from netra_loop.core.loopfile.trees import Either, Key, ListOf, Record
 from netra_loop.core.spec import BUILT_IN_STAGES
+from netra_loop.values import dataclass
 
 _NAME = Text(
     pattern=r"[A-Za-z0-9][A-Za-z0-9_.:/ -]{0,62}",

@@ -6,12 +6,13 @@ the loop file expects in their place, so that `off`, `NO`, `1.10` and `12:30` ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NoReturn
 
 import yaml
 
 from netra_loop.core.loopfile.problems import Problems, clip
+from netra_loop.values import dataclass
 
 MAX_CHARACTERS = 1_048_576
 MAX_NODES = 20_000

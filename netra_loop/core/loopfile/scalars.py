@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -12,6 +11,7 @@ from netra_loop.core import durations
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar, Sequence
 from netra_loop.core.loopfile.problems import clip
 from netra_loop.core.loopfile.shape import BAD, At, found
+from netra_loop.values import dataclass
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")

@@ -6,12 +6,13 @@ never raises: it adds a problem and returns `BAD`, and the reading goes on with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 from netra_loop.core import template
 from netra_loop.core.loopfile.nodes import Mapping, Node, Place, Scalar, Sequence
 from netra_loop.core.loopfile.problems import Problems, clip
+from netra_loop.values import dataclass
 
 BAD: Any = object()
 """What a shape returns after it added a problem."""

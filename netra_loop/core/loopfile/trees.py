@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar, Sequence
 from netra_loop.core.loopfile.problems import clip
 from netra_loop.core.loopfile.shape import BAD, At, Shape
+from netra_loop.values import dataclass
 
 
 @dataclass(frozen=True)

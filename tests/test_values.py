@@ -1,0 +1,90 @@
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import field
+
+import pytest
+
+from netra_loop.values import dataclass
+
+
+@pytest.fixture
+def kinds():
+    """Two classes, one of them the other's kind, that nothing has been made of."""
+
+    @dataclass(frozen=True)
+    class Fact:
+        name: str
+        at: int = 0
+        held: list[int] = field(default_factory=list)
+
+    @dataclass(frozen=True)
+    class Seen(Fact):
+        where: str = "here"
+
+        def __repr__(self) -> str:
+            return f"seen {self.where}"
+
+    return Fact, Seen
+
+
+def test_a_value_is_what_the_library_would_have_made(kinds):
+    fact, seen = kinds
+    one = seen("a", 1, where="there")
+    assert (one.name, one.at, one.held, one.where) == ("a", 1, [], "there")
+    assert dataclasses.asdict(one) == {"name": "a", "at": 1, "held": [], "where": "there"}
+    assert dataclasses.replace(one, at=2) == seen("a", 2, where="there") != one
+    assert (repr(one), repr(fact("a"))) == ("seen there", f"{fact.__qualname__}(name='a', at=0, held=[])")
+    assert fact("a").held is not fact("a").held
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.name = "b"
+    with pytest.raises(TypeError):
+        fact()
+
+
+def test_fields_are_known_before_there_is_a_value(kinds):
+    fact, seen = kinds
+    assert dataclasses.is_dataclass(fact)
+    assert [one.name for one in dataclasses.fields(seen)] == ["name", "at", "held", "where"]
+
+
+@pytest.mark.parametrize("compare", [lambda one, other: one == other, lambda one, other: hash(one) == hash(other)])
+def test_one_that_was_made_past_init_equals_its_like(compare):
+    @dataclass(frozen=True)
+    class Bare:
+        name: str
+
+    def made() -> Bare:
+        bare = object.__new__(Bare)
+        bare.__dict__["name"] = "a"
+        return bare
+
+    assert compare(made(), made())
+
+
+def test_many_threads_may_be_the_first(kinds):
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda number: kinds[1]("a", number), range(64)))
+    assert [one.at for one in made] == list(range(64))
+
+
+def test_a_class_with_slots_has_them_at_once():
+    @dataclass(frozen=True, slots=True)
+    class Small:
+        name: str = "a"
+
+    assert Small.__slots__ == ("name",)
+    assert Small() == Small("a")
+
+
+def test_what_the_class_says_itself_stands():
+    @dataclass
+    class Loud:
+        name: str
+
+        def __repr__(self) -> str:
+            return self.name.upper()
+
+    assert repr(Loud("a")) == "A"
+    assert Loud("a") == Loud("a") != Loud("b")
+    with pytest.raises(TypeError):
+        hash(Loud("a"))
