@@ -1,8 +1,8 @@
 """The name of a failure: the same for one fault whatever ids, numbers, addresses and times it mentions, another for
 another fault.
 
-Numbers that are names (HTTP status codes, WebSocket close codes) stay; all others become `<n>`, ids `<id>`. One
-compiled expression goes over the text once; what it finds is told apart by a look at the characters around it.
+Numbers that are names (HTTP status codes, WebSocket close codes) stay; all others become `<n>`, ids `<id>`. Whatever
+varies holds a digit, so the text is looked at where one stands; what it is tell the characters around it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ MAX_LENGTH = 300
 
 _VARIABLE = re.compile(
     r"""
-    (?P<id>   (?<![A-Za-z0-9]) (?: 0[xX][0-9a-fA-F]+ | [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12} )
-              (?![A-Za-z0-9]) )
+    (?P<id>   (?<![A-Za-z0-9]) 0[xX][0-9a-fA-F]+ (?![A-Za-z0-9]) )
   | (?P<time> (?<![A-Za-z0-9]) [0-9]{4}-[0-9]{2}-[0-9]{2}
               (?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?:\ ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?)? )
   | (?P<addr> (?<![A-Za-z0-9]) [0-9a-fA-F]{1,4} (?: (?:\.[0-9]{1,3}){3} (?::[0-9]+)? | (?:::?[0-9a-fA-F]{1,4}){2,7} )
               (?![A-Za-z0-9]) )
+  | (?P<rev>  (?<=[A-Za-z0-9]-) [0-9]{5} - [a-z0-9]{3,6} (?![A-Za-z0-9-]) )
   | (?P<num>  (?<![A-Za-z0-9.]) -? [0-9]+ (?:[._][0-9]+|,[0-9]{3}(?![0-9]))* (?:[eE][+-]?[0-9]+)?
               (?:ns|us|µs|ms|s|min|m|h)? (?![A-Za-z0-9]) )
   | (?P<word> (?<![A-Za-z0-9]) [A-Za-z]* [0-9] [A-Za-z0-9]* )
-  | (?P<tmp>  (?:/private)? /(?:tmp|var/folders|var/tmp)/ [^\s'":,)\]]* )
-  | (?P<query> (?<=[A-Za-z0-9_/]) \? [A-Za-z0-9_.%-]+ = [^\s'">)]* )
-  | (?P<space> \s\s+ | [\n\t\r\f\v] )
     """,
     re.VERBOSE,
 )
+_DIGIT = re.compile(r"[0-9]")
+_UUID = re.compile(r"(?<![A-Za-z0-9])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![A-Za-z0-9])")
+_TEMPORARY = re.compile(
+    r"(?:/private)?/(?:tmp|var/folders|var/tmp)/[^\s'\":,)\]]*|"
+    r"[A-Za-z]:\\(?:[^\s'\"\\]+\\)*(?:Temp|TEMP|tmp)\\[^\s'\":,)\]]*"
+)
+_QUERY = re.compile(r"(?<=[A-Za-z0-9_/])\?[A-Za-z0-9_.%-]+=[^\s'\">)]*")
 _HTTP_STATUS = "100 101 200 201 202 203 204 205 206 301 302 303 304 307 308 400 401 402 403 404 405 406 408 409 410 411"
 _HTTP_STATUS += (
     " 412 413 414 415 416 417 418 421 422 423 424 425 426 428 429 431 451 500 501 502 503 504 505 507 508 511"
@@ -46,8 +50,15 @@ _COMPARED = re.compile(
     r"(?:\b(?:assert|returned|answer|got|expected|with|not|is|was|in)|[=!]=)[\s:='\"\[(<]{1,4}\Z", re.IGNORECASE
 )
 _COUNTED = re.compile(r" (?!for|from|on|but|instead|in|and|or|when|while|then|is|to|by|at)[a-z]")
-_REASON = re.compile(r"['\"]?(?: - |: |,? \(| [A-Z][a-z])")
-_HEX_ID = re.compile(r"[0-9a-fA-F]{8,}\Z")
+_APART = re.compile(r"(?:\A|: |['\"(\[=,;>] ?)\Z")
+_REASON = re.compile(r"['\"]?(?: - |: |,? \()")
+_PHRASE = re.compile(r"['\"]? [A-Z][a-z]")
+_LABELLED = re.compile(
+    r"\b(?:line|port|pid|process|id|no|nr|number|row|step|attempt|run|user|thread|worker|task|job|item|index|after|"
+    r"session|build|version|test|on|at|of|for|took|waited|[a-z]*_id)[ =:#.]{1,2}\Z",
+    re.IGNORECASE,
+)
+_HEX_ID = re.compile(r"[0-9a-fA-F]{7,}\Z")
 _DIGITS = re.compile(r"[0-9]+")
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]+\.[\w.-]+")
 _REPEATED = re.compile(r"<n>(?:, ?<n>)+")
@@ -55,13 +66,47 @@ _REPEATED = re.compile(r"<n>(?:, ?<n>)+")
 
 def normalise(text: str) -> str:
     """`text` on one line, without what differs from run to run. At most `MAX_LENGTH` characters."""
-    shortened = text[:MAX_INPUT].strip()
-    if "@" in shortened:
-        shortened = _EMAIL.sub("<email>", shortened)
-    plain = _VARIABLE.sub(_replacement, shortened)
+    plain = " ".join(text[:MAX_INPUT].split())
+    if "@" in plain:
+        plain = _EMAIL.sub("<email>", plain)
+    if "tmp" in plain or "/var/" in plain or ":\\" in plain:
+        plain = _TEMPORARY.sub("<tmp>", plain)
+    if "?" in plain:
+        plain = _QUERY.sub("", plain)
+    if plain.count("-") >= 4:
+        plain = _UUID.sub("<id>", plain)
+    plain = _without_variables(plain)
     if "<n>, <n>" in plain or "<n>,<n>" in plain:
         plain = _REPEATED.sub("<n>, …", plain)
+    if "{" in plain and ", " in plain:
+        plain = _BRACED.sub(_sorted, plain)
     return plain[:MAX_LENGTH].rstrip()
+
+
+def _without_variables(text: str) -> str:
+    """`text` without numbers, times, addresses and ids. Whatever varies holds a digit, and digits are quick to find; a
+    word begins with the letters before its first one.
+    """
+    parts = []
+    done = 0
+    found = _DIGIT.search(text)
+    while found is not None:
+        first = start = found.start()
+        while start > done and (text[start - 1]).isalpha() and text[start - 1].isascii():
+            start -= 1
+        if start == first and start > done and text[start - 1] == "-":
+            start -= 1
+        whole = _VARIABLE.match(text, start) or _VARIABLE.match(text, first)
+        if whole is None:
+            end = first + 1
+            parts.append(text[done:end])
+        else:
+            end = whole.end()
+            parts += (text[done : whole.start()], _replacement(whole))
+        done = end
+        found = _DIGIT.search(text, done)
+    parts.append(text[done:])
+    return "".join(parts)
 
 
 def _replacement(found: re.Match[str]) -> str:
@@ -73,7 +118,13 @@ def _replacement(found: re.Match[str]) -> str:
     return _CONSTANT[str(kind)]
 
 
-_CONSTANT = {"id": "<id>", "time": "<time>", "addr": "<addr>", "tmp": "<tmp>", "query": "", "space": " "}
+_CONSTANT = {"id": "<id>", "time": "<time>", "addr": "<addr>", "rev": "<n>"}
+_BRACED = re.compile(r"\{[^{}]*, [^{}]*\}")
+
+
+def _sorted(found: re.Match[str]) -> str:
+    """What stands in braces in one order: that of a set, or of a mapping's keys, differs from process to process."""
+    return "{" + ", ".join(sorted(found[0][1:-1].split(", "))) + "}"
 
 
 def _is_code(found: re.Match[str]) -> bool:
@@ -87,7 +138,11 @@ def _is_code(found: re.Match[str]) -> bool:
         return True
     if _COMPARED.search(text, before, start):
         return len(found[0]) == 3 and not _COUNTED.match(text, end)
-    return _REASON.match(text, end) is not None and text[max(0, start - 1) : start] not in {"/", "-", ".", ":"}
+    if _LABELLED.search(text, before, start):
+        return False
+    if _PHRASE.match(text, end):
+        return text[max(0, start - 1) : start] not in {"/", "-", ".", ":"}
+    return _REASON.match(text, end) is not None and _APART.search(text, before, start) is not None
 
 
 def _without_digits(word: str) -> str:
