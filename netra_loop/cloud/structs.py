@@ -1,8 +1,9 @@
 """`google.protobuf.Struct` -> plain values.
 
 JSON payloads come by the hundred thousand, and asking a message for each of its values takes twice the time of reading
-the bytes they are sent in (protobuf's wire format: a field's number and kind, then its length, then its content). What
-those bytes may say beyond a Struct's own fields is left to the message itself.
+the bytes they are sent in (protobuf's wire format: a field's number and kind, then its length, then its content). Most
+say the same as those before them but for a few fields, so short fields are remembered by their bytes. What those bytes
+may say beyond a Struct's own fields is left to the message itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ _DOUBLE = Layout("<d").unpack_from
 _FIELDS = _KEY = _ITEMS = 0x0A  # of a Struct, of one of its fields, of a ListValue: number 1, of some length
 _VALUE = 0x12  # of a field: number 2, of some length
 _NULL, _NUMBER, _STRING, _BOOL, _STRUCT, _LIST = 0x08, 0x11, 0x1A, 0x20, 0x2A, 0x32  # of a Value
+
+_SHORT = 0x7F  # bytes of a field that is remembered, so that its length is one
+_MOST = 4096  # that are remembered at one time
+_MUTABLE = frozenset({dict, list})
+_remembered: dict[bytes, tuple[str, Any, bool]] = {}  # by a field's bytes: key, value, whether that is to be copied
 
 
 class _StrangeError(Exception):
@@ -45,38 +51,62 @@ def _asked(value: Any) -> Any:
 
 
 def _fields(raw: bytes, at: int, end: int) -> dict[str, Any]:
-    fields = {}
+    fields, remembered = {}, _remembered
     while at < end:
-        if raw[at] != _FIELDS:
-            raise _StrangeError
-        size = raw[at + 1]
-        at += 2
-        if size > 0x7F:
-            size, at = _size(raw, at - 1)
-        stop = at + size
-        if raw[at] != _KEY:
-            raise _StrangeError
-        size = raw[at + 1]
-        at += 2
-        if size > 0x7F:
-            size, at = _size(raw, at - 1)
-        key = raw[at : at + size].decode()
-        at += size
-        if raw[at] != _VALUE:
-            raise _StrangeError
-        size = raw[at + 1]
-        at += 2
-        if size > 0x7F:
-            size, at = _size(raw, at - 1)
-        if at + size != stop:
-            raise _StrangeError
-        # most are short texts
-        if size > 1 and raw[at] == _STRING and raw[at + 1] == size - 2 < 0x80:
-            fields[key] = raw[at + 2 : stop].decode()
+        stop = at + 2 + raw[at + 1]
+        known = remembered.get(raw[at:stop])
+        if known is None:
+            key, value, at = _field(raw, at)
+            fields[key] = value
         else:
-            fields[key] = _value(raw, at, stop)
-        at = stop
+            fields[known[0]] = _copied(known[1]) if known[2] else known[1]
+            at = stop
     return fields
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copied(item) if type(item) in _MUTABLE else item for key, item in value.items()}
+    return [_copied(item) if type(item) in _MUTABLE else item for item in value]
+
+
+def _field(raw: bytes, at: int) -> tuple[str, Any, int]:
+    """Key and value of the field that begins at `at`, and where it ends."""
+    if raw[at] != _FIELDS:
+        raise _StrangeError
+    begin, size = at, raw[at + 1]
+    at += 2
+    if size > 0x7F:
+        size, at = _size(raw, at - 1)
+    stop = at + size
+    if raw[at] != _KEY:
+        raise _StrangeError
+    size = raw[at + 1]
+    at += 2
+    if size > 0x7F:
+        size, at = _size(raw, at - 1)
+    key = raw[at : at + size].decode()
+    at += size
+    if raw[at] != _VALUE:
+        raise _StrangeError
+    size = raw[at + 1]
+    at += 2
+    if size > 0x7F:
+        size, at = _size(raw, at - 1)
+    if at + size != stop:
+        raise _StrangeError
+    # most are short texts
+    if size > 1 and raw[at] == _STRING and raw[at + 1] == size - 2 < 0x80:
+        value: Any = raw[at + 2 : stop].decode()
+    else:
+        value = _value(raw, at, stop)
+    if stop - begin <= _SHORT:
+        if len(_remembered) >= _MOST:
+            _remembered.clear()
+        copy = type(value) in _MUTABLE
+        _remembered[raw[begin:stop]] = key, _copied(value) if copy else value, copy
+    return key, value, stop
 
 
 def _value(raw: bytes, at: int, stop: int) -> Any:
