@@ -7,9 +7,10 @@ imported inside the functions that need them, so that commands which only look s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,8 @@ from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.journal.folders import claim
 from netra_loop.journal.ownership import own_folder
 from netra_loop.loops import find_again
-from netra_loop.phases.attach import Attach
-from netra_loop.phases.base import Phase, PhaseContext
+from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.closing import close_session
-from netra_loop.phases.collect_logs import CollectLogs
-from netra_loop.phases.commit import Commit
-from netra_loop.phases.compare import Compare
-from netra_loop.phases.deploy import Deploy
-from netra_loop.phases.execute import Execute
 from netra_loop.phases.kept import (
     agree,
     check_given,
@@ -50,12 +45,9 @@ from netra_loop.phases.kept import (
     stood_hidden,
 )
 from netra_loop.phases.known_secrets import in_their_place_only, known_secrets
-from netra_loop.phases.record import Record
-from netra_loop.phases.run import Run
 from netra_loop.phases.scope import Scope
-from netra_loop.phases.select import Select
+from netra_loop.phases.table import Table
 from netra_loop.phases.testbed import SESSION_VARIABLE
-from netra_loop.phases.wait import Wait
 from netra_loop.processes import end_carriers, set_subreaper
 from netra_loop.report.observer import Observer
 from netra_loop.settings import STORE_FILE, Settings
@@ -64,18 +56,21 @@ from netra_loop.toolbox import SessionTools, git_facts
 if TYPE_CHECKING:
     from netra_loop.execution.pool_ahead import Ahead
 
-PHASES: Mapping[str, Phase] = {
-    "deploy": Deploy(),
-    "attach": Attach(),
-    "select": Select(),
-    "execute": Execute(),
-    "collect-logs": CollectLogs(),
-    "record": Record(),
-    "run": Run(),
-    "commit": Commit(),
-    "compare": Compare(),
-    "wait": Wait(),
-}
+PHASES = Table(
+    {
+        "deploy": ("deploy", "Deploy"),
+        "attach": ("attach", "Attach"),
+        "select": ("select", "Select"),
+        "execute": ("execute", "Execute"),
+        "collect-logs": ("collect_logs", "CollectLogs"),
+        "record": ("record", "Record"),
+        "run": ("run", "Run"),
+        "commit": ("commit", "Commit"),
+        "compare": ("compare", "Compare"),
+        "wait": ("wait", "Wait"),
+    }
+)
+_FIRST_S = 1.5  # the first tests are under way; before that, others need the processor more
 _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
 
@@ -89,6 +84,47 @@ def open_journal(settings: Settings, near: Path | None = None, *, make: bool = T
 def _text_if_there(path: Path) -> str | None:
     """A loop file's text; None where it is gone."""
     return text_of(path) if path.exists() else None
+
+
+@dataclass(frozen=True)
+class Revisited:
+    """A session that is looked back at. `spec` lies where its workspace is."""
+
+    head: SessionHead
+    spec: LoopSpec
+    state: State
+    tools: SessionTools
+    journal: Journal
+    clock: Clock
+
+    def context(
+        self, phase: PhaseSpec, iteration: int, record: Callable[[Batch], Awaitable[None]], observer: Observer
+    ) -> PhaseContext:
+        """What a phase would be given in `iteration`; what it records goes to `record` alone."""
+        ended = self.state.status.is_final
+        state = replace(self.state, iteration=iteration, tags=frozenset() if ended else self.state.tags)
+        git = _git(state, self.tools.git)
+        name = self.head.environment
+
+        def scope() -> Scope:
+            return Scope(self.spec, name, self.head.id, iteration, self.tools.environ, state.revisions, None, git)
+
+        return PhaseContext(
+            session=self.head.id,
+            spec=self.spec,
+            environment=self.spec.environments[name],
+            phase=phase,
+            iteration=iteration,
+            attempt=1,
+            only=None,
+            state=lambda: state,
+            journal=self.journal,
+            record=record,
+            clock=self.clock,
+            observer=observer,
+            tools=self.tools,
+            scope=scope,
+        )
 
 
 class Session:
@@ -139,6 +175,37 @@ class Session:
         with installed(stop):
             async with self._pausing(head.id), self._journal.own(head.id, takeover=options.takeover):
                 return await self._go_on(head, options, stop)
+
+    @asynccontextmanager
+    async def revisit(self, head: SessionHead, given: Mapping[str, str]) -> AsyncIterator[Revisited]:
+        """The session as it stands, ended or not, with its tools: held while the block runs, which adds nothing to its
+        journal. Its loop is as it was when the session last worked; `given` are variables that were not stored.
+        """
+        async with self._journal.own(head.id), AsyncExitStack() as stack:
+            recorded = await self._journal.events(head.id)
+            state, started = fold(recorded), recorded[0].event
+            assert isinstance(started, ev.SessionStarted)
+            path = find_again(self._settings, Path(started.loop_file))
+            text = state.loop_text if MARK not in state.loop_text else _text_if_there(path) or state.loop_text
+            check_whole(text, path, head.id, self._command)
+            missing = [name for name, value in state.vars.items() if value == MARK and not given.get(name)]
+            if missing:
+                raise UsageError(
+                    f"session {head.id!r} was given values of {', '.join(missing)} that are secrets and not stored",
+                    hint="give them again: " + " ".join(f"--var {name}=…" for name in missing),
+                )
+            spec = loopfile.apply_vars(loopfile.load(text, path), {**state.vars, **given})
+            _check_set(Scope(spec, head.environment, head.id, 0, self._settings.environ), state)
+            set_subreaper()
+            folder = await self._session_dir(head.id, spec)
+            tools = SessionTools(head.id, spec, head.environment, self._settings, folder, self._clock)
+            stack.push_async_callback(tools.close)
+            await _end_what_is_left(tools.folder, head.id, taken=False)
+            tools.git = await git_facts(spec.root_dir)
+            await tools.settle(state.workspace, state.head)
+            if tools.workspace is not None:
+                spec = spec.placed_at(tools.workspace.place(spec.base_dir))
+            yield Revisited(head, spec, state, tools, self._journal, self._clock)
 
     async def _go_on(self, head: SessionHead, options: Options, stop: Stop) -> State:
         recorded = await self._journal.events(head.id)
@@ -229,6 +296,7 @@ class Session:
                 self.id = session
                 await self._resume(driver, tools, options, changed)
             await self._settle(driver, tools)
+            stack.callback(asyncio.create_task(self._ready(spec)).cancel)
             for label in in_their_place_only(tools.known):
                 await driver.note(f"the value of {label} is too plain to be hidden wherever it appears")
             try:
@@ -241,17 +309,27 @@ class Session:
             raise Paused(session, state.reason or "asked to", first=first(state.vars), resume=again)
         return state
 
+    async def _ready(self, spec: LoopSpec) -> None:
+        """Imports what later phases and the last word need, while the first ones wait for something."""
+        await asyncio.sleep(_FIRST_S)
+        await asyncio.to_thread(PHASES.ready, [phase.uses for phase in spec.phases])
+        await asyncio.to_thread(import_module, "netra_loop.report.render")
+
     async def _settle(self, driver: Driver, tools: SessionTools) -> None:
         """The session's workspace is there before its first phase is."""
         known = driver.state.workspace
-        made = await tools.settle(known)
-        if made is None or known is not None:
+        made = await tools.settle(known, driver.state.head)
+        if made is None or (known is not None and made.root == known.root):
             return
         await driver.append(Batch(events=(replace(made, iteration=driver.state.iteration),)))
-        if made.left_out:
-            self._observer.progress(
-                f"the workspace holds what is committed: {made.left_out} changed files of the checkout are not in it"
+        if known is not None:
+            await driver.note(
+                f"the workspace {known.root} is not here: it was built again at {made.root} from the session's newest "
+                "commit; what was changed there and not committed is not in it"
             )
+        elif made.left_out:
+            files = "1 changed file" if made.left_out == 1 else f"{made.left_out} changed files"
+            self._observer.progress(f"the workspace holds what is committed: {files} of the checkout not in it")
 
     async def _resume(self, driver: Driver, tools: SessionTools, options: Options, changed: str | None) -> None:
         """Says that this process goes on with the session; `changed` is its loop's text where that is another now."""

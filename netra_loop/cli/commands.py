@@ -26,6 +26,7 @@ _PLACES: Mapping[str, tuple[str, str]] = {
     "findings": ("inspect", "findings"),
     "logs": ("inspect", "logs"),
     "journal": ("inspect", "journal"),
+    "bisect": ("bisect", "bisect"),
     "validate": ("inspect", "validate"),
     "schema": ("inspect", "schema"),
     "watch": ("watch", "watch"),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from netra_loop.errors import NetraLoopError
 
 _IN_A_STORE = re.compile(
-    r"(?<![\w/.-])netra-loop (?=(?:run|resume|stop|list|status|watch|results|findings|logs|journal|report)\b)"
+    r"(?<![\w/.-])netra-loop (?=(?:run|resume|stop|list|status|watch|results|findings|logs|journal|bisect|report)\b)"
 )
 
 

@@ -70,6 +70,21 @@ class Sides:
             _side(context, "compare-now", under_test, before),
         )
 
+    @classmethod
+    def alone(cls, context: PhaseContext, name: str, revisions: Mapping[str, Revision]) -> Sides:
+        """One side, which is the other as well: for `run_now`, and for asking who answered."""
+        only = _side(context, name, revisions, {})
+        return cls(context, only, only)
+
+    async def run_now(self, tests: Sequence[str]) -> Ran:
+        """What each of `tests` comes to against the revisions of `now` alone; as `run` does."""
+        context = self.context
+        scope = context.scope()
+        scope = scope.with_token(await token(context, scope, good_for_tests(context.spec)))
+        async with self._bench(self.now, scope) as now:
+            plans = await now.collected(tests)
+            return await with_fresh_token(context, scope, now.renew, now.run(plans))
+
     async def run(self, tests: Sequence[str]) -> tuple[Ran, Ran]:
         """What each of `tests` came to before and now. All that was started for it has ended when this returns, or is
         cancelled.
