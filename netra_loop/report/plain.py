@@ -18,7 +18,7 @@ from netra_loop.core.events import (
     WorkspaceSaved,
 )
 from netra_loop.core.records import AttemptStarted, Authenticity, Finding, LogEntry, Result, TierVerdict
-from netra_loop.report import phrases, render
+from netra_loop.report import phrases
 from netra_loop.report.log_tally import LogTally
 from netra_loop.report.safe import safe_line
 from netra_loop.report.tally import Tally
@@ -96,10 +96,14 @@ class PlainConsole:
         """See `Observer.summary`."""
         self._write("")
         if view.tiers:
+            from netra_loop.report import render  # and rich: start-up time that the last word alone needs
+
             self._block(render.tiers(view.tiers).plain())
         self._block([f"tests: {phrases.tests(view.tests)}"])
         if findings:
             self._block(["findings:", *(f"  {phrases.finding(item)}" for item in phrases.in_order(findings))])
+        if view.regressed:
+            self._block(phrases.regressions(view))
         if view.earlier:
             self._block([safe_line(view.earlier)])
         self._write(phrases.verdict(view))
