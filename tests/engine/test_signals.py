@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -74,6 +75,28 @@ async def test_asking_twice_says_so_once():
     stop.request("SIGINT")
     await stop.wait()
     assert (stop.why, len(said)) == ("the budget of 5h is used up", 1)
+
+
+async def test_the_word_about_it_does_not_wait_for_a_busy_loop():
+    said: list[str] = []
+    stop = Stop(said.append)
+    with installed(stop, Ears()):
+        os.kill(os.getpid(), signal.SIGTERM)
+        end = time.monotonic() + 20
+        while not said and time.monotonic() < end:
+            pass
+        assert said == ["stopping (SIGTERM): no new work, what is known is being stored"]
+        assert stop.why is None
+        await asyncio.wait_for(stop.wait(), 20)
+    assert (stop.why, len(said)) == ("SIGTERM", 1)
+
+
+async def test_who_was_told_of_first_is_who_asked():
+    said: list[str] = []
+    stop = Stop(said.append)
+    stop.tell("SIGINT")
+    stop.request("the budget of 5h is used up")
+    assert (stop.why, len(said)) == ("SIGINT", 1)
 
 
 async def test_afterwards_signals_mean_what_they_meant():
