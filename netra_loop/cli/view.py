@@ -64,4 +64,5 @@ async def _view(store: Journal, head: SessionHead, state: State) -> SessionView:
         errors=errors_told(state.errors),
         vars=state.vars,
         urls={service: revision.url for service, revision in state.revisions.items()},
+        regressed=judged.regressed if judged else {},
     )

@@ -23,6 +23,7 @@ from netra_loop.core.records import Authenticity, Outcome, Result
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _SHOWN = 3
+_LONGEST = 500  # characters of a message
 
 
 class Comparison(StrEnum):
@@ -140,7 +141,7 @@ def _verdict(
 
 def _told(before: Result | None, now: Result | None) -> str:
     failed = next((side for side in (now, before) if side is not None and side.outcome.is_failure), None)
-    return (failed.message or "") if failed is not None else ""
+    return (failed.message or "")[:_LONGEST] if failed is not None else ""
 
 
 def _unknown(before: Result | None, now: Result | None) -> str:

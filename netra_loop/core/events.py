@@ -146,8 +146,8 @@ class TrafficSeen(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RevisionTagged(Event):
-    """`revision` of `service`, an earlier one of this session, is to be reached by `tag`, without traffic. Stored before
-    it is done, so that whoever ends the session takes the tag off.
+    """`revision` of `service`, an earlier one of this session, is to be reached by `tag`, without traffic. Stored
+    before it is done, so that whoever ends the session takes the tag off.
     """
 
     kind: ClassVar[str] = "revision_tagged"
@@ -375,7 +375,9 @@ class WaitBegan(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GoalJudged(Event):
-    """What `record` found. `outcome` is met, unmet, inconclusive or stuck; `tiers` are rows of TierVerdict."""
+    """What `record` found. `outcome` is met, unmet, inconclusive or stuck; `tiers` are rows of TierVerdict; `regressed`
+    says of tests that passed before and fail now how they stood then, of the first 50 where there are more.
+    """
 
     kind: ClassVar[str] = "goal_judged"
     tiers: tuple[Mapping[str, Any], ...] = ()
@@ -383,6 +385,7 @@ class GoalJudged(Event):
     findings: Mapping[str, int] = field(default_factory=dict)
     signatures: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    regressed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

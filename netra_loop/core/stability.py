@@ -18,11 +18,19 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Stood:
-    """How a test stood when it was last seen to say something: the iteration, how it ended, against which revision."""
+    """How a test stood when it was last seen to say something: the iteration (0: in none, when it was compared), how it
+    ended, against which revision.
+    """
 
     iteration: int
     outcome: Outcome
     revision: str | None
+
+    @property
+    def where(self) -> str:
+        """When that was, and against which revision."""
+        against = "" if self.revision is None else f" against {self.revision}"
+        return f"in iteration {self.iteration}{against}" if self.iteration else against.strip()
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,10 @@ class Stability:
     silenced: Mapping[str, Stood]
     vanished: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
+
+    def told(self, most: int = 50) -> dict[str, str]:
+        """Of each regression how it stood before, of the first `most`."""
+        return {test: f"passed {stood.where}, fails now" for test, stood in list(self.regressed.items())[:most]}
 
     def reasons(self, *, allow_regressions: bool) -> list[str]:
         """Why the goal cannot be called met; empty where nothing changed for the worse."""

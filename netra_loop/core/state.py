@@ -12,13 +12,14 @@ READY knows where to go next (`target`); OPEN is an intent without an outcome, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from netra_loop.core import events as ev
 from netra_loop.core.records import Revision, Sources, TierVerdict, Verdict
 from netra_loop.errors import Defect
+from netra_loop.values import dataclass
 
 
 class Mode(StrEnum):
@@ -60,7 +61,7 @@ TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
     (Mode.READY, "phase_started"): Mode.OPEN,
     (Mode.OPEN, "phase_recovered"): Mode.OPEN,
     (Mode.OPEN, "phase_finished"): Mode.READY,
-    (Mode.READY, "workspace_made"): Mode.READY,  # the session is about to begin
+    (Mode.READY, "workspace_made"): Mode.READY,  # the session is about to begin, or goes on elsewhere
     (Mode.READY, "traffic_moved"): Mode.READY,  # the session is about to end
     (Mode.READY, "session_ended"): Mode.ENDED,
     **{(Mode.OPEN, kind): Mode.OPEN for kind in _PHASE_FACTS},
@@ -76,6 +77,7 @@ TRANSITIONS: Mapping[tuple[Mode, str], Mode] = {
 class Judged:
     """What `record` said of one iteration. `signatures` are those of the findings that were open then; `counts` is
     contract's `tests` of `status`, empty where an early version judged. `full`: every test that there is was selected.
+    `regressed` says of tests that passed before and fail now how they stood then.
     """
 
     iteration: int
@@ -86,6 +88,7 @@ class Judged:
     reasons: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     full: bool = True
+    regressed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -442,6 +445,7 @@ def _goal_judged(state: State, recorded: ev.Recorded) -> State:
         reasons=event.reasons,
         counts=dict(event.counts),
         full=state.selection is not None and state.selection.full and not state.selection.collection_errors,
+        regressed=dict(event.regressed),
     )
     earlier = tuple(item for item in state.judged if item.iteration != event.iteration)
     return replace(state, judged=(*earlier, judged))

@@ -29,19 +29,16 @@ _SAYS = {
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The rows of one comparison by test; `before` and `now` are the short names of the revisions, `iteration` is the
-    one in which `before` was under test.
-    """
+    """The rows of one comparison by test; `before` and `now` are the short names of the revisions."""
 
     rows: Mapping[str, Compared]
     before: str
     now: str
-    iteration: int = 0
 
     @classmethod
-    def of(cls, rows: Sequence[Compared], before: str, now: str, iteration: int) -> Verdicts:
+    def of(cls, rows: Sequence[Compared], before: str, now: str) -> Verdicts:
         """The rows as they were stored."""
-        return cls({row.test: row for row in rows}, before, now, iteration)
+        return cls({row.test: row for row in rows}, before, now)
 
     def tests(self, verdict: Comparison) -> list[str]:
         """The tests that came to `verdict`, in the order of the rows."""
@@ -82,7 +79,7 @@ class Verdicts:
         if counts[Comparison.ENVIRONMENT]:
             cause = Cause.ENVIRONMENT if 2 * counts[Comparison.ENVIRONMENT] >= counts.total() else finding.cause
             return replace(told, cause=cause)
-        return replace(told, state=FindingState.FLAKY if counts[Comparison.FLAKE] else FindingState.FIXED)
+        return replace(told, state=FindingState.FIXED if counts[Comparison.FIXED] else FindingState.FLAKY)
 
     def _why(self, counts: Counter[Comparison], tests: int) -> str:
         first = next(verdict for verdict in _SAYS if counts[verdict])
@@ -123,7 +120,7 @@ class Verdicts:
         for test in self.tests(Comparison.REGRESSION):
             outcome = self.rows[test].before
             assert outcome is not None  # it passed
-            regressed.setdefault(test, Stood(self.iteration, outcome, self.before))
+            regressed.setdefault(test, Stood(0, outcome, self.before))
         unproven = [
             test for test in self.tests(Comparison.NOT_FIXED) if test in final and not final[test].outcome.is_failure
         ]

@@ -15,7 +15,7 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.known import earlier_findings
 from netra_loop.phases.serving import ensure_serving, foreign_now
 from netra_loop.phases.sides import Sides, answered_by_others
-from netra_loop.phases.tagging import at_their_tags, revisions_before
+from netra_loop.phases.tagging import at_their_tags, claimed_between, revisions_before
 from netra_loop.phases.testbed import first_revision
 from netra_loop.values import dataclass
 
@@ -114,12 +114,15 @@ async def _choose(context: PhaseContext) -> _Chosen:
 
 
 async def _claimed(context: PhaseContext) -> set[str]:
-    """The tests of findings that were claimed to be mended, and not judged yet."""
+    """The tests of findings that were claimed to be mended while the revision before was under test, and were not
+    judged yet: an earlier claim's fix is in both revisions.
+    """
+    since, until = claimed_between(context)
     newest = {one.id: one for one in sorted(await earlier_findings(context), key=lambda one: one.last_iteration)}
     return {
         test
         for one in newest.values()
-        if any(claim.verdict == CLAIMED and claim.iteration < context.iteration for claim in one.claims)
+        if any(claim.verdict == CLAIMED and since <= claim.iteration < until for claim in one.claims)
         for test in one.tests
     }
 

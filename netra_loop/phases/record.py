@@ -72,7 +72,7 @@ class Record:
             open_still = {one.id for one in findings if verdicts.proves_nothing_of(one)}
             now = first_revision(context)
             findings = judge_claims(findings, iteration, now, _claimed_at(context), unproven=open_still)
-        events = [event for event in (errors, _judged(judgement, findings)) if event is not None]
+        events = [event for event in (errors, _judged(judgement, findings, stability)) if event is not None]
         batch = Batch(
             events=tuple(map(context.stamp, events)),
             judged=judged_anew(stored, judged),
@@ -130,12 +130,10 @@ def _is_full(context: PhaseContext) -> bool:
 
 def _compared(context: PhaseContext) -> Verdicts:
     """What the comparison of this iteration says; of nothing, where there was none."""
-    state = context.state()
-    told = state.compared
+    told = context.state().compared
     rows = [] if told is None else [from_row(row) for row in told.rows]
     before, now = ("", "") if told is None else (told.before or "", told.now or "")
-    at = next((one.iteration for one in reversed(state.deployed) if one.revision.name == before), 0)
-    return Verdicts.of(rows, before, now, at)
+    return Verdicts.of(rows, before, now)
 
 
 def _claimed_at(context: PhaseContext) -> dict[int, str]:
@@ -164,7 +162,7 @@ def _collection_errors(context: PhaseContext) -> list[CollectionError]:
     return [CollectionError(error["id"], error["text"]) for error in (selection.collection_errors if selection else ())]
 
 
-def _judged(judgement: Judgement, findings: Sequence[Finding]) -> GoalJudged:
+def _judged(judgement: Judgement, findings: Sequence[Finding], stability: Stability) -> GoalJudged:
     counts: dict[str, int] = {}
     for finding in findings:
         counts[finding.state.value] = counts.get(finding.state.value, 0) + 1
@@ -175,4 +173,5 @@ def _judged(judgement: Judgement, findings: Sequence[Finding]) -> GoalJudged:
         findings=counts,
         signatures=tuple(sorted(open_signatures(findings))),
         reasons=judgement.reasons,
+        regressed=stability.told(),
     )

@@ -40,6 +40,15 @@ def revisions_before(context: PhaseContext) -> dict[str, Deployed]:
     return found
 
 
+def claimed_between(context: PhaseContext) -> tuple[int, int]:
+    """The iterations, the last one excluded, in which the revisions before (there must be one) were under test."""
+    state = context.state()
+    now = {revision.name for revision in state.revisions.values()}
+    since = min(one.iteration for one in revisions_before(context).values())
+    until = min((one.iteration for one in state.deployed if one.revision.name in now), default=context.iteration)
+    return since, max(since + 1, until)
+
+
 async def at_their_tags(
     context: PhaseContext, cloud: Cloud, earlier: Mapping[str, Deployed]
 ) -> dict[str, Revision] | Failed:

@@ -187,6 +187,12 @@ def _work(item: e.TestsSelected | e.LogsRead | e.GoalJudged) -> str:
     return f"judged {item.outcome or 'undecided'}{said}"
 
 
+def regressions(view: SessionView) -> list[str]:
+    """What passed before and fails now, a line for each test below its heading; nothing where there is none."""
+    lines = [f"  {safe_line(test)}: {safe_line(stood)}" for test, stood in view.regressed.items()]
+    return ["regressions:", *lines] if lines else []
+
+
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
     """Open findings first, those that explain the most tests before the others."""
     return sorted(findings, key=lambda item: (item.state not in OPEN_STATES, -len(item.tests), item.id))

@@ -72,6 +72,8 @@ def status(view: SessionView, findings: Sequence[Finding] = ()) -> Group:
         parts += [Text(), tiers(view.tiers)]
     if findings:
         parts += [Text(), *(_line(f"  {phrases.finding(item)}") for item in phrases.in_order(findings))]
+    if view.regressed:
+        parts += [Text(), *map(_line, phrases.regressions(view))]
     if view.earlier:
         parts += [Text(), _line(f"  {safe_line(view.earlier)}")]
     return Group(*parts, Text(), _line(phrases.verdict(view), STYLES.get(view.state, "bold")))

@@ -37,7 +37,8 @@ class SessionView:
     `reason` says in a sentence why it stands so, empty where that goes without saying; `command` is how netra-loop has
     to be called here to find the session again. `errors` says how many kinds of errors the logs show, empty for none;
     `vars` are the loop's variables that were given, as they are stored; `earlier` says in a sentence what an iteration
-    before left, where this one has not been judged.
+    before left, where this one has not been judged; `regressed` says of tests that passed before and fail now how they
+    stood then.
     """
 
     session: str
@@ -61,6 +62,7 @@ class SessionView:
     errors: str = ""
     vars: Mapping[str, str] = field(default_factory=dict)
     earlier: str = ""
+    regressed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resume(self) -> str:

@@ -242,6 +242,52 @@ def test_stuck_without_any_finding_speaks_of_none(iterate):
     assert said.reasons[0] == "stuck: unmet without a finding that could be mended, in 3 iterations"
 
 
+def test_what_makes_it_stuck_is_named_with_its_iterations(iterate):
+    named = {"number": 3, "titles": {"a": "F-1 it breaks"}, "signatures": frozenset({"a"})}
+    same = [Earlier(Verdict.UNMET, frozenset({"a"}), iteration=number) for number in (1, 2)]
+    said = verdict(iterate([FAILED], **named), same, limits=LimitsSpec(no_progress=3))
+    assert said.reasons[0] == "stuck: the same findings in 3 iterations (1, 2, 3): F-1 it breaks"
+    back = [Earlier(Verdict.UNMET, frozenset(one), iteration=number) for number, one in enumerate("ab", 1)]
+    said = verdict(iterate([FAILED], **named), back)
+    assert said.reasons[0] == (
+        "stuck: what was gone an iteration ago is back (there in iteration 1, gone in 2, there in 3): F-1 it breaks"
+    )
+
+
+@pytest.mark.parametrize(
+    ("failing", "is_stuck"),
+    [
+        ([5, 4, 3], False),  # fewer each time
+        ([5, 4, 4, 4], True),
+        ([3, 5, 3, 5, 3], True),  # up and down is no progress
+    ],
+)
+def test_the_same_finding_in_fewer_tests_is_progress(iterate, failing, is_stuck):
+    def counts(failed):
+        return {**{outcome.value: 0 for outcome in Outcome}, "failed": failed, "passed": 9 - failed, "fake": 0}
+
+    before = [Earlier(Verdict.UNMET, frozenset({"a"}), counts=counts(failed)) for failed in failing[:-1]]
+    now = iterate([FAILED] * failing[-1] + [PASSED] * (9 - failing[-1]), signatures=frozenset({"a"}))
+    assert (verdict(now, before, limits=LimitsSpec(no_progress=3)).verdict is Verdict.STUCK) is is_stuck
+
+
+def test_failures_that_are_skipped_now_are_no_progress(iterate):
+    full = {**{outcome.value: 0 for outcome in Outcome}, "failed": 2, "passed": 1, "fake": 0}
+    fewer = {**full, "failed": 1, "skipped": 1}
+    before = [Earlier(Verdict.UNMET, frozenset({"a"}), counts=counts) for counts in (full, fewer)]
+    now = iterate([FAILED, SKIPPED, PASSED], signatures=frozenset({"a"}))
+    assert verdict(now, before, limits=LimitsSpec(no_progress=3)).verdict is Verdict.STUCK
+
+
+def test_a_sick_environment_alone_is_inconclusive(iterate):
+    ill = iterate([FAILED, PASSED], sick=frozenset({"tests/test_x.py::P1_0"}))
+    assert verdict(ill).verdict is Verdict.INCONCLUSIVE
+    assert verdict(replace(ill, sick=frozenset())).verdict is Verdict.UNMET
+    assert verdict(replace(ill, unsteady=["1 test is gone"])).verdict is Verdict.UNMET
+    both = iterate([FAILED, FAILED], sick=frozenset({"tests/test_x.py::P1_0"}))
+    assert verdict(both).verdict is Verdict.UNMET
+
+
 def test_nothing_is_stuck_at_the_first_failure(iterate):
     assert not stuck(iterate, {"a"}, no_progress=1)
     assert not stuck(iterate, {"a"}, *[unmet("a")] * 50, no_progress=0)
