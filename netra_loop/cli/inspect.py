@@ -128,7 +128,9 @@ def results(
 
 def findings(context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False) -> None:
     """Show the findings: what is wrong, since when, where, and which tests it explains."""
+    from netra_loop.phases.memory import remembered
     from netra_loop.report import render, rows
+    from netra_loop.report.explained import explained
 
     async def work(store: Journal) -> None:
         head = await store.find(session)
@@ -142,7 +144,8 @@ def findings(context: typer.Context, session: _Session, iteration: _Iteration = 
             _lines(rows.finding_row(finding) for finding in found)
         else:
             render.show(render.findings(found), sys.stdout)
-            render.show(render.failed_deploys(found), sys.stdout)
+            past = await remembered(store, head.loop, head.id, found)
+            render.show(explained(found, past, head.id), sys.stdout)
 
     look(context, work)
 

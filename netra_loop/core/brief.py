@@ -11,6 +11,7 @@ from typing import Any
 
 from netra_loop.clock import rfc3339
 from netra_loop.core.attempts import Attempt
+from netra_loop.core.past import Past
 from netra_loop.core.records import JOURNEY_PREFIX, Cause, Finding, FindingState, Result
 from netra_loop.core.source_lines import Place
 from netra_loop.core.timeline import MOST, Moment, shortened
@@ -30,7 +31,7 @@ _TEXT = 1_000
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What is known of a finding beside its row. `shown` is the attempt that `moments` are of; `stage_before` how far
-    its tests got in the iteration before, None where that is not known.
+    its tests got in the iteration before, None where that is not known; `past` is what earlier sessions saw of it.
     """
 
     place: Place | None = None
@@ -38,6 +39,7 @@ class Known:
     moments: Sequence[Moment] = ()
     attempts: Sequence[Attempt] = ()
     stage_before: str | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,7 @@ def _finding(finding: Finding, telling: Mapping[str, Result], known: Known, arou
         "test_ids": list(finding.tests[:_IDS]),
         "tests_in_all": len(finding.tests),
         "evidence": _evidence(known),
+        "seen": None if known.past is None else known.past.row(),
         "attempts": [attempt.row() for attempt in known.attempts[-_ATTEMPTS:]],
         "attempts_in_all": len(known.attempts),
         "rerun": _rerun(finding, around),

@@ -60,6 +60,8 @@ def _headline(finding: Row) -> list[str]:
         lines.append(f"stage: {_one_line(before)} -> {_one_line(stage)}")
     elif stage is not None:
         lines.append(f"stage: {_one_line(stage)}")
+    if finding["seen"] is not None:
+        lines.append(_one_line(_seen(finding["seen"])))
     ids = finding["test_ids"]
     more = finding["tests_in_all"] - _TESTS
     said = {test["id"]: test for test in finding["tests"]}
@@ -70,6 +72,18 @@ def _headline(finding: Row) -> list[str]:
     if more > 0:
         lines.append(f"and {more + 1} more tests")
     return lines
+
+
+def _seen(seen: Row) -> str:
+    """What earlier sessions saw."""
+    fixed = seen["fixed"]
+    many = f"{seen['sessions']} earlier session{'' if seen['sessions'] == 1 else 's'}"
+    said = f"history: seen in {many}, first in {seen['first_session']} ({seen['first_at'][:10]})"
+    if fixed is None:
+        return f"{said}; never seen fixed"
+    commit = f", commit {fixed['commit'][:12]}" if fixed["commit"] else ""
+    by = f" by {fixed['revision']}{commit}" if fixed["revision"] else ""
+    return f"{said}; last fixed in {fixed['session']}, iteration {fixed['iteration']}{by}"
 
 
 def _place(finding: Row, *, full: bool) -> list[str]:

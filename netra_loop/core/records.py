@@ -387,6 +387,20 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A finding in one session of a loop, which began at `at`: the iterations in which it was open first and last, and
+    the last one that saw it fixed; None where there is none of the kind.
+    """
+
+    signature: str
+    session: str
+    at: datetime
+    first: int | None
+    last: int | None
+    fixed: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TierVerdict:
     """A tier held against its thresholds. Rates are fractions of `selected`; a tier of nothing has rate 0, unmet.
 

@@ -31,6 +31,7 @@ from netra_loop.core.records import (
     Outcome,
     Result,
     Selected,
+    Sighting,
 )
 from netra_loop.errors import UsageError
 
@@ -248,6 +249,12 @@ class Journal(Protocol):
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """An iteration's findings in the order they were appended; None: of the newest iteration that stored any."""
+        ...
+
+    async def sightings(self, loop: str, signatures: Sequence[str]) -> list[Sighting]:
+        """In which sessions of that loop the findings with these signatures (500 at most) were seen, the session made
+        first coming first.
+        """
         ...
 
     async def durations(self, loop: str) -> dict[str, float]:

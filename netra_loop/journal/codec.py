@@ -36,6 +36,7 @@ from netra_loop.core.records import (
     Result,
     RootCause,
     Selected,
+    Sighting,
     Symptom,
 )
 from netra_loop.errors import Defect
@@ -543,3 +544,9 @@ def finding_from_values(values: Sequence[Any]) -> Finding:
         whys=_tuple(whys),
         claims=tuple(Claim(**claim) for claim in json.loads(claims)),
     )
+
+
+def sighting_from_values(values: Sequence[Any]) -> Sighting:
+    """Where a finding was seen, of the columns that `Sighting` has."""
+    signature, session, at, first, last, fixed = values
+    return Sighting(signature, session, read_at(at), first, last, fixed)

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any, TypeVar
 
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result, Selected
+from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.errors import StoreDamaged, StoreError
 from netra_loop.journal import chain, codec
 from netra_loop.journal import tables as t
@@ -25,6 +25,16 @@ AND selection.id = results.id WHERE results.session = ?"""
 _IN_PLACE = """\
 ORDER BY results.iteration, selection.position IS NULL, selection.position,
 CASE WHEN selection.position IS NULL THEN results.started_at ELSE '' END, results.attempt, results.id"""
+
+_SEEN = """\
+SELECT findings.signature, findings.session, sessions.started_at,
+min(CASE WHEN findings.state <> 'fixed' THEN findings.iteration END),
+max(CASE WHEN findings.state <> 'fixed' THEN findings.iteration END),
+max(CASE WHEN findings.state = 'fixed' THEN findings.iteration END)
+FROM sessions JOIN findings ON findings.session = sessions.id WHERE sessions.loop = ?"""
+_BY_SESSION = """\
+GROUP BY findings.signature, findings.session, sessions.started_at, sessions.ordinal
+ORDER BY sessions.ordinal, findings.signature"""
 
 
 def sessions(connection: Connection, known: Mapping[str, Acknowledged]) -> list[SessionHead]:
@@ -196,6 +206,16 @@ def findings(connection: Connection, session: str, iteration: int | None) -> lis
         iteration = connection.scalar("SELECT max(iteration) FROM findings WHERE session = ?", (session,)) or 0
     asked = t.findings.select("WHERE session = ? AND iteration = ? ORDER BY position, id", codec.FINDING_READ)
     return decoded(session, "findings", connection.all(asked, (session, iteration)), codec.finding_from_values)
+
+
+def sightings(connection: Connection, loop: str, signatures: Sequence[str]) -> list[Sighting]:
+    """Where findings of the loop were seen, by session."""
+    if not signatures:
+        return []
+    named = f"AND findings.signature IN ({several(len(signatures))})"
+    values = (codec.clean(loop), *map(codec.clean, signatures))
+    rows = connection.all(f"{_SEEN} {named} {_BY_SESSION}", values)
+    return decoded("*", "findings", rows, codec.sighting_from_values)
 
 
 def durations(connection: Connection, loop: str) -> dict[str, float]:

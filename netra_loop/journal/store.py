@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.errors import Defect, StaleEpoch, StoreDamaged
 from netra_loop.journal import chain, forgetting, onlooking, reading, verifying, writing
 from netra_loop.journal.base import (
@@ -346,6 +346,10 @@ class StoredJournal:
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """See `Journal.findings`."""
         return await self._read(partial(reading.findings, session=session, iteration=iteration))
+
+    async def sightings(self, loop: str, signatures: Sequence[str]) -> list[Sighting]:
+        """See `Journal.sightings`."""
+        return await self._read(partial(reading.sightings, loop=loop, signatures=signatures))
 
     async def durations(self, loop: str) -> dict[str, float]:
         """See `Journal.durations`."""

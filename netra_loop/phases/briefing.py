@@ -21,6 +21,7 @@ from netra_loop.core.timeline import timeline
 from netra_loop.core.writable import json_text, writable
 from netra_loop.errors import UsageError
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.memory import remembered
 from netra_loop.phases.places import place_of
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.testbed import interpreter, session_environment
@@ -58,6 +59,7 @@ async def _known(
     shown = {finding.id: one for finding in listed if (one := _representative(finding, results)) is not None}
     logged = await _logged(context, list(shown.values()), iteration)
     state = context.state()
+    past = await remembered(context.journal, context.spec.name, context.session, listed)
     known = {}
     for finding in listed:
         one = shown.get(finding.id)
@@ -67,6 +69,7 @@ async def _known(
             shown=one,
             moments=timeline(one, entries) if one is not None else (),
             attempts=attempts_at(finding, state.fixers, state.commits, rows),
+            past=past.get(finding.id),
             stage_before=stage_before(finding, rows.get(finding.last_iteration - 1, ())),
         )
     return known

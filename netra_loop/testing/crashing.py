@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, Never
 
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, StoreIdentity, Verified
 
 
@@ -159,6 +159,10 @@ class CrashingJournal:
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """See `Journal.findings`."""
         return await self._living().findings(session, iteration)
+
+    async def sightings(self, loop: str, signatures: Sequence[str]) -> list[Sighting]:
+        """See `Journal.sightings`."""
+        return await self._living().sightings(loop, signatures)
 
     async def durations(self, loop: str) -> dict[str, float]:
         """See `Journal.durations`."""

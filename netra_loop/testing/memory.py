@@ -14,7 +14,7 @@ from datetime import datetime
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected
+from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreError
 from netra_loop.journal import chain, codec, verifying
 from netra_loop.journal.base import Counted, Holder, Mark, News, SessionHead, StoreIdentity, Verified, check_id, choose
@@ -285,6 +285,21 @@ class MemoryJournal:
         wanted = iteration if iteration is not None else max((row["iteration"] for row in kept), default=0)
         rows = sorted((r for r in kept if r["iteration"] == wanted), key=lambda row: (row["position"], row["id"]))
         return [codec.finding_from_row(row) for row in rows]
+
+    async def sightings(self, loop: str, signatures: Sequence[str]) -> list[Sighting]:
+        """See `Journal.sightings`."""
+        found = []
+        for session, stored in self._sessions.items():
+            for named in sorted(set(map(codec.clean, signatures))) if stored.loop == loop else ():
+                rows = [row for row in stored.findings.values() if row["signature"] == named]
+                opened = [row["iteration"] for row in rows if row["state"] != "fixed"]
+                fixed = [row["iteration"] for row in rows if row["state"] == "fixed"]
+                if rows:
+                    first, last = min(opened, default=None), max(opened, default=None)
+                    at = stored.head["started_at"]
+                    values = (named, session, at, first, last, max(fixed, default=None))
+                    found.append(codec.sighting_from_values(values))
+        return found
 
     async def durations(self, loop: str) -> dict[str, float]:
         """See `Journal.durations`."""

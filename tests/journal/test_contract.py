@@ -15,6 +15,7 @@ from netra_loop.core.records import (
     Contact,
     Evidence,
     Exchange,
+    FindingState,
     Frame,
     Outcome,
     RootCause,
@@ -329,6 +330,20 @@ class TestFindings:
         assert [one.id for one in await journal.findings(S)] == ["b"]
         assert [one.id for one in await journal.findings(S, 1)] == ["a"]
         assert await journal.findings(S, 3) == []
+
+
+async def test_a_loop_s_sessions_know_what_others_have_seen(journal: Journal):
+    fixed = finding("a", state=FindingState.FIXED)
+    await put(journal, Batch(findings=(finding("a"),), findings_iteration=2))
+    await put(journal, Batch(findings=(finding("a"), finding("b", signature="other")), findings_iteration=3))
+    await put(journal, Batch(findings=(fixed,), findings_iteration=4))
+    await put(journal, Batch(findings=(finding("a"),), findings_iteration=1), session="golden-2")
+    await journal.create(head("elsewhere", loop="another"), Batch(findings=(finding("a"),), findings_iteration=1))
+    seen = await journal.sightings("golden-path", ["signature", "unknown"])
+    assert [(one.session, one.first, one.last, one.fixed) for one in seen] == [(S, 2, 3, 4), ("golden-2", 1, 1, None)]
+    assert seen[0].at == T0
+    assert [one.signature for one in await journal.sightings("golden-path", ["other"])] == ["other"]
+    assert await journal.sightings("golden-path", []) == []
 
 
 async def test_durations_are_the_last_known_ones_of_the_loop(journal: Journal):
