@@ -19,7 +19,7 @@ from netra_loop.core.events import AuthTried, Event, WorkspaceMade
 from netra_loop.core.redact import Redactor
 from netra_loop.core.shown_names import ShownNames
 from netra_loop.core.spec import Command, JourneySpec, LoopSpec
-from netra_loop.errors import EnvironmentFailed, UsageError
+from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.phases.known_secrets import known_secrets, withheld
 from netra_loop.phases.scope import Scope
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from netra_loop.cloud.auth_ways import Token
     from netra_loop.cloud.embedded.launch import EmbeddedCloud
     from netra_loop.execution.pool_ahead import Ahead
+    from netra_loop.workspace.base import Kind
 
 _MARK_TIMEOUT_S = 10.0
 _MARK_BODY = 65_536
@@ -82,29 +83,31 @@ class SessionTools:
         """Where source is changed; None where in place, and before `settle`."""
         self._asking = self._scope  # of whoever asked for a token last: what is known grows with each deploy
 
-    async def settle(self, made: WorkspaceMade | None) -> WorkspaceMade | None:
-        """Makes the session's workspace, or finds it where it was `made` before; None where source is changed in place.
+    async def settle(self, made: WorkspaceMade | None, head: str | None = None) -> WorkspaceMade | None:
+        """Makes the session's workspace, or finds it where it was `made` before, its newest commit being `head`; None
+        where source is changed in place. What it gives is another than `made` where it had to be built again.
 
         Raises UsageError where the checkout is not fit for it, EnvironmentFailed where it was made and is gone.
         """
         if self._spec.workspace.git == "none":
             return None
+        from netra_loop.phases.testbed import SESSION_VARIABLE
         from netra_loop.workspace import making  # only where source is changed
+        from netra_loop.workspace.base import Made
 
-        environ, home = self.environ, _home(self._spec)
-        if made is not None and made.how == "copy" and not await asyncio.to_thread(Path(made.root).is_dir):
-            raise EnvironmentFailed(
-                f"the session's copy {made.root!r} is gone, and what was changed there with it",
-                hint=f"restore it, or begin anew: netra-loop run {self._spec.path}",
-            )
-        workspace = await making.make(self._spec.workspace.git, home, self.folder, self._session, environ)
+        # With the mark by which the next process ends what a killed one leaves, git among it.
+        environ, home = {**self.environ, SESSION_VARIABLE: self._session}, _home(self._spec)
+        if made is None:
+            workspace = await making.make(self._spec.workspace.git, home, self.folder, self._session, environ)
+        else:
+            kind: Kind = "copy" if made.how == "copy" else "worktree"
+            known = Made(kind, Path(made.root), made.branch, made.base, made.left_out)
+            workspace = await making.find(known, head or made.base, home, self.folder, self._session, environ)
         self.workspace = workspace
-        if made is not None:
-            return made
-        begun = workspace.made
+        now = workspace.made
         return WorkspaceMade(
-            how=begun.kind, home=str(workspace.home), root=str(begun.root), branch=begun.branch,
-            base=begun.base, left_out=begun.left_out,
+            how=now.kind, home=str(workspace.home), root=str(now.root), branch=now.branch,
+            base=now.base, left_out=now.left_out,
         )  # fmt: skip
 
     async def cloud(self) -> Cloud | None:

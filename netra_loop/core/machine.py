@@ -7,11 +7,11 @@ in the file, and `done` after the last. Coming back to the first phase starts th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from netra_loop.core.records import Verdict
 from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status
+from netra_loop.values import dataclass
 
 NEXT = "(next)"
 MAX_RECOVERIES = 3
@@ -97,6 +97,8 @@ def decide(spec: LoopSpec, state: State) -> Command:
         if state.recoveries >= MAX_RECOVERIES:
             return GiveUp(state.phase, state.recoveries)
         return Recover(state.phase, state.iteration, state.attempt)
+    if state.turned_back is not None:
+        return End(Status.STUCK, 1, f"stuck: {state.turned_back.why}")
     target = state.target
     if target == "pause":
         if not state.pause_taken:

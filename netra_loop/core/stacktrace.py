@@ -64,10 +64,12 @@ class Trace:
 @dataclass(frozen=True)
 class Source:
     """Where a service's source lies: `root` is an absolute folder, `files` (relative to it) help to recognise a copy
-    that ran elsewhere, such as in a container. Both may be unknown."""
+    that ran elsewhere, such as in a container. `others` is a pattern for other folders that held it, each with its last
+    slash, such as those of earlier revisions. All may be unknown."""
 
     root: str | None = None
     files: frozenset[str] = field(default_factory=frozenset)
+    others: str | None = None
 
     def relative(self, file: str) -> str | None:
         """`file` relative to the source; None where it belongs to a library, the runtime or somebody else."""
@@ -75,6 +77,10 @@ class Source:
         root = None if self.root is None else self.root.replace("\\", "/").rstrip("/") + "/"
         if root is not None and path.startswith(root):
             inner = path.removeprefix(root)
+            return None if _FOREIGN.search(inner) else inner
+        found = None if self.others is None else re.match(self.others, path)
+        if found is not None:
+            inner = path[found.end() :]
             return None if _FOREIGN.search(inner) else inner
         if _FOREIGN.search(path):
             return None

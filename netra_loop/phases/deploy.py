@@ -20,13 +20,16 @@ from netra_loop.phases.readiness import Looks, until_it_answers
 from netra_loop.phases.restoring import RESUMED, look_first, restore
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.serving import revision_ready, under_test
+from netra_loop.phases.tagging import tag_of
+from netra_loop.phases.taking import at_head, take
 
 M = TypeVar("M", bound=Model)
 
 
 class Deploy:
-    """Builds what is to be built, then deploys every service, each after those it needs. The labels of a revision name
-    its intent, so whatever an interrupted attempt made is found and adopted: `run` and `reconcile` are the same.
+    """Builds what is to be built, then deploys every service, each after those it needs, from source that stays as it
+    is (`taking`). The labels of a revision name its intent, so whatever an interrupted attempt made is found and
+    adopted: `run` and `reconcile` are the same.
 
     Fails it, in whatever way, then every service it changed serves its last good revision again, pinned by name.
     Cancelling leaves the deploy under way for the resume to adopt: a new revision takes the traffic only once it is
@@ -44,6 +47,7 @@ class Deploy:
                 f"phase {context.phase.name!r} deploys, but the loop has no {missing}",
                 hint=f"give the loop {missing}, or take the phase out of {context.spec.path.name}",
             )
+        context = await at_head(context)
         for service in context.spec.deploy_order:
             failed = await build(context, service, context.spec.services[service])
             if failed is not None:
@@ -76,7 +80,7 @@ class Deploy:
     ) -> Failed | None:
         """Deploys one service and adds its revision to `names`, as soon as there is one."""
         spec, scope = context.spec.services[service], context.scope()
-        request = _request(context, scope, service, spec)
+        request = _request(context, scope, service, spec, str(await take(context, service)))
 
         def progress(text: str) -> None:
             context.observer.progress(context.redactor.text(text))
@@ -101,18 +105,13 @@ class Deploy:
         return None
 
 
-def tag_of(session: str, iteration: int) -> str:
-    """What the revisions of one iteration of a session are reached by where they get no traffic."""
-    return f"nl-{session[-4:]}-{iteration}"
-
-
-def _request(context: PhaseContext, scope: Scope, service: str, spec: ServiceSpec) -> DeployRequest:
+def _request(context: PhaseContext, scope: Scope, service: str, spec: ServiceSpec, source: str) -> DeployRequest:
     of_image = takes_image(context.environment, spec)
     request = DeployRequest(
         service=service,
         session=context.session,
         iteration=context.iteration,
-        source=str((context.spec.base_dir / scope.text(spec.source)).resolve()),
+        source=source,
         command=scope.command(spec.entrypoint if of_image else spec.command),
         port=spec.port,
         env={name: scope.text(value) for name, value in spec.env.items()},

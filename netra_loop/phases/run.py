@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from netra_loop.core import template
+from netra_loop.core import durations, template
 from netra_loop.core.claims import claimed
 from netra_loop.core.events import FixerRan
 from netra_loop.core.records import Batch, Finding
-from netra_loop.errors import UsageError
 from netra_loop.phases import fixer_files, sealing
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.briefing import JSON, MARKDOWN, known_variables, write_brief
@@ -33,8 +33,8 @@ class Run:
     """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
-        """See `Phase.run`. Exit code 0 is `ok`; anything else, the time-out, and a change of what it may not change are
-        `failed`. What was refused is taken back, as far as the loop has a workspace.
+        """See `Phase.run`. Exit code 0 is `ok`; anything else, the time-out, a command that is not there, and a change
+        of what it may not change are `failed`. What was refused is taken back, as far as the loop has a workspace.
         """
         folder = _folder(context)
         await sealing.save(context, folder)
@@ -47,7 +47,7 @@ class Run:
             return await self.run(context)
         environ = await self._environment(context, folder)
         await end_carriers(_MARK, environ[_MARK])  # before its files are put back under it
-        await sealing.put_back(context)
+        await sealing.put_back(context, folder)
         return await self._ran(context, folder)
 
     async def _ran(self, context: PhaseContext, folder: Path) -> PhaseResult:
@@ -65,13 +65,10 @@ class Run:
                 clock=context.clock,
             )
         except OSError as error:
-            raise UsageError(
-                f"phase {context.phase.name!r} cannot start {command[0]!r}: {error.strerror}",
-                hint=f"mend its command in {context.spec.path.name}, then resume",
-            ) from error
+            return PhaseResult("failed", _not_there(command[0], error, context.spec.root_dir, environ))
         finally:
             await context.tools.renew_pool()  # whatever it was for, it may have edited tests
-        told = f"did not end within {timeout_s:g} s" if ended.code is None else f"exit code {ended.code}"
+        told = _ending(ended.code, timeout_s, context.spec.root_dir, environ)
         return await self._outcome(context, folder, ended, told)
 
     async def _outcome(self, context: PhaseContext, folder: Path, ended: Ended, told: str) -> PhaseResult:
@@ -81,8 +78,10 @@ class Run:
         said = fixer_files.read(folder, {finding.id for finding in findings})
         facts: dict[str, Any] = {"exit_code": ended.code, "output": hide(ended.output)}
         reasons = [told, *said.troubles]
+        if looked.moved:
+            reasons.append("it made commits or moved the branch, which is back: its changes count as changes")
         if looked.refused:
-            taken_back = await sealing.put_back(context)
+            taken_back = await sealing.put_back(context, folder)
             reasons += _refusals(looked, taken_back=taken_back)
             facts["refused"], facts["diff"] = list(looked.refused), hide(looked.diff)
         ran = FixerRan(
@@ -143,6 +142,8 @@ def _refusals(looked: Looked, *, taken_back: bool) -> list[str]:
         told.append(f"it changed what is sealed: {_some(looked.sealed)}")
     if looked.outside:
         told.append(f"it changed what is not among its paths: {_some(looked.outside)}")
+    if looked.unkept is not None:
+        told.append(f"what it left cannot be kept: {looked.unkept.why}")
     told.append("all of its changes were taken back" if taken_back else "the changes are still there")
     return told
 
@@ -150,6 +151,27 @@ def _refusals(looked: Looked, *, taken_back: bool) -> list[str]:
 def _some(paths: Sequence[str]) -> str:
     shown = ", ".join(paths[:3])
     return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+
+
+def _ending(code: int | None, timeout_s: float, folder: Path, environ: Mapping[str, str]) -> str:
+    if code is None:
+        return f"did not end within {durations.show(timeout_s)}, and was ended with all that it had started"
+    more = {
+        126: "what it names cannot be executed",
+        127: f"a command that it names is not there, looked for in {_looked_in(folder, environ)}",
+    }.get(code)
+    return f"exit code {code}" if more is None else f"exit code {code}: {more}"
+
+
+def _not_there(command: str, error: OSError, folder: Path, environ: Mapping[str, str]) -> str:
+    if isinstance(error, FileNotFoundError):
+        where = str(folder / command) if "/" in command else _looked_in(folder, environ)
+        return f"there is no command {command!r}, looked for {'at' if '/' in command else 'in'} {where}"
+    return f"{command!r} cannot be started: {error.strerror}"
+
+
+def _looked_in(folder: Path, environ: Mapping[str, str]) -> str:
+    return f"{environ.get('PATH') or os.defpath} (PATH), from the folder {folder}"
 
 
 def _says_something(ran: FixerRan) -> bool:

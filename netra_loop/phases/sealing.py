@@ -1,35 +1,30 @@
-"""What a command changed, and whether it may have: the seal and the allowed paths, held against files before and after.
+"""What a command changed, and whether it may have: the seal and the allowed paths, held against what was before it.
 
-With a workspace two trees of git's are compared. In place only what is sealed is looked at: each file's hash, and its
-text as far as a diff needs it, are kept in the session's folder before the command runs, so a process that finds it cut
-off compares with the same.
+With a workspace two trees of git's are compared, and beside them the sealed files themselves, for git can be told not
+to look. In place only what is sealed is looked at.
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
+import asyncio
 import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from netra_loop.core.events import WorkspaceSaved
-from netra_loop.core.seal import Seal, allowed, default_seal
+from netra_loop.core.seal import Seal, allowed, default_seal, pytest_part
+from netra_loop.errors import EnvironmentFailed
+from netra_loop.phases import sealed_files
 from netra_loop.phases.base import PhaseContext
-from netra_loop.workspace.base import Workspace
-
-_NOISE = frozenset({"__pycache__", ".pytest_cache", ".git", ".netra-loop", ".venv", "node_modules"})
-_KEPT = 1_000_000  # bytes of a file whose text is kept for a diff
-_DIFF = 200_000
+from netra_loop.workspace.base import NotKept, Workspace
 
 
 @dataclass(frozen=True)
 class Looked:
     """What was found after a command: every path that differs (in place: of those that are sealed), those that it may
-    not change, and a diff of these. `tree` is what the workspace holds now.
+    not change, and a diff of these. `unkept` says why what it left cannot even be kept. `moved`: it had made commits or
+    moved the branch, which is where it was again. `tree` is what the workspace holds now.
     """
 
     changed: tuple[str, ...] = ()
@@ -37,11 +32,14 @@ class Looked:
     outside: tuple[str, ...] = ()
     diff: str = ""
     tree: str | None = None
+    unkept: NotKept | None = None
+    moved: bool = False
 
     @property
     def refused(self) -> tuple[str, ...]:
         """All that it may not change."""
-        return tuple(dict.fromkeys((*self.sealed, *self.outside)))
+        large = () if self.unkept is None else self.unkept.paths
+        return tuple(dict.fromkeys((*self.sealed, *self.outside, *large)))
 
 
 def top(context: PhaseContext) -> Path:
@@ -51,7 +49,17 @@ def top(context: PhaseContext) -> Path:
 
 
 def relative(context: PhaseContext, given: str) -> str | None:
-    """A path of the loop file relative to `top`; None where it leads outside."""
+    """A path of the loop file relative to `top`; None where it leads outside. As it is written: a command may have put
+    a link where a folder was.
+    """
+    path, above = os.path.normpath(context.spec.base_dir / given), os.path.normpath(top(context))
+    if Path(path).is_relative_to(above):
+        return Path(path).relative_to(above).as_posix()
+    return _resolved(context, given)
+
+
+def _resolved(context: PhaseContext, given: str) -> str | None:
+    """The same, with every link followed."""
     path, above = (context.spec.base_dir / given).resolve(), top(context).resolve()
     return path.relative_to(above).as_posix() if path.is_relative_to(above) else None
 
@@ -64,8 +72,8 @@ def seal_of(context: PhaseContext) -> Seal:
         return Seal(globs=tuple(posixpath.normpath(f"{folder}/{glob}") for glob in spec.seal))
     scope = context.scope()
     given = [scope.text(path).partition("::")[0] for path in (spec.tests.paths if spec.tests else ())]
-    tests = [path for path in (relative(context, one) for one in given) if path is not None]
-    return default_seal(tests, relative(context, spec.path.name))
+    found = [place for one in given for place in (relative(context, one), _resolved(context, one))]
+    return default_seal([path for path in found if path is not None], relative(context, spec.path.name))
 
 
 def allowed_paths(context: PhaseContext) -> list[str]:
@@ -79,123 +87,94 @@ def allowed_paths(context: PhaseContext) -> list[str]:
 async def save(context: PhaseContext, folder: Path) -> None:
     """Keeps what is there, before the command runs for the first time."""
     workspace = context.tools.workspace
+    await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace)
     if workspace is None:
-        _save_in_place(folder, _manifest(top(context), seal_of(context)), top(context))
         return
     commit = context.state().head
     assert commit is not None
-    name = f"{context.iteration}-{context.phase.name}-{context.attempt}"
-    await context.event(WorkspaceSaved(commit=commit, tree=await workspace.snapshot(name)))
+    try:
+        tree = await workspace.snapshot(_name(context))
+    except NotKept as error:
+        raise EnvironmentFailed(
+            f"what lies in the workspace {str(workspace.made.root)!r} cannot be kept: {error.why}",
+            hint="remove it there, or have git ignore it, then resume",
+        ) from error
+    await context.event(WorkspaceSaved(commit=commit, tree=tree))
 
 
-async def put_back(context: PhaseContext) -> bool:
+async def put_back(context: PhaseContext, folder: Path) -> bool:
     """Takes back all that an attempt at this phase changed in the workspace; False where nothing was saved, for then
-    the command never began.
+    the command never began. A tree that this machine does not have is as good as the commit that it stood on.
     """
     workspace, saved = context.tools.workspace, context.state().saved
     if workspace is None or saved is None:
         return False
-    await workspace.restore(saved.commit, saved.tree)
+    before = await asyncio.to_thread(sealed_files.kept, folder)
+    tree = saved.tree if await workspace.holds(saved.tree) else await workspace.tree_of(saved.commit)
+    if before is not None:  # first what git goes by, then what it puts back
+        await asyncio.to_thread(sealed_files.put_back, before, top(context), seal_of(context), workspace)
+    await workspace.restore(saved.commit, tree)
+    if before is None:
+        await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace)
     return True
 
 
 def was_saved(context: PhaseContext, folder: Path) -> bool:
     """Whether `save` came to its end before an earlier process did."""
-    return (folder / _SAVED).exists() if context.tools.workspace is None else context.state().saved is not None
+    if context.tools.workspace is not None:
+        return context.state().saved is not None
+    return sealed_files.kept(folder) is not None
 
 
 async def look(context: PhaseContext, folder: Path) -> Looked:
     """What the command changed since `save`."""
-    workspace = context.tools.workspace
+    workspace, above, seal = context.tools.workspace, top(context), seal_of(context)
+    before = await asyncio.to_thread(sealed_files.kept, folder)
+    assert before is not None
+    broken = await asyncio.to_thread(sealed_files.differing, before, above, seal)
     if workspace is None:
-        return _look_in_place(folder, top(context), seal_of(context))
+        diff = await asyncio.to_thread(sealed_files.diff, before, above, broken)
+        return Looked(tuple(broken), tuple(broken), (), diff)
+    gits = await asyncio.to_thread(sealed_files.differing_gits, before, workspace)
     saved = context.state().saved
     assert saved is not None
-    return await _look_at_trees(context, workspace, saved)
-
-
-async def _look_at_trees(context: PhaseContext, workspace: Workspace, saved: WorkspaceSaved) -> Looked:
-    tree = await workspace.snapshot(f"{context.iteration}-{context.phase.name}-{context.attempt}-after")
-    changed = [change.path for change in await workspace.changes(saved.tree, tree)]
+    moved = await workspace.stand_on(saved.commit)
+    tree, unkept = None, None
+    try:
+        tree = await workspace.snapshot(f"{_name(context)}-after")
+    except NotKept as error:
+        unkept = error
+    changed = [] if tree is None else [change.path for change in await workspace.changes(saved.tree, tree)]
     may = allowed_paths(context)
-    sealed = tuple(seal_of(context).broken_by(changed))
-    outside = tuple(path for path in changed if not allowed(path, may))
-    refused = [*dict.fromkeys((*sealed, *outside))]
-    diff = await workspace.diff(saved.tree, tree, refused) if refused else ""
-    return Looked(tuple(changed), sealed, outside, diff, tree)
+    sealed = list(dict.fromkeys((*seal.broken_by(changed), *broken)))
+    outside = [path for path in changed if path not in sealed and not allowed(path, may)] + gits
+    hidden = [path for path in broken if path not in changed]
+    diff = await asyncio.to_thread(sealed_files.diff, before, above, hidden)
+    if tree is not None and (sealed or outside):
+        diff += await workspace.diff(saved.tree, tree, [path for path in (*sealed, *outside) if path in changed])
+    whole = tuple(dict.fromkeys((*changed, *broken)))
+    return Looked(whole, tuple(sealed), tuple(outside), diff, tree, unkept, moved)
 
 
-# ------------------------------------------------------------------------------------------------------------ in place
-
-_SAVED = "sealed.json"
-
-
-def _files(above: Path, seal: Seal) -> Iterator[str]:
-    """The sealed files that are there."""
-    if not (seal.files or seal.globs or seal.conftests):
-        return
-    for at, folders, names in os.walk(above):
-        folders[:] = [name for name in folders if name not in _NOISE]
-        for name in names:
-            path = (Path(at) / name).relative_to(above).as_posix()
-            if seal.holds(path):
-                yield path
+async def wrong_in(context: PhaseContext, workspace: Workspace, parent: str, tree: str) -> tuple[list[str], list[str]]:
+    """The paths in which `tree` differs from `parent`, and those of them that no commit of this phase may hold: what
+    is sealed, or not among its paths.
+    """
+    changed = [change.path for change in await workspace.changes(parent, tree)]
+    seal = seal_of(context)
+    given = [relative(context, path) for path in context.phase.with_["paths"]]
+    paths = [path for path in given if path is not None]
+    wrong = [path for path in changed if not allowed(path, paths) or seal.holds(path)]
+    for path in changed:
+        if path in seal.settings and path not in wrong and await _tells_pytest_else(workspace, parent, tree, path):
+            wrong.append(path)
+    return changed, wrong
 
 
-def _manifest(above: Path, seal: Seal) -> dict[str, str]:
-    return {path: _digest(above / path) for path in sorted(_files(above, seal))}
+async def _tells_pytest_else(workspace: Workspace, parent: str, tree: str, path: str) -> bool:
+    before, now = await workspace.text(parent, path), await workspace.text(tree, path)
+    return pytest_part(path, before or "") != pytest_part(path, now or "")
 
 
-def _digest(path: Path) -> str:
-    try:
-        if path.is_symlink():
-            return f"link to {path.readlink()}"
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"not readable: {error.strerror}"
-
-
-def _save_in_place(folder: Path, manifest: Mapping[str, str], above: Path) -> None:
-    texts = {}
-    for path in manifest:
-        text = _text(above / path)
-        if text is not None:
-            texts[path] = text
-    draft = folder / f"{_SAVED}.draft"
-    draft.touch(mode=0o600)
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump({"files": manifest, "texts": texts}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(folder / _SAVED)
-
-
-def _look_in_place(folder: Path, above: Path, seal: Seal) -> Looked:
-    saved = json.loads((folder / _SAVED).read_text("utf-8"))
-    before, texts, now = saved["files"], saved["texts"], _manifest(above, seal)
-    broken = [path for path in sorted({*before, *now}) if before.get(path) != now.get(path)]
-    diff = "".join(_diff(path, texts.get(path), _text(above / path)) for path in broken)
-    return Looked(tuple(broken), tuple(broken), (), diff[:_DIFF])
-
-
-def _text(path: Path) -> str | None:
-    try:
-        if path.is_symlink() or path.stat().st_size > _KEPT:
-            return None
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _diff(path: str, before: str | None, now: str | None) -> str:
-    told = "".join(difflib.unified_diff(_lines(before), _lines(now), f"a/{path}", f"b/{path}"))
-    return told or f"{path} differs\n"
-
-
-def _lines(text: str | None) -> Sequence[str]:
-    return (
-        []
-        if text is None
-        else [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(keepends=True)]
-    )
+def _name(context: PhaseContext) -> str:
+    return f"{context.iteration}-{context.phase.name}-{context.attempt}"

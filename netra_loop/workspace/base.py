@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Kind = Literal["copy", "worktree"]
+SOURCES = "sources"  # the folder, beside a workspace, that holds what revisions are made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,39 @@ class Blamed:
     ours: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The newest commit of a branch: what it stands on, what it holds, and its whole message."""
+
+    commit: str
+    parents: tuple[str, ...]
+    tree: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedBack:
+    """`takes_back` is an earlier commit whose change is undone; `like` the one whose content would be there again, None
+    where just that change is undone.
+    """
+
+    takes_back: str
+    like: str | None
+
+
+class NotKept(Exception):  # an answer about what a command left, not a fault of ours
+    """What lies in the workspace cannot be kept as a tree: `paths` are too large, or cannot be read, as `why` says."""
+
+    def __init__(self, why: str, paths: Sequence[str]) -> None:
+        super().__init__(why)
+        self.why, self.paths = why, tuple(paths)
+
+
+def inner_path(source: Path, top: Path) -> Path:
+    """Where a service's source lies within any folder that holds a revision's, `top` being what is kept as a whole."""
+    return source.relative_to(top) if source != top and source.is_relative_to(top) else Path("source")
+
+
 class Workspace(Protocol):
     """A place of the session's own. Nothing in it touches the user's checkout, nor its branch, index and stash."""
 
@@ -75,7 +109,19 @@ class Workspace(Protocol):
         ...
 
     async def snapshot(self, name: str) -> str:
-        """The tree of all that is there now and not ignored, kept under `name` until the workspace is removed."""
+        """The tree of all that is there now and not ignored, kept under `name` until the workspace is removed. Raises
+        NotKept where that is more than a fix can be, or cannot be read.
+        """
+        ...
+
+    async def holds(self, tree: str) -> bool:
+        """Whether this repository has that tree or commit."""
+        ...
+
+    async def stand_on(self, commit: str) -> bool:
+        """Has the branch and HEAD stand on `commit` again, where a process has moved them or left a merge or rebase in
+        its midst; the files stay as they are. True where there was anything to do.
+        """
         ...
 
     async def restore(self, commit: str, tree: str) -> None:
@@ -85,7 +131,9 @@ class Workspace(Protocol):
         ...
 
     async def changes(self, old: str, new: str) -> list[Change]:
-        """What differs between two trees, in the order of the paths; a renamed file is one deleted and one added."""
+        """What differs between two trees or commits, in the order of the paths; a renamed file is one deleted and one
+        added.
+        """
         ...
 
     async def diff(self, old: str, new: str, paths: Sequence[str] = ()) -> str:
@@ -94,23 +142,34 @@ class Workspace(Protocol):
         """
         ...
 
-    async def commit(self, parent: str, paths: Sequence[str], text: CommitText) -> str | None:
-        """One commit on `parent` with what `paths` (files or folders) hold now; None where that is what it held.
+    async def tip(self) -> Tip:
+        """The newest commit of the session's branch."""
+        ...
 
-        The same content, text and parent make the same id, so a repeat after a crash changes nothing. The branch moves
-        from `parent` to it or, where it is there already, stays. Raises GitFailed where it is neither.
+    async def commit(self, parent: str, tree: str, text: CommitText) -> str:
+        """One commit on `parent` that holds `tree`; its id. The branch moves from `parent` to it or, where it is there
+        already, stays; the files stay as they are.
+
+        The same content, text and parent make the same id, so a repeat after a crash changes nothing. Raises GitFailed
+        where the branch is at neither.
         """
+        ...
+
+    async def keep_aside(self, parent: str, tree: str, text: CommitText, name: str) -> str:
+        """The same commit, on no branch: kept under `name` for whoever wants to look at it."""
         ...
 
     async def export(self, commit: str) -> Path:
         """The top of a folder that holds `commit`, whole and alone: what is built and started from it is that commit's,
-        whatever becomes of the workspace. Nothing in it is to be changed. Made once; one that a kill cut off is made
-        anew.
+        whatever becomes of the workspace. Made once; one that a kill cut off is made anew, and beside one in which
+        somebody has changed a file since another is made.
         """
         ...
 
-    async def reverts(self, commit: str, since: str) -> str | None:
-        """The commit after `since` whose change `commit` takes back, wholly; None where there is none."""
+    async def turns_back(self, parent: str, tree: str) -> TurnedBack | None:
+        """What a commit of `tree` on `parent` would take back of the commits since the workspace's base; None where it
+        takes none back wholly.
+        """
         ...
 
     async def text(self, commit: str, path: str) -> str | None:

@@ -1,28 +1,35 @@
-"""git, run for a session: no hooks, pager or questions, nothing of the caller's GIT_ variables, and tied to our life.
+"""git, run for a session: no hooks, pager or questions, and nothing of the caller's GIT_ variables.
 
-A killed git leaves at most an `index.lock` and unreferenced objects; whoever owns the working tree removes the one
-(`clear_locks`), and git itself the others.
+A git that a kill of our process leaves behind carries the session's mark, by which the next process ends it. A killed
+git leaves at most an `index.lock` and unreferenced objects; whoever owns the working tree removes the one, and git
+itself the others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netra_loop.errors import EnvironmentFailed, GitFailed
-from netra_loop.processes import die_with_parent
 
 _QUIET = (
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.fsmonitor=false"),
+    *("-c", "core.untrackedCache=false"),
+    *("-c", "core.ignoreStat=false"),
+    *("-c", "core.trustctime=true"),
+    *("-c", "core.checkStat=default"),
     *("-c", "core.quotePath=false"),
     *("-c", "commit.gpgSign=false"),
+    *("-c", "i18n.commitEncoding=UTF-8"),
     *("-c", "gc.auto=0"),
     *("-c", "maintenance.auto=false"),
     *("-c", "submodule.recurse=false"),
     *("-c", "diff.external="),
     *("-c", "color.ui=false"),
+    *("-c", "advice.addEmbeddedRepo=false"),
 )
 
 
@@ -63,18 +70,39 @@ class Git:
         self, *words: str, given: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> tuple[int, bytes, str]:
         """Its exit code, stdout and stderr."""
-        stdin = asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE
+        process = await self._start(words, env, with_stdin=given is not None)
         try:
-            process = await asyncio.create_subprocess_exec(
+            output, said = await process.communicate(given)
+        finally:
+            await _end(process)
+        return process.returncode or 0, output, said.decode("utf-8", "replace")
+
+    async def begin(self, limit: int, *words: str) -> bytes:
+        """The beginning of what git writes on stdout: no more than `limit` bytes, after which it is killed."""
+        process = await self._start(words, None, with_stdin=False)
+        assert process.stdout is not None
+        try:
+            output = bytearray()
+            while len(output) < limit and (chunk := await process.stdout.read(65_536)):
+                output += chunk
+        finally:
+            await _end(process)
+        return bytes(output[:limit])
+
+    async def _start(
+        self, words: Sequence[str], env: Mapping[str, str] | None, *, with_stdin: bool
+    ) -> asyncio.subprocess.Process:
+        # Without a `preexec_fn`, for with one the whole process is forked, which takes longer than git.
+        try:
+            return await asyncio.create_subprocess_exec(
                 "git",
                 *_QUIET,
                 *words,
                 cwd=self.folder,
                 env={**self.environ, **(env or {})},
-                stdin=stdin,
+                stdin=asyncio.subprocess.PIPE if with_stdin else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                preexec_fn=die_with_parent(),
             )
         except FileNotFoundError as error:
             if not self.folder.is_dir():
@@ -83,10 +111,10 @@ class Git:
                 "git is not installed, and the loop's workspace needs it",
                 hint="install git, or say `workspace: {git: none}` in the loop file",
             ) from error
-        try:
-            output, said = await process.communicate(given)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await asyncio.shield(process.wait())
-        return process.returncode or 0, output, said.decode("utf-8", "replace")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await asyncio.shield(process.wait())

@@ -1,7 +1,9 @@
 """Workspaces made, and found again: a git worktree on a branch of the session's, or a copy with its own repository.
 
 Both are made whole or not at all as far as anybody sees: a copy is made beside its place and renamed; what a killed
-`git worktree add` left is removed and made anew. What stands at its place already is taken as it is.
+`git worktree add` left is removed and made anew. Once it is known to have been made, what stands at its place is taken
+as it is; a worktree that is gone, or was made on another machine, is built again from the session's newest commit where
+the repository has that.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from netra_loop.errors import GitFailed, UsageError
+from netra_loop.errors import EnvironmentFailed, UsageError
 from netra_loop.workspace.base import Kind, Made
 from netra_loop.workspace.git import Git
-from netra_loop.workspace.repository import Repository, is_whole, remove
+from netra_loop.workspace.repository import Repository, is_whole, remove, remove_index
 
 FOLDER = "workspace"
 _NOT_COPIED = frozenset({".git", ".netra-loop", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".tox"})
@@ -46,9 +49,49 @@ async def make(kind: Kind, folder: Path, inside: Path, session: str, environ: Ma
     return await _copy(top, folder if top is None else top, root, branch, session, environ)
 
 
-def found(made: Made, home: Path, session: str, environ: Mapping[str, str]) -> Repository:
-    """The workspace that the journal says was made."""
-    return Repository(made, home, session, environ)
+async def find(
+    made: Made, head: str, folder: Path, inside: Path, session: str, environ: Mapping[str, str]
+) -> Repository:
+    """The workspace that the journal says was `made`, with what lies in it. Where it is not there, as on another
+    machine, a worktree is built again at `head`, below `inside`: the repository's `made.root` is another one then.
+
+    Raises EnvironmentFailed where it cannot be, saying what is missing.
+    """
+    top = await top_of(folder, environ)
+    home = folder if top is None else top
+    if await asyncio.to_thread((made.root / ".git").exists):
+        return Repository(made, home, session, environ)
+    if made.kind == "copy":
+        raise EnvironmentFailed(
+            f"the session's copy {str(made.root)!r} is gone, or on another machine, and what was changed there with it",
+            hint="resume the session where it began, or begin anew",
+        )
+    root = inside / FOLDER
+    await _build_again(Git(home, environ), root, made.branch, head)
+    return Repository(replace(made, root=root), home, session, environ)
+
+
+async def _build_again(git: Git, root: Path, branch: str, head: str) -> None:
+    if await git.maybe("cat-file", "-e", f"{head}^{{commit}}") is None:
+        raise EnvironmentFailed(
+            f"the session's worktree is not on this machine, and {str(git.folder)!r} does not hold its newest commit "
+            f"{head[:12]}, of branch {branch}",
+            hint=f"push that branch where the session began, then here: git fetch origin {branch}:{branch}, and resume",
+        )
+    known = await git.maybe("rev-parse", "--verify", f"refs/heads/{branch}^{{commit}}")
+    behind = known is not None and await git.maybe("merge-base", "--is-ancestor", known, head) is not None
+    ahead = known is not None and await git.maybe("merge-base", "--is-ancestor", head, known) is not None
+    if not (known is None or behind or ahead):
+        raise EnvironmentFailed(
+            f"branch {branch} of {str(git.folder)!r} stands at {str(known)[:12]}, which does not follow the session's "
+            f"newest commit {head[:12]}",
+            hint=f"git branch -m {branch} {branch}-aside, then resume",
+        )
+    await asyncio.to_thread(remove, root)
+    await asyncio.to_thread(remove_index, root)
+    await git.raw("worktree", "prune")
+    words = [str(root), branch] if ahead else ["-B", branch, str(root), head]
+    await git.raw("worktree", "add", "--quiet", "--force", *words)
 
 
 async def _worktree(top: Path, root: Path, branch: str, session: str, environ: Mapping[str, str]) -> Repository:
@@ -61,6 +104,7 @@ async def _worktree(top: Path, root: Path, branch: str, session: str, environ: M
         )
     if not await is_whole(root, environ, branch):
         await asyncio.to_thread(remove, root)
+        await asyncio.to_thread(remove_index, root)
         await git.raw("worktree", "prune")
         known = await git.maybe("rev-parse", "--verify", f"refs/heads/{branch}^{{commit}}")
         words = [str(root), branch] if known is not None else ["-b", branch, str(root), base]
@@ -120,6 +164,3 @@ def _copy_files(folder: Path, draft: Path, names: list[str]) -> None:
         if source.is_symlink() or source.is_file():  # git lists what was deleted, and submodules, too
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-
-
-__all__ = ["FOLDER", "GitFailed", "found", "make", "top_of"]

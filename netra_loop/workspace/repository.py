@@ -1,8 +1,8 @@
 """A working tree of git's that a session works in alone: snapshots, restoring, differences, commits.
 
-Nothing here runs hooks or asks the user's identity to be configured. Trees are written through an index of their own,
-so that what a fixer has staged neither counts nor is lost; they are kept from git's collector by references below
-`refs/netra-loop/SESSION/`.
+Nothing here runs hooks or asks the user's identity to be configured. Trees are written through an index of our own,
+which no fixer has had in its hands: what one has staged, or told git not to look at, neither counts nor is lost. They
+are kept from git's collector by references below `refs/netra-loop/SESSION/`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from netra_loop.errors import GitFailed
-from netra_loop.workspace.base import Blamed, Change, CommitText, Made
+from netra_loop.workspace.base import SOURCES, Blamed, Change, CommitText, Made, NotKept, Tip, TurnedBack
 from netra_loop.workspace.git import Git
+from netra_loop.workspace.undoing import turned_back
 
 DIFF_LIMIT = 200_000  # characters
 TEXT_LIMIT = 2_000_000  # bytes of a file that is read as text
+KEPT_LIMIT = 100_000_000  # bytes of all files that are new or changed: more is no fix
+COUNT_LIMIT = 20_000  # such files
 _PATCH = ("diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv")
 _NOISE = tuple(f":(top,exclude,glob)**/{name}/**" for name in ("__pycache__", ".pytest_cache"))  # made by running
 _HOW: Mapping[str, str] = {"A": "added", "D": "deleted", "M": "modified", "T": "retyped"}
-_EXPORTS = "sources"
+_INDEX = "workspace.index"
+_LOCKS = ("index.lock", "HEAD.lock")
+_HALFWAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "sequencer", "BISECT_LOG")
 _NAME, _EMAIL = "netra-loop", "netra-loop@localhost"
 
 
@@ -37,6 +42,7 @@ class Repository:
         self._refs = f"refs/netra-loop/{session}"
         self._branch = f"refs/heads/{made.branch}"
         self._git = Git(made.root, environ)
+        self._index = made.root.parent / _INDEX
 
     def place(self, path: Path) -> Path:
         """See `Workspace.place`."""
@@ -48,30 +54,62 @@ class Repository:
         """See `Workspace.head`."""
         return await self._git.text("rev-parse", "--verify", f"{self._branch}^{{commit}}")
 
+    async def tip(self) -> Tip:
+        """See `Workspace.tip`."""
+        said = await self._git.text("log", "-1", "--no-show-signature", "--format=%H%n%P%n%T%n%B", self._branch, "--")
+        commit, parents, tree, message = said.split("\n", 3)
+        return Tip(commit, tuple(parents.split()), tree, message)
+
     async def tree_of(self, commit: str) -> str:
         """See `Workspace.tree_of`."""
         return await self._git.text("rev-parse", "--verify", f"{commit}^{{tree}}")
 
+    async def holds(self, tree: str) -> bool:
+        """See `Workspace.holds`."""
+        return await self._git.maybe("cat-file", "-e", tree) is not None
+
     async def snapshot(self, name: str) -> str:
         """See `Workspace.snapshot`."""
-        async with self._own_index() as env:
-            await self._git.raw("add", "--all", "--", ":/", *_NOISE, env=env)
-            tree = await self._git.text("write-tree", env=env)
-        kept = await self._git.text("commit-tree", tree, "-m", name, env=_as_netra_loop(datetime.fromtimestamp(0, UTC)))
-        await self._git.raw("update-ref", f"{self._refs}/{name}", kept)
+        env = await self._own_index()
+        told = await self._git.raw("ls-files", "-z", "-o", "-m", "--exclude-standard", "--", ":/", *_NOISE, env=env)
+        changed = [path for path in dict.fromkeys(told.decode("utf-8", "surrogateescape").split("\0")) if path]
+        if changed:
+            await asyncio.to_thread(_check_size, self.made.root, changed)
+            code, _, said = await self._git.ask("add", "--all", "--", ":/", *_NOISE, env=env)
+            if code:
+                raise NotKept(f"git cannot read it: {said.strip()[-500:]}", changed[:1])
+        tree = await self._git.text("write-tree", env=env)
+        await self._git.raw("update-ref", f"{self._refs}/{name}", tree)
         return tree
 
     async def restore(self, commit: str, tree: str) -> None:
         """See `Workspace.restore`."""
-        await self._clear_locks()
         await self._git.raw("update-ref", self._branch, commit)
-        await self._git.raw("symbolic-ref", "HEAD", self._branch)
+        folder = await asyncio.to_thread(self._clear)
+        await self._point_head()
+        (folder / "index").unlink(missing_ok=True)  # it may say of files that they need not be looked at
         await self._git.raw("read-tree", "--reset", "-u", tree)
         await self._git.raw("clean", "--quiet", "-ffd", "--", ":/")
+        await asyncio.to_thread(shutil.copy2, folder / "index", self._index)
         await self._git.raw("read-tree", "--reset", commit)  # what the tree has beyond the commit is uncommitted
+
+    async def stand_on(self, commit: str) -> bool:
+        """See `Workspace.stand_on`."""
+        moved = await self._git.maybe("rev-parse", "--verify", f"{self._branch}^{{commit}}") != commit
+        folder = await asyncio.to_thread(self._folder)
+        halfway = any((folder / name).exists() for name in _HALFWAY)
+        if not (moved or halfway or not self._is_on_branch(folder)):
+            return False
+        await asyncio.to_thread(self._clear)
+        await self._git.raw("update-ref", self._branch, commit)
+        await self._point_head()
+        await self._git.raw("read-tree", "--reset", commit)
+        return True
 
     async def changes(self, old: str, new: str) -> list[Change]:
         """See `Workspace.changes`."""
+        if old == new:
+            return []
         said = await self._git.raw("diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new)
         words = said.decode("utf-8", "surrogateescape").split("\0")
         pairs = zip(words[::2], words[1::2], strict=False)
@@ -79,49 +117,43 @@ class Repository:
 
     async def diff(self, old: str, new: str, paths: Sequence[str] = ()) -> str:
         """See `Workspace.diff`."""
-        said = await self._git.raw(*_PATCH, old, new, "--", *_literal(paths))
+        said = await self._git.begin(4 * DIFF_LIMIT, *_PATCH, old, new, "--", *_literal(paths))
         text = said.decode("utf-8", "replace")
-        if len(text) <= DIFF_LIMIT:
-            return text
-        return f"{text[:DIFF_LIMIT]}\n… {len(text) - DIFF_LIMIT} characters more\n"
+        return text if len(text) <= DIFF_LIMIT else f"{text[:DIFF_LIMIT]}\n… and more, which is not shown\n"
 
-    async def commit(self, parent: str, paths: Sequence[str], text: CommitText) -> str | None:
+    async def commit(self, parent: str, tree: str, text: CommitText) -> str:
         """See `Workspace.commit`."""
-        async with self._own_index(parent) as env:
-            present = [path for path in paths if await self._is_known(parent, path)]
-            if present:
-                await self._git.raw("add", "--all", "--", *_literal(present), *_NOISE, env=env)
-            tree = await self._git.text("write-tree", env=env)
-        if tree == await self.tree_of(parent):
-            return None
-        identity = {**_as_netra_loop(text.at), **await self._configured_identity()}
-        made = await self._git.text(
-            "commit-tree", tree, "-p", parent, "-F", "-", given=text.message.encode("utf-8", "replace"), env=identity
-        )
+        made = await self._commit_tree(parent, tree, text)
         if await self.head() != made:
             await self._git.raw("update-ref", "-m", "netra-loop: commit", self._branch, made, parent)
-        await self._clear_locks()
-        await self._git.raw("symbolic-ref", "HEAD", self._branch)
+        await asyncio.to_thread(self._clear)
+        await self._point_head()
         await self._git.raw("read-tree", "--reset", made)
+        return made
+
+    async def keep_aside(self, parent: str, tree: str, text: CommitText, name: str) -> str:
+        """See `Workspace.keep_aside`."""
+        made = await self._commit_tree(parent, tree, text)
+        await self._git.raw("update-ref", f"{self._refs}/{name}", made)
         return made
 
     async def export(self, commit: str) -> Path:
         """See `Workspace.export`."""
-        folder = self.made.root.parent / _EXPORTS / commit[:16]
-        if not await is_whole(folder, self._git.environ):
-            await asyncio.to_thread(remove, folder)
-            await self._git.raw("worktree", "prune")
-            await self._git.raw("worktree", "add", "--quiet", "--force", "--detach", str(folder), commit)
-        return folder
+        above = self.made.root.parent / SOURCES
+        for number in count():
+            folder = above / (f"{commit[:16]}-{number}" if number else commit[:16])
+            state = await _state_of(folder, self._git.environ)
+            if state == "changed":
+                continue
+            if state == "half":
+                await asyncio.to_thread(remove, folder)
+                await self._git.raw("worktree", "add", "--quiet", "--force", "--detach", str(folder), commit)
+            return folder
+        raise AssertionError  # counting has no end
 
-    async def reverts(self, commit: str, since: str) -> str | None:
-        """See `Workspace.reverts`."""
-        mine = await self._patch_id(f"{commit}", f"{commit}^")  # the way back
-        between = (await self._git.text("rev-list", f"{since}..{commit}^")).split()
-        for earlier in between:
-            if mine and mine == await self._patch_id(f"{earlier}^", earlier):
-                return earlier
-        return None
+    async def turns_back(self, parent: str, tree: str) -> TurnedBack | None:
+        """See `Workspace.turns_back`."""
+        return await turned_back(self._git, self.made.base, parent, tree)
 
     async def text(self, commit: str, path: str) -> str | None:
         """See `Workspace.text`."""
@@ -151,40 +183,56 @@ class Repository:
             ours=ours[0] == 1,
         )
 
-    async def _patch_id(self, old: str, new: str) -> str:
-        patch = await self._git.raw("diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff", "--no-textconv", old, new)
-        said = await self._git.raw("patch-id", "--stable", given=patch)
-        return said.decode().split(" ", 1)[0].strip()
+    async def _commit_tree(self, parent: str, tree: str, text: CommitText) -> str:
+        identity = {**_as_netra_loop(text.at), **await self._configured_identity()}
+        message = text.message.encode("utf-8", "replace")
+        return await self._git.text("commit-tree", tree, "-p", parent, "-F", "-", given=message, env=identity)
 
-    async def _is_known(self, commit: str, path: str) -> bool:
-        """Whether `path` is there, or was in `commit`: git refuses to add what is neither."""
-        at = self.made.root / path
-        return at.exists() or at.is_symlink() or await self._git.maybe("cat-file", "-e", f"{commit}:{path}") is not None
+    async def _own_index(self) -> Mapping[str, str]:
+        """What has git work on our index: a copy of its own as it was before any fixer, whose knowledge of files' times
+        makes adding fast.
+        """
+        await asyncio.to_thread(self._begin_index)
+        return {"GIT_INDEX_FILE": str(self._index)}
 
-    @contextlib.asynccontextmanager
-    async def _own_index(self, commit: str | None = None) -> AsyncIterator[Mapping[str, str]]:
-        """An index beside git's: a copy of it, whose knowledge of files' times makes adding fast, or of `commit`."""
-        with tempfile.TemporaryDirectory(prefix="netra-loop-index-") as folder:
-            index = Path(folder) / "index"
-            env = {"GIT_INDEX_FILE": str(index)}
-            present = self.made.root / await self._git.text("rev-parse", "--git-path", "index")
+    def _begin_index(self) -> None:
+        self._index.with_name(f"{_INDEX}.lock").unlink(missing_ok=True)
+        if not self._index.exists():
             with contextlib.suppress(FileNotFoundError):
-                shutil.copy2(present, index)  # with its time, by which git knows what it has to look at again
-            if commit is not None:
-                await self._git.raw("read-tree", "--reset", commit, env=env)
-                await self._git.ask("update-index", "-q", "--refresh", env=env)
-            yield env
+                shutil.copy2(self._folder() / "index", self._index)
 
-    async def _clear_locks(self) -> None:
-        """Removes the locks that a killed git of ours, or of a fixer's that was ended, left behind."""
-        for name in ("index.lock", "HEAD.lock"):
-            lock = self.made.root / await self._git.text("rev-parse", "--git-path", name)
-            lock.unlink(missing_ok=True)
+    def _folder(self) -> Path:
+        """Where git keeps what is this working tree's alone."""
+        marker = self.made.root / ".git"
+        if marker.is_dir():
+            return marker
+        return self.made.root / marker.read_text("utf-8").partition("gitdir:")[2].strip()
+
+    def _is_on_branch(self, folder: Path) -> bool:
+        return (folder / "HEAD").read_text("utf-8").strip() == f"ref: {self._branch}"
+
+    async def _point_head(self) -> None:
+        if not self._is_on_branch(self._folder()):
+            await self._git.raw("symbolic-ref", "HEAD", self._branch)
+
+    def _clear(self) -> Path:
+        """Removes the locks that a killed git of ours, or of a fixer's that was ended, left behind, and whatever a
+        fixer was in the midst of.
+        """
+        folder = self._folder()
+        for name in (*_LOCKS, *_HALFWAY):
+            left = folder / name
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
+        return folder
 
     async def _configured_identity(self) -> dict[str, str]:
         """Who commits, where git is told: the person whose session it is."""
-        name = await self._git.maybe("config", "user.name")
-        email = await self._git.maybe("config", "user.email")
+        said = await self._git.maybe("config", "--get-regexp", r"^user\.(name|email)$")
+        told = dict(line.partition(" ")[::2] for line in (said or "").splitlines())
+        name, email = told.get("user.name"), told.get("user.email")
         if not name or not email:
             return {}
         return {
@@ -195,20 +243,56 @@ class Repository:
         }
 
 
-async def is_whole(folder: Path, environ: Mapping[str, str], branch: str | None = None) -> bool:
-    """Whether the worktree at `folder` was made to its end: nothing of it is missing, and it is on `branch`."""
+async def is_whole(folder: Path, environ: Mapping[str, str], branch: str) -> bool:
+    """Whether the worktree at `folder` was made to its end, and is on `branch`; files may have been changed since."""
     if not (folder / ".git").exists():
         return False
     git = Git(folder, environ)
-    if branch is not None and await git.maybe("symbolic-ref", "HEAD") != f"refs/heads/{branch}":
+    if await git.maybe("symbolic-ref", "HEAD") != f"refs/heads/{branch}":
         return False
     return await git.maybe("diff-index", "--quiet", "HEAD", "--") is not None
+
+
+async def _state_of(folder: Path, environ: Mapping[str, str]) -> str:
+    """Of an export: `whole`, `changed` since by somebody, or `half`, where it was cut off or is not there."""
+    if not (folder / ".git").exists():
+        return "half"
+    git = Git(folder, environ)
+    index = await git.maybe("rev-parse", "--git-path", "index")
+    if index is None or not (folder / index).exists():  # git writes it once it has written all files
+        return "half"
+    return "whole" if await git.maybe("diff-index", "--quiet", "HEAD", "--") is not None else "changed"
 
 
 def remove(folder: Path) -> None:
     """Removes a folder with all that is in it, where it is there."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
+
+
+def remove_index(root: Path) -> None:
+    """Removes what an earlier workspace at `root` was known by."""
+    root.with_name(_INDEX).unlink(missing_ok=True)
+
+
+def _check_size(root: Path, changed: Sequence[str]) -> None:
+    """Raises NotKept where what is new or changed is too much to be kept."""
+    if len(changed) > COUNT_LIMIT:
+        raise NotKept(f"{len(changed)} files are new or changed, more than {COUNT_LIMIT}", changed[:1])
+    sizes = {path: _size(root / path) for path in changed}
+    whole = sum(sizes.values())
+    if whole > KEPT_LIMIT:
+        largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+        told = ", ".join(f"{path} {sizes[path] / 1e6:.0f} MB" for path in largest)
+        limit = KEPT_LIMIT // 1_000_000
+        raise NotKept(f"{whole / 1e6:.0f} MB are new or changed, more than {limit} MB: {told}", largest)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0  # deleted
 
 
 def _literal(paths: Sequence[str]) -> list[str]:

@@ -40,6 +40,8 @@ SAMPLES: dict[str, ev.Event] = {
         ev.WorkspaceSaved(commit="c0", tree="t0"),
         ev.FixerRan(exit_code=0, note="mended", claims=("F-1",), changed=("a.py",), tree="t1"),
         ev.Committed(commit="c1", parent="c0", tree="t1", subject="Mend"),
+        ev.SourceTaken(service="s", folder="/sources/s", commit="c1"),
+        ev.FixTurnedBack(commit="c2", takes_back="c1", why="c2 takes back c1"),
         ev.RevisionTagged(service="s", revision="s-0", tag="nl-abcd-1"),
         ev.RevisionsCompared(before="s-0", now="s-1"),
         ev.WaitBegan(what="commit", told="a new commit on main", known={"main": "c0"}),

@@ -1,10 +1,15 @@
 """One commit for what a fixer did, however often it is made."""
 
+import os
+import shutil
 import subprocess
 
 import pytest
 
+from netra_loop.core.machine import End, decide
 from netra_loop.core.records import Batch
+from netra_loop.core.state import Status
+from netra_loop.errors import GitFailed
 from netra_loop.testing.rows import finding
 
 SAY = 'echo Mend the answer > "$NETRA_LOOP_NOTE"; echo \'["F-1"]\' > "$NETRA_LOOP_CLAIM"'
@@ -21,8 +26,13 @@ async def root(bench, fixing):
     return where
 
 
+def git(root, *words):
+    named = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+    return subprocess.run(["git", *named, *words], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
 def log(root, *words):
-    return subprocess.run(["git", "log", *words], cwd=root, check=True, capture_output=True, text=True).stdout
+    return git(root, "log", *words)
 
 
 async def test_it_holds_the_paths_and_says_what_it_is_for(bench, root):
@@ -69,10 +79,75 @@ async def test_what_lies_elsewhere_is_not_committed_and_stops_the_rest(bench, ro
     assert "README.md" in result.summary
 
 
-async def test_a_change_that_takes_an_earlier_one_back_is_no_fix(bench, root):
-    first = await bench.act("commit", paths=PATHS)
+async def test_a_change_that_takes_an_earlier_one_back_is_not_committed_and_ends_the_session_stuck(bench, root):
+    first = (await bench.act("commit", paths=PATHS)).facts["commit"]
     bench.iteration = 2
-    await bench.act("run", command="echo 'answer = 41' > service/app.py")
+    await bench.act("run", command="echo 'answer = 41' > service/app.py; echo Back > $NETRA_LOOP_NOTE")
     result = await bench.act("commit", paths=PATHS)
     assert result.outcome == "failed"
-    assert f"it takes back what {first.facts['commit'][:12]} changed" in result.summary
+    assert log(root, "-1", "--format=%H").strip() == bench.state.head == first
+    kept = log(root, "-1", "--format=%H", f"refs/netra-loop/{bench.session}/2-turned-back").strip()
+    assert decide(bench.spec, bench.state) == End(
+        Status.STUCK,
+        1,
+        f"stuck: {kept[:12]} (Back), which was not committed, takes back {first[:12]} (Mend the answer, iteration 1): "
+        f"all would be as it was at {bench.state.workspace.base[:12]}, where the session began",
+    )
+
+
+async def test_cut_off_anywhere_it_is_one_commit_in_the_end(bench, fixing, tmp_path, monkeypatch):
+    """git is killed after what it does has been done, each of its processes in turn."""
+    shim, left = tmp_path / "bin", tmp_path / "left"
+    shim.mkdir()
+    (shim / "git").write_text(
+        f'#!/bin/sh\n{shutil.which("git")} "$@"; code=$?\n[ -e {left} ] || exit $code\n'
+        f"read n < {left}; echo $((n - 1)) > {left}; [ $n -eq 1 ] && kill -9 $$; exit $code\n"
+    )
+    (shim / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim}:{os.environ['PATH']}")
+    root = await fixing()
+    for number in range(1, 100):
+        bench.iteration = number
+        await bench.act("run", command=f'echo "answer = {number}" > service/app.py')
+        context, before = await bench.open("commit", paths=PATHS), bench.state.head
+        left.write_text(f"{number}\n")
+        try:
+            await bench.run(context)
+        except GitFailed:
+            made = log(root, "-1", "--format=%H").strip()
+            left.unlink()
+            result = await bench.recover(context)
+            assert (result.outcome, made in {before, result.facts["commit"]}) == ("ok", True), result.summary
+            assert log(root, "--format=%H", f"{before}..").split() == [result.facts["commit"]]
+            continue
+        break
+    assert 5 < number < 20
+    assert git(root, "status", "--porcelain") == ""
+
+
+async def test_a_branch_that_somebody_else_moved_is_left_to_him(bench, root):
+    git(root, "commit", "--quiet", "--allow-empty", "-m", "Mine")
+    result = await bench.act("commit", paths=PATHS)
+    assert result.outcome == "failed"
+    assert "(Mine), which this session did not make" in result.summary
+    assert log(root, "-1", "--format=%s") == "Mine\n"
+
+
+async def test_what_pytest_is_told_is_not_committed_and_what_else_the_file_says_is(bench, root):
+    (root / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    result = await bench.act("commit", paths=(*PATHS, "../pyproject.toml"))
+    assert result.outcome == "ok", result.summary
+    (root / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.pytest.ini_options]\naddopts = "-k none"\n')
+    result = await bench.act("commit", 2, paths=(*PATHS, "../pyproject.toml"))
+    assert (result.outcome, "pyproject.toml" in result.summary) == ("failed", True)
+
+
+async def test_no_hook_runs_and_nothing_is_signed(bench, root):
+    for name in ("pre-commit", "commit-msg", "post-commit", "reference-transaction"):
+        (root / ".git/hooks").mkdir(exist_ok=True)
+        (root / ".git/hooks" / name).write_text("#!/bin/sh\nexit 1\n")
+        (root / ".git/hooks" / name).chmod(0o755)
+    git(root, "config", "commit.gpgSign", "true")
+    made = await bench.act("commit", paths=PATHS)
+    assert made.outcome == "ok"
+    assert "gpgsig" not in log(root, "-1", "--format=raw")

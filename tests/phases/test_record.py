@@ -109,9 +109,9 @@ async def test_passes_without_complete_logs_are_inconclusive_where_logs_are_coll
 
 
 async def test_an_exception_in_the_log_of_a_failing_test_is_its_root_cause(bench):
-    source = bench.spec.base_dir / "service.py"
     failing = Ends(Outcome.TIMEOUT, message="no agent_completed")
     await bench.executed(one=failing)
+    source = f"{bench.state.taken['backend'].folder}/service.py"
     (result,) = await bench.journal.results(bench.session, 1)
     place = f'File "{source}", line 7, in act\n    self.it.go()'
     trace = f"Traceback (most recent call last):\n  {place}\nAttributeError: it is None"

@@ -5,10 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from netra_loop.errors import GitFailed
-from netra_loop.workspace.base import Change, CommitText
+from netra_loop.workspace.base import Change, CommitText, NotKept, Tip, TurnedBack
 from netra_loop.workspace.repository import DIFF_LIMIT
 
 TEXT = CommitText("Mend the factory\n\nNetra-Loop-Session: demo-1\n", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+
+async def committed(workspace, parent):
+    """All that is there, as a commit."""
+    return await workspace.commit(parent, await workspace.snapshot("now"), TEXT)
 
 
 async def test_what_a_process_left_goes_back(workspace):
@@ -51,8 +56,10 @@ async def test_commits_and_branches_of_a_fixers_own_do_not_count(workspace, run_
     (root / "service/app.py").write_text("answer = 42\n")
     run_git(root, "checkout", "--quiet", "-b", "elsewhere")
     run_git(root, "commit", "--quiet", "-am", "Mine")
-    made = await workspace.commit(head, ["service"], TEXT)
-    assert made is not None
+    assert await workspace.stand_on(head)
+    assert not await workspace.stand_on(head)
+    assert (root / "service/app.py").read_text() == "answer = 42\n"
+    made = await committed(workspace, head)
     assert run_git(root, "rev-parse", f"{made}^").strip() == head
     assert run_git(root, "status", "--porcelain") == ""
     assert run_git(root, "symbolic-ref", "HEAD").strip() == f"refs/heads/{workspace.made.branch}"
@@ -60,13 +67,12 @@ async def test_commits_and_branches_of_a_fixers_own_do_not_count(workspace, run_
     assert await workspace.head() == head
 
 
-async def test_a_commit_holds_what_it_may_and_is_the_same_when_it_is_made_again(workspace):
+async def test_a_commit_is_the_same_when_it_is_made_again(workspace):
     head = await workspace.head()
     (workspace.made.root / "service/app.py").write_text("answer = 42\n")
     (workspace.made.root / "service/more.py").write_text("more = 1\n")
-    (workspace.made.root / "other.py").write_text("not mine\n")
-    made = await workspace.commit(head, ["service"], TEXT)
-    assert made == await workspace.commit(head, ["service"], TEXT)
+    made = await committed(workspace, head)
+    assert made == await committed(workspace, head)
     assert await workspace.head() == made
     assert await workspace.changes(await workspace.tree_of(head), await workspace.tree_of(made)) == [
         Change("service/app.py", "modified"),
@@ -74,16 +80,10 @@ async def test_a_commit_holds_what_it_may_and_is_the_same_when_it_is_made_again(
     ]
 
 
-async def test_nothing_changed_is_no_commit(workspace):
-    head = await workspace.head()
-    assert await workspace.commit(head, ["service", "never/was"], TEXT) is None
-    assert await workspace.head() == head
-
-
 async def test_what_is_deleted_is_committed(workspace):
     head = await workspace.head()
     (workspace.made.root / "service/app.py").unlink()
-    made = await workspace.commit(head, ["service/app.py"], TEXT)
+    made = await committed(workspace, head)
     assert await workspace.text(made, "service/app.py") is None
     assert "answer" in (await workspace.text(head, "service/app.py") or "")
 
@@ -92,10 +92,10 @@ async def test_a_branch_that_moved_meanwhile_is_not_overwritten(workspace):
     head = await workspace.head()
     app = workspace.made.root / "service/app.py"
     app.write_text("answer = 42\n")
-    first = await workspace.commit(head, ["service"], TEXT)
+    first = await committed(workspace, head)
     app.write_text("answer = 43\n")
     with pytest.raises(GitFailed):
-        await workspace.commit(head, ["service"], TEXT)
+        await committed(workspace, head)
     assert await workspace.head() == first
 
 
@@ -105,7 +105,7 @@ async def test_a_lock_that_a_killed_git_left_is_in_nobodys_way(workspace, run_gi
     root = workspace.made.root
     (root / run_git(root, "rev-parse", "--git-path", "index.lock").strip()).write_text("")
     (root / "service/app.py").write_text("answer = 42\n")
-    made = await workspace.commit(head, ["service"], TEXT)
+    made = await committed(workspace, head)
     assert made is not None
     (root / run_git(root, "rev-parse", "--git-path", "index.lock").strip()).write_text("")
     await workspace.restore(head, tree)
@@ -117,19 +117,23 @@ async def test_a_fix_that_takes_an_earlier_one_back_is_seen(workspace):
     app = workspace.made.root / "service/app.py"
     original = app.read_text()
     app.write_text("answer = 42\n")
-    first = await workspace.commit(base, ["service"], TEXT)
+    first = await committed(workspace, base)
     (workspace.made.root / "service/b.py").write_text("b = 1\n")
-    second = await workspace.commit(first, ["service"], TEXT)
+    second = await committed(workspace, first)
     app.write_text(original)
-    third = await workspace.commit(second, ["service"], TEXT)
-    assert await workspace.reverts(third, base) == first
-    assert await workspace.reverts(second, base) is None
+    now = await workspace.snapshot("now")
+    assert await workspace.turns_back(second, now) == TurnedBack(first, None)
+    (workspace.made.root / "service/b.py").unlink()
+    assert await workspace.turns_back(second, await workspace.snapshot("all")) == TurnedBack(first, base)
+    (workspace.made.root / "service/b.py").write_text("b = 2\n")
+    assert await workspace.turns_back(second, await workspace.snapshot("else")) is None
+    assert await workspace.turns_back(base, now) is None
 
 
 async def test_who_touched_a_line_last(workspace):
     base = await workspace.head()
     (workspace.made.root / "service/app.py").write_text("answer = 42\nother = 1\n")
-    made = await workspace.commit(base, ["service"], TEXT)
+    made = await committed(workspace, base)
     blamed = await workspace.blame(made, "service/app.py", 1)
     assert (blamed.commit, blamed.subject, blamed.at, blamed.ours) == (made, "Mend the factory", TEXT.at, True)
     before = await workspace.blame(made, "tests/test_app.py", 1)
@@ -154,7 +158,7 @@ async def test_a_path_that_looks_like_an_option_is_a_path(workspace):
     head = await workspace.head()
     (workspace.made.root / "--force").write_text("x\n")
     (workspace.made.root / "*.py").write_text("x\n")
-    made = await workspace.commit(head, ["--force", "*.py"], TEXT)
+    made = await committed(workspace, head)
     changes = await workspace.changes(await workspace.tree_of(head), await workspace.tree_of(made))
     assert [change.path for change in changes] == ["*.py", "--force"]
 
@@ -165,7 +169,7 @@ async def test_hooks_of_the_checkout_do_not_run(workspace, checkout):
     hook.write_text("#!/bin/sh\ntouch ran\nexit 1\n")
     hook.chmod(0o755)
     (workspace.made.root / "service/app.py").write_text("answer = 42\n")
-    assert await workspace.commit(await workspace.head(), ["service"], TEXT) is not None
+    assert await committed(workspace, await workspace.head()) is not None
 
 
 async def test_a_change_of_the_same_length_at_the_same_moment_is_seen(workspace):
@@ -181,7 +185,7 @@ async def test_an_export_is_that_commit_whatever_becomes_of_the_workspace(worksp
     base = await workspace.head()
     app = workspace.made.root / "service/app.py"
     app.write_text("answer = 42\n")
-    made = await workspace.commit(base, ["service"], TEXT)
+    made = await committed(workspace, base)
     app.write_text("broken(\n")
     old, new = await workspace.export(base), await workspace.export(made)
     assert (old / "service/app.py").read_text() != "answer = 42\n"
@@ -189,10 +193,59 @@ async def test_an_export_is_that_commit_whatever_becomes_of_the_workspace(worksp
     assert not (new / "noise.log").exists()
 
 
-async def test_an_export_that_was_cut_off_is_made_anew(workspace):
+async def test_an_export_that_was_cut_off_is_made_anew(workspace, run_git):
     base = await workspace.head()
     folder = await workspace.export(base)
+    (folder / run_git(folder, "rev-parse", "--path-format=absolute", "--git-path", "index").strip()).unlink()
     (folder / "service/app.py").unlink()
     assert await workspace.export(base) == folder
     assert (folder / "service/app.py").exists()
     assert await workspace.export(base) == folder
+
+
+async def test_a_merge_that_a_fixer_left_in_its_midst_is_none_any_more(workspace, run_git):
+    head, root = await workspace.head(), workspace.made.root
+    (root / run_git(root, "rev-parse", "--git-path", "MERGE_HEAD").strip()).write_text(f"{head}\n")
+    assert await workspace.stand_on(head)
+    assert "merging" not in run_git(root, "status")
+
+
+async def test_what_git_was_told_not_to_look_at_is_seen_and_goes_back(workspace, run_git):
+    head, root = await workspace.head(), workspace.made.root
+    before = await workspace.snapshot("before")
+    run_git(root, "update-index", "--assume-unchanged", "service/app.py")
+    (root / "service/app.py").write_text("answer = 43\n")
+    after = await workspace.snapshot("after")
+    assert await workspace.changes(before, after) == [Change("service/app.py", "modified")]
+    await workspace.restore(head, before)
+    assert (root / "service/app.py").read_text().startswith("answer = 41")
+
+
+async def test_too_much_is_not_kept_and_can_be_taken_back(workspace):
+    head, before = await workspace.head(), await workspace.snapshot("before")
+    with (workspace.made.root / "service/core.dump").open("wb") as file:
+        file.truncate(1_000_000_000)
+    with pytest.raises(NotKept, match=r"1000 MB are new or changed, more than 100 MB: service/core.dump") as refused:
+        await workspace.snapshot("after")
+    assert refused.value.paths == ("service/core.dump",)
+    await workspace.restore(head, before)
+    assert await workspace.snapshot("again") == before
+
+
+async def test_an_export_that_somebody_has_changed_is_left_and_another_made(workspace):
+    base = await workspace.head()
+    folder = await workspace.export(base)
+    (folder / "service/app.py").write_text("broken(\n")
+    again = await workspace.export(base)
+    assert again != folder
+    assert (again / "service/app.py").read_text().startswith("answer = 41")
+    assert await workspace.export(base) == again
+
+
+async def test_the_newest_commit_of_the_branch(workspace):
+    head = await workspace.head()
+    (workspace.made.root / "service/app.py").write_text("answer = 42\n")
+    made = await committed(workspace, head)
+    assert await workspace.tip() == Tip(made, (head,), await workspace.tree_of(made), TEXT.message.rstrip())
+    assert await workspace.holds(made)
+    assert not await workspace.holds("0" * 40)
