@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from netra_loop.core import events as ev
+from netra_loop.core.past import Fixed, Past
 from netra_loop.core.records import AttemptStarted, Child, Contact, Finding, LogEntry, Result, Selected, TierVerdict
 from netra_loop.core.stages import DEFAULT
 from netra_loop.report import error_groups, one_test, render
 from netra_loop.report.console import LiveConsole, PlainConsole
+from netra_loop.report.explained import explained
 from netra_loop.report.one_test import OneTest
 from netra_loop.report.view import SessionView
 
@@ -167,7 +169,7 @@ def test_every_listing(failed: Result, finding: Finding, view: SessionView, text
         render.tiers([TierVerdict(text, 7, 2, 2 / 7, 0.0, met=False)]),
         render.results([bad], {(1, text): text}),
         render.findings([found]),
-        render.failed_deploys([found]),
+        explained([found], {found.id: Past(2, text, AT, text, Fixed(text, 1, text, text))}, text),
         render.logs([entry]),
         render.journal(recorded),
         one_test.one_test(test),

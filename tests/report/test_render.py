@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from netra_loop.core.events import Recorded, SessionPaused
-from netra_loop.core.records import Finding, LogEntry, Result, Symptom, TierVerdict
+from netra_loop.core.records import Finding, LogEntry, Result, TierVerdict
 from netra_loop.report import phrases, render, rows
 from netra_loop.report.view import SessionView
 
@@ -77,16 +77,6 @@ def test_sessions(view: SessionView) -> None:
     lines = plain(render.sessions([rows.status_row(view)]))
     assert lines[1].split()[:3] == ["golden-path-20261121-040000-ab12", "unmet", "local"]
     assert plain(render.sessions([])) == ["no session yet; start one with: netra-loop run LOOP"]
-
-
-def test_a_failed_deploy_shows_its_last_lines_and_what_to_do(finding: Finding) -> None:
-    whys = ("backend-2 never got ready", "its container's last lines:\nTraceback\nboom \x1b[31m", "what to do: mend it")
-    failed = replace(finding, symptom=Symptom.DEPLOY, whys=whys)
-    shown = plain(render.failed_deploys([failed]))
-    assert "    | Traceback" in shown
-    assert "  what to do: mend it" in shown
-    assert "\x1b" not in "".join(shown)
-    assert not "".join(plain(render.failed_deploys([finding])))
 
 
 def test_findings(finding: Finding) -> None:
