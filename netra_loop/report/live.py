@@ -61,6 +61,7 @@ class LiveConsole:
         self._revisions: dict[str, str] = {}
         self._sentence = ""
         self._tail: list[str] = []
+        self._tail_of: str | None = None
         self._tally = Tally(clock)
         self._logs = LogTally()
 
@@ -152,7 +153,7 @@ class LiveConsole:
     def _enter(self, name: str, iteration: int, text: str) -> None:
         if iteration != self._iteration:
             self._phases.clear()
-            self._iteration = iteration
+            self._iteration, self._tail, self._tail_of = iteration, [], None
         self._phases.append(_Phase(name, iteration, self._clock.monotonic(), text=text))
         self._sentence = ""
 
@@ -162,7 +163,10 @@ class LiveConsole:
             phase.outcome = item.outcome or "ended"
             phase.text = f"{phrases.duration(item.duration_s)}  {item.summary}".rstrip()
         self._sentence = ""
-        self._tail = phrases.tail(item) or self._tail
+        if tail := phrases.tail(item):
+            self._tail, self._tail_of = tail, item.phase
+        elif item.phase == self._tail_of:
+            self._tail = []  # what was wrong there is not any more
 
     def _said(self, text: str) -> None:
         if self._phases and self._phases[-1].outcome is None:

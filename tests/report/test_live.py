@@ -102,6 +102,21 @@ def test_the_summary_stays(view: SessionView, finding: Finding, clock: Any) -> N
     assert "the socket was closed with 1011" in console.file.getvalue()
 
 
+@pytest.mark.parametrize("then", [(2, "audit", "ok"), (3, "deploy", "ok"), (2, "record", "unmet")])
+def test_the_last_words_of_a_command_stay_until_they_are_out_of_date(view: SessionView, clock: Any, then: Any) -> None:
+    """That is, until its phase ends well after all, or another iteration begins."""
+    console = terminal(height=60)
+    live = LiveConsole(console, clock)
+    no = {"output": "no: it hides the failure", "exit_code": 1}
+    for iteration, phase, outcome in [(2, "audit", "failed"), then]:
+        began = PhaseStarted(iteration=iteration, phase=phase, uses="run")
+        ended = PhaseFinished(iteration=iteration, phase=phase, outcome=outcome, target="x", duration_s=1.0, facts=no)
+        live.event(Recorded(1, AT, began))
+        live.event(Recorded(2, AT, ended))
+    live.summary(view, [])
+    assert ("| no: it hides" in console.file.getvalue()) is (then[1] == "record")  # type: ignore[attr-defined]
+
+
 def test_a_terminal_that_hung_up_ends_nothing(view: SessionView, clock: Any) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
