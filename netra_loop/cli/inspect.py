@@ -128,8 +128,10 @@ def results(
 
 def findings(context: typer.Context, session: _Session, iteration: _Iteration = None, as_json: _Json = False) -> None:
     """Show the findings: what is wrong, since when, where, and which tests it explains."""
+    from netra_loop.cli.scores import scores_of
+    from netra_loop.core.state import fold
     from netra_loop.phases.memory import remembered
-    from netra_loop.report import render, rows
+    from netra_loop.report import phrases, render, rows
     from netra_loop.report.explained import explained
 
     async def work(store: Journal) -> None:
@@ -146,6 +148,9 @@ def findings(context: typer.Context, session: _Session, iteration: _Iteration = 
             render.show(render.findings(found), sys.stdout)
             past = await remembered(store, head.loop, head.id, found)
             render.show(explained(found, past, head.id), sys.stdout)
+            told = await scores_of(store, head, fold(await store.events(head.id)))
+            if told:
+                sys.stdout.write("".join(["\nfixers:\n", *(f"  {said}\n" for said in phrases.scores(told))]))
 
     look(context, work)
 

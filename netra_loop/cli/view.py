@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from netra_loop.cli.scores import scores_of
 from netra_loop.core.records import Finding
 from netra_loop.core.state import State, fold
 from netra_loop.journal.base import Journal, SessionHead
@@ -38,6 +39,12 @@ def _left(iteration: int, before: int, left: int) -> str:
     return f"iteration {iteration} was not judged yet; iteration {before} left {counted} open"
 
 
+def _waits(state: State) -> str:
+    if state.waiting is None:
+        return ""
+    return f"waits for {state.waiting.began.told}, since {state.waiting.since:%Y-%m-%d %H:%M:%SZ}"
+
+
 async def _view(store: Journal, head: SessionHead, state: State) -> SessionView:
     judged = state.judged_now()
     selected = state.selection.selected if state.selection else 0
@@ -65,4 +72,6 @@ async def _view(store: Journal, head: SessionHead, state: State) -> SessionView:
         vars=state.vars,
         urls={service: revision.url for service, revision in state.revisions.items()},
         regressed=judged.regressed if judged else {},
+        scores=await scores_of(store, head, state),
+        waits=_waits(state),
     )

@@ -193,6 +193,11 @@ def regressions(view: SessionView) -> list[str]:
     return ["regressions:", *lines] if lines else []
 
 
+def scores(told: Mapping[str, str]) -> list[str]:
+    """`fix: 1 of 2 claims verified`, a line for each fixer."""
+    return [safe_line(f"{name}: {score}") for name, score in told.items()]
+
+
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
     """Open findings first, those that explain the most tests before the others."""
     return sorted(findings, key=lambda item: (item.state not in OPEN_STATES, -len(item.tests), item.id))

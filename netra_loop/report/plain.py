@@ -104,6 +104,8 @@ class PlainConsole:
             self._block(["findings:", *(f"  {phrases.finding(item)}" for item in phrases.in_order(findings))])
         if view.regressed:
             self._block(phrases.regressions(view))
+        if view.scores:
+            self._block(["fixers:", *(f"  {said}" for said in phrases.scores(view.scores))])
         if view.earlier:
             self._block([safe_line(view.earlier)])
         self._write(phrases.verdict(view))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from netra_loop.clock import from_rfc3339
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import Finding, LogEntry, Result, Symptom, TierVerdict
+from netra_loop.core.records import Finding, LogEntry, Result, TierVerdict
 from netra_loop.report import phrases
 from netra_loop.report.grid import STYLES, Column, Grid
 from netra_loop.report.safe import safe_line
@@ -59,6 +59,7 @@ def status(view: SessionView, findings: Sequence[Finding] = ()) -> Group:
         ("session", view.session),
         ("loop", f"{view.loop} in environment {view.environment}"),
         ("stands at", at),
+        *([("", view.waits)] if view.waits else []),
         ("started", _when(view.started_at)),
         ("updated", _when(view.updated_at)),
         ("revisions", revisions or "none"),
@@ -66,6 +67,7 @@ def status(view: SessionView, findings: Sequence[Finding] = ()) -> Group:
         ("findings", _counts(view.findings) or "none"),
         ("logs", f"{phrases.counted(view.log_entries, 'entry', 'entries')}{_complete(view)}"),
         *([("errors", view.errors)] if view.errors else []),
+        *(("fixers" if place == 0 else "", said) for place, said in enumerate(phrases.scores(view.scores))),
     ]
     parts: list[RenderableType] = [_line(f"{name:<10} {safe_line(value)}") for name, value in facts]
     if view.tiers:
@@ -157,21 +159,6 @@ def findings(found: Sequence[Finding]) -> Grid:
         empty="no findings",
         below=1,
     )
-
-
-def failed_deploys(found: Sequence[Finding]) -> Text:
-    """What stands behind the deploys that failed: each why on lines of its own, the container's last ones among them.
-    Empty where none did.
-    """
-    lines = []
-    for item in phrases.in_order(found):
-        if item.symptom is not Symptom.DEPLOY or item.state not in phrases.OPEN_STATES:
-            continue
-        lines += ["", f"{safe_line(item.id)} {safe_line(item.title, phrases.MESSAGE_MAX)}"]
-        for why in item.whys:
-            first, *more = why.splitlines() or [""]
-            lines += [f"  {safe_line(first)}", *(f"    | {safe_line(line)}" for line in more)]
-    return Text("\n".join(lines), end="\n" if lines else "")
 
 
 def logs(entries: Sequence[LogEntry]) -> Grid:
