@@ -94,12 +94,13 @@ class Judged:
 @dataclass(frozen=True)
 class Deployed:
     """A revision that was under test: in which iteration, and of which commit of the session's workspace, where it has
-    one.
+    one. `made`: by a deploy of that iteration; not one that was only attached to.
     """
 
     iteration: int
     revision: Revision
     commit: str | None = None
+    made: bool = False
 
 
 @dataclass(frozen=True)
@@ -342,8 +343,9 @@ def _revision_ready(state: State, recorded: ev.Recorded) -> State:
     assert isinstance(event, ev.RevisionReady)
     revision = Revision(event.service, event.revision, event.url, event.ws_url, recorded.at, event.tag)
     taken = state.taken.get(event.service)
-    commit = taken.commit if taken is not None and taken.iteration == event.iteration else None
-    deployed = Deployed(event.iteration, revision, commit)
+    made = taken is not None and taken.iteration == event.iteration
+    commit = taken.commit if taken is not None and made else None
+    deployed = Deployed(event.iteration, revision, commit, made)
     others = [
         one for one in state.deployed if (one.iteration, one.revision.service) != (event.iteration, event.service)
     ]

@@ -283,13 +283,15 @@ class Driver:
         return (await self._journal.mark(self.session)).results
 
     async def _closed(self, *, met: bool) -> bool:
-        """Promotes and takes tags off, where the session may have made any; False where that was interrupted. A crash
-        in it leaves the session about to end, so the next process does it again.
+        """Settles the traffic and takes tags off, where the session may have made any of either; False where that was
+        interrupted. A crash in it leaves the session about to end, so the next process does it again.
         """
-        if self._closing is None or not self.state.tags or self.state.phase is None:
+        state = self.state
+        left = bool(state.tags) or (not met and len({one.iteration for one in state.deployed if one.made}) > 1)
+        if self._closing is None or not left or state.phase is None:
             return True
-        phase = self.spec.phase(self.state.phase)
-        context = self._make_context(self, phase, self.state.iteration, self.state.attempt)
+        phase = self.spec.phase(state.phase)
+        context = self._make_context(self, phase, state.iteration, state.attempt)
         return await self._act(self._closing(context, met=met)) is not None
 
     async def waited(self, why: str, seconds: float) -> None:

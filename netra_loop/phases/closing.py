@@ -1,4 +1,5 @@
-"""What a session does to its services when it ends: promotes what it tested at a tag, and takes its tags off.
+"""What a session does to its services when it ends: promotes what it tested at a tag, leaves a service that served each
+new revision at the best of them where the goal was not met, and takes its tags off.
 
 Not a word of `uses`: the driver does it between the last outcome and `session_ended`. Each step looks before it acts,
 so a crash in between is repeated by the next process. A paused session keeps its tags.
@@ -7,16 +8,18 @@ so a crash in between is repeated by the next process. A paused session keeps it
 from __future__ import annotations
 
 from netra_loop.cloud.base import Cloud
+from netra_loop.core.best import best
 from netra_loop.core.events import Noted, TrafficMoved
 from netra_loop.core.records import Revision
 from netra_loop.errors import EnvironmentFailed, ForeignChange
 from netra_loop.phases.base import PhaseContext
 
-PROMOTED = "promoted"
+PROMOTED, BEST = "promoted", "best"
 
 
 async def close_session(context: PhaseContext, *, met: bool) -> bool:
-    """Promotes, where the goal is `met`, then takes off every tag the session may have made; True once all is done.
+    """Promotes, where the goal is `met`, or else goes back to the best; then takes off every tag the session may have
+    made. True once all is done.
 
     Raises EnvironmentFailed where a promotion fails: the session has not ended then, and a resume tries again. A tag
     that cannot be taken off is noted and stays. Safe to cancel and to repeat.
@@ -31,6 +34,8 @@ async def close_session(context: PhaseContext, *, met: bool) -> bool:
         await context.event(Noted(text=f"the session's tags stay, for the cloud cannot be reached: {error}"))
         return True
     if cloud is not None:
+        if not met:
+            await _leave_at_best(context, cloud)
         await _untag(context, cloud)
     return True
 
@@ -49,6 +54,43 @@ async def _promote(context: PhaseContext, cloud: Cloud) -> None:
                 hint=error.hint or f"then: netra-loop resume {context.session}",
             ) from error
         await context.event(TrafficMoved(service=service, revision=revision.name, why=PROMOTED))
+
+
+async def _leave_at_best(context: PhaseContext, cloud: Cloud) -> None:
+    """What cannot be sent there is noted, and the session ends all the same."""
+    services = context.spec.services
+    found = best(context.state(), list(services))
+    if found is None:
+        return
+    failed = f"{found.failures} test{'' if found.failures == 1 else 's'} failed"
+    if found.iteration == found.newest:
+        context.observer.progress(f"what serves is the best of this session, iteration {found.iteration}: {failed}")
+        return
+    why = f"iteration {found.iteration}, where {failed}, not {found.failures_newest} as in iteration {found.newest}"
+    for service, spec in services.items():
+        revision = found.revisions[service]
+        if spec.traffic != "latest" or context.state().left_at.get(service) == revision:
+            continue
+        try:
+            await _leave_at(context, cloud, service, revision)
+        except EnvironmentFailed as error:
+            by_hand = f"gcloud run services update-traffic {service} --to-revisions={revision}=100"
+            text = f"service {service!r} was not sent back to {revision}, the best of this session: {error}; {by_hand}"
+            await context.event(Noted(text=text))
+            continue
+        await context.event(TrafficMoved(service=service, revision=revision, why=BEST))
+        context.observer.progress(f"{service} serves {revision} again, the best of this session: {why}")
+
+
+async def _leave_at(context: PhaseContext, cloud: Cloud, service: str, revision: str) -> None:
+    """Raises ForeignChange where the service serves what is none of this session's revisions."""
+    ours = {one.revision.name for one in context.state().deployed if one.revision.service == service}
+    seen = context.state().traffic.get(service)
+    standing = await cloud.standing(service)
+    serves = standing.serving if standing is not None else None
+    if serves not in {*ours, None if seen is None else seen.revision}:
+        raise ForeignChange(service, revision, serves or "nothing")
+    await cloud.route(service, revision)
 
 
 async def _check_ours(context: PhaseContext, cloud: Cloud, revision: Revision) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from netra_loop.cloud.base import DeployRequest
+from netra_loop.core.events import GoalJudged, PhaseFinished, TestsSelected
+from netra_loop.core.records import Batch
 from netra_loop.core.spec import ServiceSpec
 from netra_loop.errors import CloudCallFailed, EnvironmentFailed
 from netra_loop.phases.closing import close_session
@@ -101,3 +103,65 @@ async def test_a_revision_that_has_the_traffic_already_needs_no_promotion(bench)
     await bench.deployed()
     await end(bench, met=True)
     assert bench.cloud.routed == []
+
+
+async def judged(bench, iteration, failures):
+    """An iteration whose revision let so many tests fail."""
+    bench.iteration = iteration
+    await bench.act("deploy")
+    await bench.open("record")
+    tier = {"name": "all", "selected": 9, "failures": failures, "failure_rate": failures / 9, "max_failures": 0.0}
+    selected = TestsSelected(iteration=iteration, selected=9)
+    fact = GoalJudged(
+        iteration=iteration,
+        outcome="unmet",
+        tiers=({**tier, "met": False},),
+        counts={"selected": 9, "failed": failures},
+    )
+    finished = PhaseFinished(iteration=iteration, outcome="unmet", target="first")
+    await bench.record(Batch(events=(selected, fact, finished)))
+
+
+@pytest.fixture
+async def worse(bench):
+    """The second of three revisions was the best."""
+    for iteration, failures in enumerate((3, 1, 2), 1):
+        await judged(bench, iteration, failures)
+    return bench
+
+
+async def test_an_unmet_session_leaves_its_best_revision_behind(worse):
+    await end(worse, met=False)
+    assert await serves(worse) == (NEW, [])
+    said = f"backend serves {NEW} again, the best of this session: iteration 2, where 1 test failed, not 2 as in"
+    assert worse.watcher.said[-1] == f"{said} iteration 3"
+    await end(worse, met=False)
+    assert [(event.revision, event.why) for event in await worse.events("traffic_moved")] == [(NEW, "best")]
+
+
+async def test_cut_off_before_it_was_stored_it_is_stored_once(worse):
+    worse.cloud.raise_next(ConnectionResetError(), call="route", after_effect=True)
+    with pytest.raises(ConnectionResetError):
+        await end(worse, met=False)
+    await end(worse, met=False)
+    assert worse.cloud.routed == [("backend", NEW)]
+    assert [(event.revision, event.why) for event in await worse.events("traffic_moved")] == [(NEW, "best")]
+
+
+async def test_a_met_one_leaves_its_newest(worse):
+    await end(worse, met=True)
+    assert await serves(worse) == ("backend-00003-fak", [])
+
+
+async def test_where_the_newest_is_the_best_it_stays(worse):
+    await judged(worse, 4, 0)
+    await end(worse, met=False)
+    assert worse.cloud.routed == []
+    assert "what serves is the best of this session, iteration 4: 0 tests failed" in worse.watcher.said[-1]
+
+
+async def test_what_somebody_else_deployed_stays_when_it_was_not_met(worse):
+    theirs = worse.cloud.somebody_deploys("backend")
+    await end(worse, met=False)
+    assert (await serves(worse))[0] == theirs
+    assert "was not sent back to backend-00002-fak" in (await worse.events("noted"))[-1].text
