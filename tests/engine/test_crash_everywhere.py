@@ -98,6 +98,7 @@ class Tools:
     world: World
     environ: Mapping[str, str] = field(default_factory=dict)
     redactor: Redactor = field(default_factory=Redactor)
+    workspace: None = None
 
     @property
     def folder(self) -> Path:
@@ -109,6 +110,9 @@ class Tools:
     async def pool(self, options: PoolOptions) -> FakeRunner:
         assert options.env["NETRA_LOOP_SESSION"] == SESSION
         return self.world.runners[options.env["NETRA_LOOP_REVISION"]]  # the first service's
+
+    async def pool_beside(self, options: PoolOptions, name: str) -> FakeRunner:
+        return await self.pool(options)
 
     async def renew_pool(self) -> None:
         pass
@@ -257,11 +261,11 @@ async def no_finished_test_ran_again(world: World, where: str) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_dying_again_and_again_still_comes_to_the_end(tmp_path, when):
-    """Every process of the night dies at its sixth append; recoveries that get somewhere never give up."""
+    """Every process of the night dies at its seventh append; recoveries that get somewhere never give up."""
     world = make_world(tmp_path)
     for _ in range(200):
         try:
-            state = await process(world, CrashingJournal(world.journal, 6, when), loop())
+            state = await process(world, CrashingJournal(world.journal, 7, when), loop())
             break
         except Crash:
             continue
@@ -375,6 +379,35 @@ async def test_dying_anywhere_leaves_what_a_failed_deploy_changed_where_it_was(t
         world.cloud.gets_ready_late("store-00002-fak")
         assert await traffic(world) == first, where
         assert set(world.cloud.effects.values()) == {1}, where
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_dying_anywhere_in_a_comparison_leaves_one_tag_and_in_the_end_none(tmp_path, when):
+    """One test fails against either revision; the session's last appends are those of the comparison and after it."""
+    plain = loop().phases
+    night = loop(phases=(*plain[:3], PhaseSpec(name="compare", uses="compare"), *plain[3:]))
+
+    def make() -> World:
+        world = make_world(tmp_path)
+        world.runners["backend-00002-fak"] = world.runners["backend-00001-fak"]
+        return world
+
+    undisturbed = make()
+    journal = CrashingJournal(undisturbed.journal)
+    state = await process(undisturbed, journal, night)
+    assert (state.status, state.iteration) == (Status.UNMET, 2)
+    expected = await what_is_left(undisturbed)
+    for at in range(journal.appends - 12, journal.appends + 1):
+        world = make()
+        state, _ = await until_it_ends(world, night, at, when)
+        where = f"died {when} append {at}"
+        assert (state.status, state.iteration) == (Status.UNMET, 2), where
+        assert await what_is_left(world) == expected, where
+        kinds = [item.event.kind for item in await world.journal.events(SESSION)]
+        assert (kinds.count("revision_tagged"), kinds.count("revisions_compared")) == (1, 2), where
+        standing = await world.cloud.standing("backend")
+        assert standing is not None
+        assert [target.tag for target in standing.targets if target.tag] == [], where
 
 
 class Resetting(MemoryJournal):
