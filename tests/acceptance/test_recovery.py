@@ -103,3 +103,54 @@ def test_a_fixer_that_edits_the_tests_is_caught_by_the_seal(demo):
     assert happened(demo, "committed") == []
     assert git(demo, "status", "--short") == []
     assert len(git(demo, "log", "--format=%H")) == 1
+
+
+BAD_FIXERS = """
+name: night
+environments: {here: {cloud: none}}
+workspace: {git: copy}
+tests: {paths: [../tests], timeout: 20s}
+phases:
+  select: {uses: select}
+  execute: {uses: execute}
+  record: {uses: record, next: {unmet: hangs}}
+  hangs: {uses: run, with: {command: "sleep 300", timeout: 1s}, next: {failed: strays}}
+  strays: {uses: run, with: {command: "echo x > src/app.py; echo x > README"}, next: {failed: floods}}
+  floods:
+    uses: run
+    with: {command: "truncate -s 1G src/big; head -c 1000000000 /dev/zero", timeout: 2m}
+    next: {failed: lacks}
+  lacks: {uses: run, with: {command: [./not-there]}, next: {failed: good}}
+  good: {uses: run, with: {command: "echo good > src/app.py; exit 0"}}
+  commit: {uses: commit, with: {paths: [../src]}}
+goal: {authenticity: off}
+"""
+
+
+def test_fixers_that_hang_stray_flood_or_are_not_there_fail_by_name_and_leave_nothing(project):
+    for name, text in {
+        "loops/night.yaml": BAD_FIXERS,
+        "tests/test_a.py": "def test_a(): assert open('src/app.py').read() == 'good'",
+        "src/app.py": "bad",
+    }.items():
+        (project.folder / name).parent.mkdir(exist_ok=True)
+        (project.folder / name).write_text(text)
+
+    done = project.call("run", "night", "--plain")
+
+    assert done.returncode == 1, done.stderr
+    ended = {row["phase"]: row["detail"] for row in happened(project, "phase_finished")}
+    outcomes = {row["phase"]: row["outcome"] for row in happened(project, "phase_finished")}
+    bad = {name: outcomes[name] for name in ("hangs", "strays", "floods", "lacks")}
+    assert bad == dict.fromkeys(bad, "failed")
+    assert "did not end within 1s" in ended["hangs"]["summary"]
+    assert "README" in ended["strays"]["summary"]
+    assert "src/big" in ended["floods"]["summary"]
+    assert "./not-there" in ended["lacks"]["summary"]
+    (commit,) = happened(project, "committed")
+    assert commit["detail"]["paths"] == ["src/app.py"]
+    assert git(project, "status", "--short") == []
+    assert (project.folder / "src" / "app.py").read_text() == "bad"
+    kept = sum(path.stat().st_size for path in (project.folder / ".netra-loop").rglob("*") if path.is_file())
+    assert kept < 20_000_000
+    assert project.wait_for_nobody() == []
