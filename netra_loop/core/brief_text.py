@@ -12,7 +12,7 @@ from typing import Any
 
 _FULL = 3  # findings told in full
 _SHORT = 7  # and in few lines
-_TESTS, _MOMENTS, _WHYS, _NOTES = 5, 10, 6, 2
+_TESTS, _MOMENTS, _WHYS, _NOTES = 5, 10, 8, 2
 _NEAR = 3  # lines of source before and after, where they are shown
 _WIDTH = 220
 
@@ -43,7 +43,7 @@ def _finding(number: int, finding: Row, *, full: bool) -> list[str]:
     head = f"## {number}. {finding['id']} ({', '.join(told)}), since iteration {finding['first_iteration']}"
     lines = [head, "", *_fenced([*_headline(finding), *_place(finding, full=full)])]
     if full:
-        whys = [_one_line(why) for why in finding["whys"]]
+        whys = [_one_line(why.partition("\n")[0].removesuffix(":")) for why in finding["whys"]]
         shown = whys if len(whys) <= _WHYS else [*whys[: _WHYS - 2], *whys[-2:]]
         lines += ["Whys:", "", *_fenced([f"{place}. {why}" for place, why in enumerate(shown, 1)])] if whys else []
         lines += _evidence(finding["evidence"])

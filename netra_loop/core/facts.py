@@ -47,7 +47,8 @@ class Facts:
     where its source lies; `previous` are findings of earlier iterations, the newest row of an id counting most.
     `auth_failure` is the answer of each way to a token, where none worked.
     `exceptions` are those that the logs show; None: they are to be read out of the entries. `new_errors` are the
-    signatures of what the revision before did not log, with that revision's name.
+    signatures of what the revision before did not log, with that revision's name; `warned` has by trace the last
+    warning that was logged of an attempt.
     """
 
     iteration: int
@@ -63,6 +64,7 @@ class Facts:
     authenticity: str = "required"
     exceptions: Sequence[Thrown] | None = None
     new_errors: Mapping[str, str] = field(default_factory=dict)
+    warned: Mapping[str, LogEntry] = field(default_factory=dict)
 
 
 def key_of(entry: LogEntry) -> EntryKey:

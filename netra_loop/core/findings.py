@@ -14,14 +14,14 @@ from dataclasses import field, replace
 from netra_loop.core.causes import SERVER_SIDE, Causes, Why, possibly
 from netra_loop.core.facts import DeployFailure, EntryKey, Facts, key_of, plain, raised
 from netra_loop.core.goal import final_results
-from netra_loop.core.history import with_states
+from netra_loop.core.history import stage_of, with_states
 from netra_loop.core.records import Cause, Finding, FindingState, LogEntry, Outcome, Result, RootCause, Symptom
-from netra_loop.core.signature import signature
+from netra_loop.core.signature import finding_id, signature
 from netra_loop.core.spec import TierSpec
-from netra_loop.core.symptoms import Look, last_close, look_at, symptom_of
+from netra_loop.core.symptoms import Look, look_at, symptom_of
 from netra_loop.core.trace_lines import Thrown, thrown
 from netra_loop.core.untested import auth_failures, collection_failures, deploy_failures, missing_results, only_in_logs
-from netra_loop.core.whys import raised_at
+from netra_loop.core.whys import of_log, of_wire, raised_at
 from netra_loop.values import dataclass
 
 __all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "symptom_of"]
@@ -122,11 +122,12 @@ def _grouped(attempts: Sequence[Result], facts: Facts, exceptions: Sequence[Thro
 def _finding(group: _Group, facts: Facts) -> Finding:
     tests = tuple(dict.fromkeys(result.id for result in group.results))
     many = f"{len(tests)} test{'' if len(tests) == 1 else 's'}"
+    stage = _common_stage(group)
     if group.root is not None:
         title = f"{raised(group.root)} — {many}, {group.look.short}"
     else:
-        stage = f" after {group.stage}" if group.stage and group.stage not in group.look.short else ""
-        title = f"{group.look.symptom}: {group.look.short}{stage} — {many}"
+        after = f" after {group.stage}" if group.stage and group.stage not in group.look.short else ""
+        title = f"{group.look.symptom}: {group.look.short}{after} — {many}"
     return plain(
         facts,
         group.look.symptom,
@@ -137,8 +138,8 @@ def _finding(group: _Group, facts: Facts) -> Finding:
         impact=_impact(group.results, facts.tiers),
         tests=tests,
         root_cause=group.root,
-        stage=_common_stage(group),
-        whys=_whys(group, many, facts.new_errors),
+        stage=stage,
+        whys=_whys(group, many, facts, stage),
     )
 
 
@@ -164,30 +165,38 @@ def _rank(one: Finding, final: Mapping[str, Result], ranks: Mapping[str | None, 
     return lowest, -len(one.tests), one.signature
 
 
-def _whys(group: _Group, many: str, new_errors: Mapping[str, str]) -> tuple[str, ...]:
+def _whys(group: _Group, many: str, facts: Facts, stage: str | None) -> tuple[str, ...]:
     """As far down as the evidence goes, one sentence for each why, and no further."""
     shown = Counter(look.short for look in group.looks).most_common(3)
     first = "; ".join(f"{short} ({times})" if len(shown) > 1 else short for short, times in shown)
     whys = [f"{many} failed: {first}"]
     stages = Counter(result.stage for result in group.results if result.stage is not None)
     if stages:
-        whys.append("the run got as far as " + ", ".join(f"{name} ({times})" for name, times in stages.most_common(3)))
-    close = next((frame for result in group.results if (frame := last_close(result)) is not None and frame.code), None)
-    if close is not None and close.code not in {1000, 1001, 1005}:
-        by = "the server" if close.direction == "received" else "the test"
-        whys.append(f"{by} closed the WebSocket with {close.code}{f' ({close.reason})' if close.reason else ''}")
+        reached = ", ".join(f"{name} ({times})" for name, times in stages.most_common(3))
+        before = _stage_before(group, facts)
+        changed = f"; the iteration before as far as {before}" if before is not None and before != stage else ""
+        whys.append(f"the run got as far as {reached}{changed}")
+    whys += of_wire(group.results)
     if group.root is not None:
         revisions = sorted({entry.revision for entry in group.entries.values()})
         how = "under the tests' own traces" if group.by_trace else "while the tests ran"
         entries = f"{group.root.entries} entr{'y' if group.root.entries == 1 else 'ies'}"
         whys.append(f"{', '.join(revisions)} logged {group.root.exception}: {group.root.message} {how} ({entries})")
         whys.append(raised_at(group.root))
-        before = new_errors.get(signature(Symptom.SERVER_ERROR, "", group.root))
-        if before is not None:
-            whys.append(f"it is new: {before}, the revision before, did not log it")
-    elif (perhaps := possibly(group.told)) is not None:
-        whys.append(perhaps)
-    return tuple(whys)
+        new = facts.new_errors.get(signature(Symptom.SERVER_ERROR, "", group.root))
+        if new is not None:
+            whys.append(f"it is new: {new}, the revision before, did not log it")
+        return tuple(whys)
+    whys += of_log(group.results, facts.joined.entries, facts.warned)
+    perhaps = possibly(group.told)
+    return tuple(whys) if perhaps is None else (*whys, perhaps)
+
+
+def _stage_before(group: _Group, facts: Facts) -> str | None:
+    """How far these tests got in the iteration before, where they failed then."""
+    tests = {result.id for result in group.results}
+    before = [one for one in facts.previous if one.last_iteration == facts.iteration - 1]
+    return stage_of(tests, finding_id(group.signature), before)
 
 
 def _flaky_only(groups: Iterable[_Group], final: Mapping[str, Result]) -> frozenset[str]:

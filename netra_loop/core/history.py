@@ -38,14 +38,19 @@ def stage_before(one: Finding, before: Iterable[Finding]) -> str | None:
     """How far the tests of `one` got in an iteration before, whose findings are `before`; None where they did not fail
     then, or it is not known.
     """
-    tests = set(one.tests)
+    return stage_of(one.tests, one.id, before)
+
+
+def stage_of(tests: Collection[str], finding: str, before: Iterable[Finding]) -> str | None:
+    """The same of `tests`, whose finding's id is `finding`."""
+    asked = set(tests)
     related = [
-        other
-        for other in before
-        if other.state not in _CLOSED and (other.id == one.id or not tests.isdisjoint(other.tests))
+        (one.id != finding, -len(asked.intersection(one.tests)), one)
+        for one in before
+        if one.state not in _CLOSED and (one.id == finding or not asked.isdisjoint(one.tests))
     ]
-    related.sort(key=lambda other: (other.id != one.id, -len(tests & set(other.tests))))
-    return next((other.stage for other in related if other.stage is not None), None)
+    related.sort(key=lambda told: told[:2])
+    return next((one.stage for *_, one in related if one.stage is not None), None)
 
 
 def _newest(previous: Iterable[Finding], iteration: int) -> dict[str, Finding]:

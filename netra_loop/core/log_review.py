@@ -19,10 +19,11 @@ _SAID = 500  # characters kept of what an error said
 @dataclass
 class Review:
     """Takes entries, already joined or not, and gives them joined. Ask for `joined`, `exceptions` and `groups` once all
-    are taken. `requests` are those of the attempts' own traces, as `Vouching` wants them.
+    are taken. `requests` are those of the attempts' own traces, as `Vouching` wants them; `warned` has by trace the
+    last warning of each attempt's.
 
     It holds little of what it sees: the first entry of each exception, errors without one, requests answered with 5xx,
-    requests with a test's trace.
+    requests with a test's trace, and the last warning of each.
     """
 
     attempts: Collection[Footprint]
@@ -30,6 +31,7 @@ class Review:
     groups: ErrorGroups = field(default_factory=ErrorGroups)
     exceptions: list[Thrown] = field(default_factory=list)
     requests: list[LogEntry] = field(default_factory=list)
+    warned: dict[str, LogEntry] = field(default_factory=dict)
     total: int = 0
 
     def __post_init__(self) -> None:
@@ -47,8 +49,11 @@ class Review:
             self._request(joined)
             return joined
         reader = self._reader
-        if not reader.take(joined) and joined.severity in ERRORS:
-            self._loud(joined)
+        if not reader.take(joined):
+            if joined.severity in ERRORS:
+                self._loud(joined)
+            elif joined.severity == "WARNING" and joined.trace_id in self._traces:
+                self.warned[joined.trace_id] = _lean(joined, first_line(joined)[:_SAID])
         if reader.any_closed:
             for group, cause in reader.closed():
                 self._ended(group, cause)

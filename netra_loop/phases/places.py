@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from netra_loop.core.records import Finding, FindingState, RootCause
 from netra_loop.core.source_lines import Place, Touched, around
 from netra_loop.core.whys import grounded
 from netra_loop.phases.base import PhaseContext
-from netra_loop.phases.sealing import relative
-from netra_loop.workspace.base import Workspace
+from netra_loop.phases.sealing import relative, top
+from netra_loop.workspace.base import SOURCES
 
 _MOST = 50  # findings of an iteration that are looked up
+_SIZE = 2_000_000  # bytes of a file that is read
 
 
 async def with_whys(context: PhaseContext, findings: Sequence[Finding]) -> list[Finding]:
@@ -27,53 +30,78 @@ async def with_whys(context: PhaseContext, findings: Sequence[Finding]) -> list[
 
 
 async def place_of(context: PhaseContext, root: RootCause | None, services: Collection[str] = ()) -> Place | None:
-    """Where in the source `root` is; None where that cannot be told for certain: there is no workspace, the revision
-    was made of something else, or several services have such a file and `services` does not say which logged it.
+    """Where in the source `root` is; None where that cannot be told for certain: what the revision was made from is not
+    known or not kept, or several services have such a file and `services` does not say which logged it.
     """
-    workspace = context.tools.workspace
-    if root is None or workspace is None:
+    if root is None or Path(root.file).is_absolute():
         return None
-    found = []
-    for service in context.spec.services:
-        if services and service not in services:
-            continue
-        commit, path = _commit(context, service), _path(context, service, root.file)
-        text = None if commit is None or path is None else await workspace.text(commit, path)
-        if commit is not None and path is not None and text is not None:
-            found.append((commit, path, text))
-    if len({(commit, path) for commit, path, _ in found}) != 1:
+    asked = [one for one in context.spec.services if not services or one in services]
+    found = {one.key: one for service in asked if (one := await _source(context, service, root.file)) is not None}
+    if len(found) != 1:
         return None
-    commit, path, text = found[0]
-    if not around(text, root.line)[1]:
+    (source,) = found.values()
+    if not around(source.text, root.line)[1]:
         return None  # the place is of other source than this
-    hidden = context.redactor.text(text)
-    same = hidden.count("\n") == text.count("\n")  # else a secret of several lines went out of it, and numbers lie
+    hidden = context.redactor.text(source.text)
+    same = hidden.count("\n") == source.text.count("\n")  # else a secret of several lines is gone, and numbers lie
     first, lines = around(hidden, root.line) if same else (root.line, ())
-    touched = await _touched(context, workspace, commit, path, root.line)
-    return Place(_from_root(context, workspace, path), root.line, commit, first, lines, touched)
+    touched = await _touched(context, source, root.line)
+    return Place(source.path, root.line, source.commit, first, lines, touched)
 
 
-def _commit(context: PhaseContext, service: str) -> str | None:
-    """What the service's revision under test was made of."""
-    made = [one for one in context.state().deployed if one.revision.service == service]
-    return made[-1].commit if made else None
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file that a revision was made from: `path` as fixers see it, `inner` within the workspace."""
+
+    path: str
+    inner: str
+    text: str
+    commit: str | None = None
+
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """Two services may be made from one source."""
+        return self.commit, self.path
 
 
-def _path(context: PhaseContext, service: str, file: str) -> str | None:
-    """`file`, which is relative to the service's source, relative to the workspace; None where it lies elsewhere."""
-    if Path(file).is_absolute():
+async def _source(context: PhaseContext, service: str, file: str) -> _Source | None:
+    """The file that `file`, relative to the service's source, was when the revision under test was made."""
+    state, workspace = context.state(), context.tools.workspace
+    deployed = next((one for one in reversed(state.deployed) if one.revision.service == service), None)
+    inner = relative(context, f"{context.scope().text(context.spec.services[service].source)}/{file}")
+    if deployed is None or inner is None:
         return None
-    source = context.scope().text(context.spec.services[service].source)
-    return relative(context, f"{source}/{file}")
+    path = _from_root(context, inner)
+    if workspace is not None:
+        text = None if deployed.commit is None else await workspace.text(deployed.commit, inner)
+        return None if text is None else _Source(path, inner, text, deployed.commit)
+    taken = state.taken.get(service)
+    if taken is None or taken.iteration != deployed.iteration:
+        return None
+    folder = Path(taken.folder)
+    if not folder.is_relative_to(context.tools.folder / SOURCES):
+        return None  # where it lay then it still lies, and may have been changed since
+    text = await asyncio.to_thread(_text, folder, file)
+    return None if text is None else _Source(path, inner, text)
 
 
-def _from_root(context: PhaseContext, workspace: Workspace, path: str) -> str:
-    """A path of the workspace, seen from the folder that fixers work in."""
-    return os.path.relpath(workspace.made.root.resolve() / path, context.spec.root_dir.resolve()).replace(os.sep, "/")
+def _from_root(context: PhaseContext, inner: str) -> str:
+    """A path below `top`, seen from the folder that fixers work in."""
+    return os.path.relpath(top(context).resolve() / inner, context.spec.root_dir.resolve()).replace(os.sep, "/")
 
 
-async def _touched(context: PhaseContext, workspace: Workspace, commit: str, path: str, line: int) -> Touched | None:
-    blamed = await workspace.blame(commit, path, line)
+def _text(folder: Path, file: str) -> str | None:
+    path = (folder / file).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file() or path.stat().st_size > _SIZE:
+        return None
+    return path.read_bytes().decode("utf-8", "replace")
+
+
+async def _touched(context: PhaseContext, source: _Source, line: int) -> Touched | None:
+    workspace = context.tools.workspace
+    if workspace is None or source.commit is None:
+        return None
+    blamed = await workspace.blame(source.commit, source.inner, line)
     if blamed is None:
         return None
     hide = context.redactor.text

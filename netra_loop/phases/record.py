@@ -56,6 +56,7 @@ class Record:
                 joined=joined,
                 exceptions=review.exceptions,
                 new_errors=new_errors(errors),
+                warned=review.warned,
                 sources=sources(context),
                 tiers=context.spec.tiers,
                 deploy_failure=_deploy_failure(context),

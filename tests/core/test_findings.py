@@ -73,7 +73,7 @@ def test_whys_go_as_deep_as_the_evidence(make):
     assert deep.whys == (
         "1 test failed: closes with 1011",
         "the run got as far as agent_started (1)",
-        "the server closed the WebSocket with 1011 (Internal error)",
+        "the server closed the WebSocket with 1011 (Internal error), 6.96 s in",
         (
             "backend-00001 logged AttributeError: 'NoneType' object has no attribute 'create' "
             "under the tests' own traces (1 entry)"
