@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -273,8 +274,12 @@ def fixing(bench):
             (root / name).write_text(text)
         bench.clock, bench.tools.environ = SystemClock(), {"PATH": os.environ["PATH"]}
         bench.tools.folder.mkdir(exist_ok=True)
+        if kind == "worktree":
+            named = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+            for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "First")):
+                subprocess.run(["git", *named, *words], cwd=root, check=True)
         inside = bench.tools.folder / "inside"
-        inside.mkdir()
+        inside.mkdir(exist_ok=True)
         workspace = await make(kind, root, inside, bench.session, bench.tools.environ)
         bench.tools.workspace = workspace
         made = workspace.made

@@ -1,5 +1,7 @@
 """What a command may change and what not, in a workspace and in place."""
 
+import subprocess
+
 import pytest
 
 from netra_loop.core.records import Batch
@@ -28,6 +30,15 @@ async def test_what_a_fixer_changes_is_told_and_stays(bench, fixing):
         ("echo 'goal: {}' >> loops/night.yaml", "loops/night.yaml"),
         ("ln -sf ../README.md tests/test_app.py", "tests/test_app.py"),
         ("git add -A && echo x > tests/new.py && git -c user.name=a -c user.email=b commit -qam x", "tests/new.py"),
+        ("mv tests elsewhere && ln -s elsewhere tests", "tests/test_app.py"),
+        ("mv tests/test_app.py tests/app_test.py", "tests/test_app.py"),
+        ("echo '[pytest]' > pytest.ini", "pytest.ini"),
+        ("printf '[tool.pytest.ini_options]\naddopts = \"-k none\"\n' > pyproject.toml", "pyproject.toml"),
+        ("printf '[tool:pytest]\naddopts = -k none\n' > tests/setup.cfg", "tests/setup.cfg"),
+        ("echo conftest.py > service/.gitignore; echo > conftest.py; git add -f conftest.py", "conftest.py"),
+        ("echo conftest.py > .git/info/exclude; echo > conftest.py", "conftest.py"),
+        ("git update-index --assume-unchanged tests/test_app.py; echo > tests/test_app.py", "tests/test_app.py"),
+        ("mkdir tests/x && cd tests/x && git init -q && touch test_x.py", "tests/x/test_x.py"),
     ],
 )
 async def test_a_change_of_what_is_sealed_is_refused_with_the_diff_and_taken_back(bench, fixing, command, path):
@@ -35,10 +46,12 @@ async def test_a_change_of_what_is_sealed_is_refused_with_the_diff_and_taken_bac
     before = await bench.tools.workspace.snapshot("before")
     result = await bench.act("run", command=f"{FIX}; {command}")
     assert result.outcome == "failed"
-    assert f"it changed what is sealed: {path}" in result.summary
+    assert "it changed what is sealed: " in result.summary
+    assert path in result.summary.partition("; all of its changes were taken back")[0]
     assert path in result.facts["diff"]
     assert "service/app.py" not in result.facts["diff"]
     assert await bench.tools.workspace.snapshot("after") == before
+    assert not (root / "conftest.py").exists()
     assert (root / "service/app.py").read_text() == "answer = 41\n"
 
 
@@ -120,3 +133,69 @@ async def test_what_running_python_leaves_is_no_change(bench, fixing):
     result = await bench.act("run", command="mkdir -p tests/__pycache__ && echo x > tests/__pycache__/a.pyc")
     assert result.outcome == "ok"
     assert await bench.events("fixer_ran") == []
+
+
+async def test_of_a_file_that_also_says_other_things_only_what_it_tells_pytest_is_sealed(bench, fixing):
+    await fixing()
+    result = await bench.act("run", command="printf '[project]\nname = \"x\"\n' > pyproject.toml")
+    assert result.outcome == "ok", result.summary
+
+
+async def test_what_git_itself_goes_by_is_not_for_fixers(bench, fixing):
+    root = await fixing()
+    config = (root / ".git/config").read_text()
+    hook = "mkdir -p .git/hooks && echo exit 1 > .git/hooks/pre-commit"
+    result = await bench.act("run", command=f"{FIX}; git config core.hooksPath /tmp; {hook}")
+    assert result.outcome == "failed"
+    assert f"git's own {root}/.git/config, git's own {root}/.git/hooks/pre-commit" in result.summary
+    assert ((root / ".git/config").read_text(), (root / ".git/hooks/pre-commit").exists()) == (config, False)
+
+
+async def test_a_fixers_own_commits_count_as_changes(bench, fixing):
+    root = await fixing()
+    head = await bench.tools.workspace.head()
+    commit = "git checkout -q -b mine && git -c user.name=a -c user.email=b commit -qam Mine"
+    result = await bench.act("run", command=f"{FIX}; {commit}", paths=("../service",))
+    assert result.outcome == "ok"
+    assert "it made commits or moved the branch, which is back" in result.summary
+    assert await bench.tools.workspace.head() == head
+    assert (await bench.events("fixer_ran"))[0].changed == ("service/app.py",)
+    assert (root / "service/app.py").read_text() == "answer = 42\n"
+
+
+async def test_a_huge_file_is_refused_and_goes(bench, fixing):
+    root = await fixing()
+    result = await bench.act("run", command=f"{FIX}; truncate -s 1G service/core.dump", paths=("../service",))
+    assert result.outcome == "failed"
+    assert "what it left cannot be kept: 1074 MB are new or changed, more than 100 MB" in result.summary
+    assert (await bench.events("fixer_ran"))[0].refused == ("service/core.dump", "service/app.py")
+    assert not (root / "service/core.dump").exists()
+    assert (root / "service/app.py").read_text() == "answer = 41\n"
+
+
+async def test_in_a_worktree_nothing_of_the_checkout_is_touched(bench, fixing):
+    """Refused or not, committed or not: but for git's own objects, references and worktrees."""
+    checkout = bench.spec.root_dir
+    await fixing("worktree")
+    before = hashed(checkout)
+    await bench.act("run", command=FIX)
+    await bench.act("commit", paths=("../service",))
+    await bench.tools.workspace.export(bench.state.head)
+    bench.iteration = 2
+    assert (await bench.act("run", command="rm tests/test_app.py")).outcome == "failed"
+    assert hashed(checkout) == before
+
+
+def git(folder, *words):
+    named = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+    return subprocess.run(["git", *named, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def hashed(checkout):
+    """Every file's content, git's index, HEAD and settings among them."""
+    left_out = {".git/objects", ".git/refs", ".git/logs", ".git/worktrees"}
+    return {
+        path.relative_to(checkout).as_posix(): path.read_bytes()
+        for path in checkout.rglob("*")
+        if path.is_file() and not any(path.is_relative_to(checkout / name) for name in left_out)
+    }

@@ -1,11 +1,15 @@
 """A workspace is the session's own, made whole, and found again."""
 
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from netra_loop.errors import UsageError
-from netra_loop.workspace.making import make
+from netra_loop.errors import EnvironmentFailed, UsageError
+from netra_loop.workspace.base import CommitText
+from netra_loop.workspace.making import find, make
 
 
 async def test_the_checkout_is_not_touched(workspace, checkout, run_git):
@@ -80,3 +84,52 @@ async def test_what_is_no_repository_is_the_users_mistake(tmp_path, environ, run
     run_git(folder, "init", "--quiet")
     with pytest.raises(UsageError, match="needs a commit"):
         await make("worktree", folder, tmp_path, "demo-1", environ)
+
+
+@pytest.fixture
+async def away(checkout, tmp_path, environ, run_git):
+    """A session's worktree with a commit and an edit, on another machine; the folders of a session here."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    workspace = await make("worktree", checkout, there, "demo-1", environ)
+    (workspace.made.root / "service/app.py").write_text("answer = 42\n")
+    text = CommitText("Mend it\n", datetime(2026, 1, 2, tzinfo=UTC))
+    head = await workspace.commit(workspace.made.base, await workspace.snapshot("now"), text)
+    (workspace.made.root / "service/app.py").write_text("answer = 43\n")
+    run_git(tmp_path, "clone", "--quiet", "--no-local", "--single-branch", str(checkout), "clone")
+    return SimpleNamespace(made=workspace.made, head=head, here=here, clone=tmp_path / "clone", checkout=checkout)
+
+
+async def test_what_was_edited_is_there_when_it_is_found(away, environ):
+    workspace = await find(away.made, away.head, away.checkout, away.here, "demo-1", environ)
+    assert (workspace.made, workspace.home) == (away.made, away.checkout)
+    assert (workspace.made.root / "service/app.py").read_text() == "answer = 43\n"
+
+
+async def test_on_another_machine_it_is_built_again_once_its_commits_are_there(away, environ, run_git):
+    made = replace(away.made, root=away.here / "never/was")
+    with pytest.raises(EnvironmentFailed, match=f"does not hold its newest commit {away.head[:12]}, of branch") as gone:
+        await find(made, away.head, away.clone, away.here, "demo-1", environ)
+    branch = made.branch
+    assert f"git fetch origin {branch}:{branch}" in str(gone.value.hint)
+    run_git(away.clone, "fetch", "--quiet", "origin", f"{branch}:{branch}")
+    workspace = await find(made, away.head, away.clone, away.here, "demo-1", environ)
+    assert (workspace.made.root, workspace.made.base) == (away.here / "workspace", made.base)
+    assert (workspace.made.root / "service/app.py").read_text() == "answer = 42\n"
+    assert await workspace.head() == away.head
+
+
+async def test_a_branch_that_went_elsewhere_is_not_overwritten(away, environ, run_git):
+    run_git(away.clone, "fetch", "--quiet", "origin", away.made.branch)
+    run_git(away.clone, "commit", "--quiet", "--allow-empty", "-m", "Mine")
+    run_git(away.clone, "branch", away.made.branch)
+    with pytest.raises(EnvironmentFailed, match="which does not follow the session's newest commit"):
+        await find(replace(away.made, root=away.here / "x"), away.head, away.clone, away.here, "demo-1", environ)
+
+
+async def test_a_copy_that_is_gone_is_told(checkout, tmp_path, environ):
+    made = (await make("copy", checkout, tmp_path, "demo-1", environ)).made
+    shutil.rmtree(made.root)
+    with pytest.raises(EnvironmentFailed, match="is gone, or on another machine"):
+        await find(made, made.base, checkout, tmp_path, "demo-1", environ)
