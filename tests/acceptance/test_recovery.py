@@ -118,7 +118,7 @@ phases:
   strays: {uses: run, with: {command: "echo x > src/app.py; echo x > README"}, next: {failed: floods}}
   floods:
     uses: run
-    with: {command: "truncate -s 1G src/big; head -c 1000000000 /dev/zero", timeout: 2m}
+    with: {command: "head -c 1000000000 /dev/zero > src/big", timeout: 2m}
     next: {failed: lacks}
   lacks: {uses: run, with: {command: [./not-there]}, next: {failed: good}}
   good: {uses: run, with: {command: "echo good > src/app.py; exit 0"}}
