@@ -321,6 +321,19 @@ async def test_the_loop_may_ask_to_pause_and_resume_goes_past_it():
     assert (house.phases["two"].calls, state.mode) == (["run"], Mode.ENDED)
 
 
+async def test_a_phase_may_ask_to_pause_and_is_reconciled_by_whoever_resumes():
+    class Waits(Says):
+        async def run(self, context):
+            await super().run(context)
+            return PhaseResult("", "", pauses="waits for somebody")
+
+    house = House(one=Waits("ok", "ok"), two=Says("ok"))
+    state = await house.drive()
+    assert (state.status, state.reason, state.mode) == (Status.PAUSED, "waits for somebody", Mode.OPEN)
+    state = await house.drive()
+    assert (house.phases["one"].calls, state.mode) == (["run", "reconcile"], Mode.ENDED)
+
+
 async def test_driving_an_ended_session_does_nothing_more():
     house = House(one=Says("ok"))
     async with house.driver() as driver:
