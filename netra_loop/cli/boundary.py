@@ -1,8 +1,8 @@
 """The one error boundary around the commands.
 
 Three kinds of failure end here: your mistake or your environment's (an error of `netra_loop.errors`: message, hint, its
-exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl-C. Only Typer is imported here, since
-`--help`, `--version` and shell completion must feel instant; each command imports what it needs.
+exit code), ours (anything else: exit 4, the traceback kept in a file), and Ctrl-C. Nothing heavy is imported here but
+Typer, since `--help`, `--version` and shell completion must feel instant; each command imports what it needs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from netra_loop.cli.commands import understand
 from netra_loop.cli.hints import hints_to_type
 from netra_loop.cli.words import LOOKING, SESSIONS, command_of, store_of
 from netra_loop.errors import EnvironmentFailed, Interrupted, NetraLoopError
@@ -108,6 +107,8 @@ def _run(arguments: list[str], opening: Opening | None = None) -> int:
     try:
         if opening is not None:
             opening.glance(arguments)
+        from netra_loop.cli.commands import understand  # Typer: whatever was begun need not wait for that
+
         with hints_to_type(lambda: read(store_of(arguments)).command()):
             understand(arguments, opening)
     except SystemExit as ended:

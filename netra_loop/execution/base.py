@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from netra_loop.core.records import CollectedTest, CollectionError, Evidence, Outcome, Sources
 from netra_loop.core.schedule import Band
+from netra_loop.execution.options import PoolOptions
 from netra_loop.values import dataclass
+
+__all__ = [
+    "Collection",
+    "Finished",
+    "Notice",
+    "Planned",
+    "PoolOptions",
+    "RunEvent",
+    "Runner",
+    "Started",
+]
 
 
 @dataclass(frozen=True)
@@ -93,27 +104,6 @@ class Notice:
 
 
 RunEvent = Started | Finished | Notice
-
-
-@dataclass(frozen=True)
-class PoolOptions:
-    """How the tests' interpreter is started. Paths are absolute; `env` is the tests' whole environment.
-
-    `timeout_s` bounds one test (setup, call and teardown together), `collect_timeout_s` the collection. Without
-    `evidence` nothing is observed in the tests' processes, and every result's evidence is empty.
-    """
-
-    python: Path
-    root: Path
-    paths: tuple[str, ...]
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    workers: int = 16
-    timeout_s: float = 120.0
-    collect_timeout_s: float = 300.0
-    isolation: str = "worker"
-    testrun_uid: str = ""
-    evidence: bool = True
 
 
 class Runner(Protocol):

@@ -11,14 +11,18 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netra_loop.cgroups import Group
 from netra_loop.cgroups import make as make_group
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution import pool_folder
-from netra_loop.execution.base import Collection, PoolOptions
+from netra_loop.execution.options import PoolOptions
 from netra_loop.execution.pool_wire import Switchboard
 from netra_loop.execution.pool_zygote import Zygote
+
+if TYPE_CHECKING:
+    from netra_loop.execution.base import Collection
 
 _OURS = "NETRA_LOOP_"  # what nothing looks at while an interpreter starts; it may come later
 

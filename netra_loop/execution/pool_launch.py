@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from netra_loop.cgroups import Group
-from netra_loop.execution.base import PoolOptions
+from netra_loop.execution.options import PoolOptions
 from netra_loop.execution.pool_guardian import AGENT, LOAD, Guarded
 
 DUMP_SIGNAL = int(signal.SIGRTMAX) - 3 if hasattr(signal, "SIGRTMAX") else int(signal.SIGUSR2)

@@ -21,12 +21,13 @@ from netra_loop.clock import Clock
 from netra_loop.core.records import Outcome
 from netra_loop.execution import pool_ends
 from netra_loop.execution.base import Finished, Notice, Planned, PoolOptions, RunEvent, Started
+from netra_loop.execution.gathered import Gathered
 from netra_loop.execution.pool_deadlines import TICK_S, Deadlines
 from netra_loop.execution.pool_queue import Assignment, Queue, slow, units
 from netra_loop.execution.pool_result import Seen, finished, instant
 from netra_loop.execution.pool_wire import Message, Switchboard
 from netra_loop.execution.pool_worker import Index, RefusedError, StartError, Worker, index_of
-from netra_loop.execution.pool_zygote import Gathered, Zygote, dump_stacks
+from netra_loop.execution.pool_zygote import Zygote, dump_stacks
 from netra_loop.processes import stopped
 
 _BARREN = 3  # workers that die in a row before any test began: more would die too

@@ -8,57 +8,26 @@ import re
 import signal
 import uuid
 from collections.abc import Callable
-from dataclasses import field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netra_loop.cgroups import Group
-from netra_loop.core.records import CollectedTest, CollectionError, Sources
 from netra_loop.execution import pool_launch
-from netra_loop.execution.base import Collection, PoolOptions
+from netra_loop.execution.options import PoolOptions
 from netra_loop.execution.pool_guardian import Guarded
-from netra_loop.execution.pool_result import collected
 from netra_loop.execution.pool_spill import Spill
 from netra_loop.execution.pool_wire import Channel, Message, Switchboard
 from netra_loop.processes import ProcessIdentity, identify, send, stopped
-from netra_loop.values import dataclass
+
+if TYPE_CHECKING:  # once it has been started there is time for what is made of its answers
+    from netra_loop.execution.base import Collection
+    from netra_loop.execution.gathered import Gathered
 
 _STACKS_S = 0.5
 _TRIM_S = 0.1
 _QUIT_S = 5.0
 _TELLING = re.compile(r"(?:E\s+)?(?:ERROR\b|\w*(?:Error|Exception)\b)")  # the line of a report that says why
-
-
-@dataclass
-class Gathered:
-    """What one process collected, as it comes in. `spawn` is why it must not be forked, None where it may be."""
-
-    tests: list[CollectedTest] = field(default_factory=list)
-    groups: dict[str, str] = field(default_factory=dict)
-    errors: tuple[CollectionError, ...] = ()
-    deselected: int = 0
-    notes: tuple[str, ...] = ()
-    spawn: str | None = None
-    sources: Sources = field(default_factory=Sources)
-
-    def take(self, message: Message) -> bool:
-        """Takes a message about the collection; True once it is complete."""
-        if message["is"] == "tests":
-            for row in message["tests"]:
-                self.tests.append(collected(row))
-                if row["group"] is not None:
-                    self.groups[row["id"]] = row["group"]
-            return False
-        self.errors = tuple(CollectionError(row["id"], row["text"]) for row in message["errors"])
-        self.deselected = message["deselected"]
-        self.notes = tuple(message["notes"])
-        self.spawn = message["spawn"]
-        self.sources = Sources(**message["sources"])
-        return True
-
-    def collection(self) -> Collection:
-        """The same for whoever asked."""
-        return Collection(tuple(self.tests), self.errors, self.deselected, warnings=self.notes, sources=self.sources)
 
 
 class Zygote:
@@ -83,8 +52,14 @@ class Zygote:
         self._over: Message | None = None
         self._pids: dict[str, asyncio.Future[int]] = {}
         self._ends: dict[int, asyncio.Future[int | None]] = {}
-        self.gathered = Gathered()
         self.lost = asyncio.Event()
+
+    @cached_property
+    def gathered(self) -> Gathered:
+        """What it has told of its collection so far."""
+        from netra_loop.execution.gathered import Gathered
+
+        return Gathered()
 
     # ------------------------------------------------------------------------------------------- what it is asked
 
@@ -120,6 +95,8 @@ class Zygote:
         """Waits for its collection, having started it where that was not done before; whatever goes wrong is in
         `fatal`, and the process is ended then.
         """
+        from netra_loop.execution.base import Collection
+
         log = Path(self._files + ".log")
         try:
             if self._process is None:

@@ -27,7 +27,7 @@ def run(
     (folder / "t" / "test_a.py").write_text("def test_a(): pass\n")
     (folder / "loops" / "night.yaml").write_text(
         f"version: 1\nname: night\nenvironments: {{here: {{cloud: none}}}}\ntests: {{{tests}}}\n"
-        f"phases: {{{before}{SELECTS}}}\ngoal: {{authenticity: report}}\n"
+        f"phases: {{{before}{SELECTS}}}\ngoal: {{authenticity: report}}\nseal: off\n"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NETRA_LOOP", "PYTEST"))}
     (folder / "tmp").mkdir()

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from netra_loop.core.records import CollectedTest
 from netra_loop.execution.base import Finished, Notice, Planned, PoolOptions, RunEvent
+from netra_loop.execution.gathered import Gathered
 from netra_loop.execution.pool_run import Run
 from netra_loop.execution.pool_wire import Switchboard
 from netra_loop.execution.pool_worker import RefusedError, StartError, Worker
-from netra_loop.execution.pool_zygote import Gathered
 from netra_loop.testing import FakeClock
 
 PASSES, CRASHES, UNBEGUN, LEAVES = "passes", "crashes", "unbegun", "leaves"
