@@ -22,6 +22,8 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("commit", "compare", "wait"), ("ok", "failed")),
 }
 
+_TELLING = frozenset({"run", "commit", "compare", "wait"})  # what these say is told nowhere else
+
 DEFAULTS: Mapping[str, str] = {
     "ok": NEXT,
     "failed": "stop",
@@ -107,7 +109,8 @@ def decide(spec: LoopSpec, state: State) -> Command:
     if target == "done" or target is None:
         return _verdict(state, "the loop came to its end")
     if target == "stop":
-        return _verdict(state, f"phase {state.phase!r} ended {state.last_outcome!r}")
+        said = f" ({state.last_summary})" if state.last_summary and state.last_uses in _TELLING else ""
+        return _verdict(state, f"phase {state.phase!r} ended {state.last_outcome!r}{said}")
     return _start(spec, state, target)
 
 

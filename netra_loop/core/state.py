@@ -147,6 +147,7 @@ class State:
     target: str | None = None
     pause_taken: bool = False
     last_outcome: str | None = None
+    last_summary: str = ""
     last_uses: str | None = None
     visits: Mapping[str, int] = field(default_factory=dict)
     recoveries: int = 0
@@ -332,6 +333,7 @@ def _phase_finished(state: State, recorded: ev.Recorded) -> State:
         state,
         target=event.target,
         last_outcome=event.outcome,
+        last_summary=event.summary,
         spent_s=state.spent_s + max(0.0, event.duration_s),
         failed_deploy=failed,
         waiting=None,

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -40,7 +41,7 @@ def started(phase: str, iteration: int = 1, attempt: int = 1, spec: LoopSpec = N
     return ev.PhaseStarted(phase=phase, iteration=iteration, attempt=attempt, uses=spec.phase(phase).uses)
 
 
-def finished(phase: str, outcome: str = "ok", iteration: int = 1, spec: LoopSpec = NIGHT, **more: float) -> ev.Event:
+def finished(phase: str, outcome: str = "ok", iteration: int = 1, spec: LoopSpec = NIGHT, **more: Any) -> ev.Event:
     target = target_of(spec, spec.phase(phase), outcome)
     return ev.PhaseFinished(phase=phase, iteration=iteration, attempt=1, outcome=outcome, target=target, **more)
 
@@ -99,12 +100,13 @@ def test_a_gate_that_fails_after_the_goal_was_met_is_no_success():
     met = (started("record", spec=spec), judged("met"), finished("record", "met", spec=spec))
     gate = started("gate", spec=spec)
     passed = decide(spec, after(*met, gate, finished("gate", spec=spec), spec=spec))
-    failed = decide(spec, after(*met, gate, finished("gate", "failed", spec=spec), spec=spec))
+    no = finished("gate", "failed", spec=spec, summary="exit code 1")
+    failed = decide(spec, after(*met, gate, no, spec=spec))
     assert isinstance(passed, End)
     assert isinstance(failed, End)
     assert (passed.status, passed.exit_code) == (Status.MET, 0)
     assert (failed.status, failed.exit_code) == (Status.UNMET, 1)
-    assert "'gate' ended 'failed'" in failed.reason
+    assert "'gate' ended 'failed' (exit code 1)" in failed.reason
 
 
 def test_a_verdict_does_not_outlive_what_it_was_about():
