@@ -22,6 +22,8 @@ from urllib.parse import quote, quote_plus
 MARK = "[redacted]"
 MIN_LENGTH = 8  # shorter values occur in innocent text far too often
 MAX_DEPTH = 100
+KEY_LINE_LENGTH = 64  # of a line of a private key, which is told by itself where that came line by line
+_MOST_SHAPES = 4096  # keys of mappings that are remembered at one time
 
 _LONG = "PRIVATE KEY"  # all that is looked for over the ends of lines, but for literals that have some
 _KEY_LINE = re.compile(r"(?=.{0,63}[a-z])(?=.{0,63}[A-Z])(?=.{0,63}[0-9+/])[A-Za-z0-9+/]{64}")  # of a key told by lines
@@ -127,8 +129,9 @@ _KEPT = {  # name: (what stays, what is hidden after it)
     "json": (f"(?:(?i:{_WORDS})|_KEY){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
 }
 _IS_SET = rf"(?:{_QUOTE})?[ \t]{{0,4}}(?:[:=]|%3[Dd])[ \t]{{0,4}}(?:{_QUOTE})?"  # between a name and its value
-_TELLING = rf"(?:{_SECRET_NAMES}|{_DOUBTFUL_NAMES}){_IS}"
-_AFTER = rf"(?:{_TELLING}|[A-Za-z0-9_.~-]{{1,64}}={_RANDOM})"
+# What may come behind `?`, `&` and the like, in lower case: most URLs have parameters, and few of them are secrets.
+_TELLING = rf"(?:{_SECRET_NAMES}|{_DOUBTFUL_NAMES})(?:=|%3d)".replace("(?i:", "(?:")
+_AFTER = rf"(?:{_TELLING}|[a-z0-9_.~-]{{1,64}}=[a-z0-9_~+%-]{{20}})"
 # Where one of the above may begin, by anchor: a text without the anchor is not searched for more. Finders take in no
 # more than what cannot overlap with itself, so that none hides another.
 _FINDERS = {
@@ -149,8 +152,6 @@ _FINDERS = {
     "FwoGZXIvYXdz": "FwoGZXIvYXdz",
     "1//0": "1//0(?=[A-Za-z0-9_-]{20})",
     "://": r"://(?=[^\s/@\"'<>]{1,1000}@)",
-    "?": rf"\?(?={_AFTER})",
-    "&": rf"&(?=(?:amp;)?{_AFTER})",
 }
 _ASSIGNED = r"""(?=[ \t]{0,4}[=:]|\\{0,8}["'][ \t]{0,4}[:,])"""
 _FINDERS_LOWER = {  # in the text lower-cased
@@ -163,6 +164,8 @@ _FINDERS_LOWER = {  # in the text lower-cased
     "account": f"account(?=[_-]?key{_ASSIGNED})",
     "private": f"private(?=[_-]?key{_ASSIGNED})",
     "_key": f"_key{_ASSIGNED}",
+    "?": rf"\?(?={_AFTER})",
+    "&": rf"&(?=(?:amp;)?{_AFTER})",
     "u0026": rf"\\?u0026(?={_TELLING})",
     "%3f": f"%3f(?={_TELLING})",
     "%26": f"%26(?={_TELLING})",
@@ -222,13 +225,14 @@ class Redactor:
         mark = f"(?P<mark>{'|'.join(map(re.escape, self._whole))})"
         either = [mark, *map(re.escape, self._literals), *_SHAPES, *_assigned(self._named), *shapes]
         self._pattern = re.compile("|".join(either))
+        self._shapes: dict[tuple[Any, ...], bool] = {}
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._literals)} literals)"
 
     def text(self, text: str) -> str:
         """`text` with each secret replaced by `MARK`; the very same object where there is none."""
-        if len(text) == 64 and _KEY_LINE.fullmatch(text):
+        if len(text) == KEY_LINE_LENGTH and _KEY_LINE.fullmatch(text):
             return MARK
         if len(text) > 64 and self._in_base64 and _JOINT.search(text):
             text = _replaced(_IN_LINES, self._in_lines, text)
@@ -281,6 +285,26 @@ class Redactor:
         """
         return self._deep(value, 0)
 
+    def are_plain(self, keys: tuple[Any, ...]) -> bool:
+        """Whether `deep` leaves these keys of a mapping as they are, and looks at what stands under them as it would
+        anywhere else.
+        """
+        known = self._shapes.get(keys)
+        if known is None:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            known = self._shapes[keys] = all(map(self._is_plain, keys))
+        return known
+
+    def _is_plain(self, key: Any) -> bool:
+        return (
+            type(key) is str
+            and key not in {"name", "key"}
+            and _SECRET_KEY.fullmatch(key) is None
+            and all(key != name for name, _ in self._named)
+            and self.text(key) == key
+        )
+
     def _deep(self, value: Any, depth: int) -> Any:
         if type(value) is str:
             return self.text(value)
@@ -294,7 +318,7 @@ class Redactor:
             }
         if type(value) in {list, tuple} and len(value) == 2:  # a header, perhaps
             first, second = value
-            header = first if type(first) is str and _HEADER.fullmatch(first) else None
+            header = first if may_be_header(first) else None
             return type(value)((self._deep(first, depth + 1), self._item(header, second, depth)))
         if isinstance(value, list | set | frozenset) or type(value) is tuple:
             return type(value)(self._deep(item, depth + 1) for item in value)
@@ -312,6 +336,11 @@ class Redactor:
         if both and (_SECRET_KEY.fullmatch(key) or (key, item) in self._named):
             return MARK
         return self._deep(item, depth + 1)
+
+
+def may_be_header(name: Any) -> bool:
+    """Whether what stands beside `name` may be hidden for that alone."""
+    return type(name) is str and _HEADER.fullmatch(name) is not None
 
 
 def speaks_of_secrets(key: str) -> bool:

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netra_loop.core.redact import Redactor
-from netra_loop.core.redact_many import redact_many
+from netra_loop.core.redact_many import holds_none, redact_many
 
-REDACTOR = Redactor(["open-sesame", "line one\nline two and more"])
+KEY_LINE = "eUK98iEG8IR3YvDzy012TccHIFEVmg+J8sbayuNEuzESRf1vhN+a18Wz0HasDo9T"  # of a private key that came line by line
+REDACTOR = Redactor(["open-sesame", "line one\nline two and more"], [("PIN", "4711")], ["kept-session-0123456789"])
 SECRETS = st.sampled_from(
     [
         *("open-sesame", "a open-sesame b", "Bearer abcdefghij0123456789klmn", "password=hunter22", "TOKEN:\tabcdef"),
@@ -21,11 +22,21 @@ SECRETS = st.sampled_from(
             "café",
             "cookie: a=b",
             "sk-abcdefghijklmnopqrstuvw",
+            KEY_LINE,
+            f"of {KEY_LINE}",
+            "PIN=4711",
+            "kept-session-0123456789",
+            "?token=kept-session-0123456789",
+            "?a=b&amp;State=Abcdefghijklmnopqrst0",
+            "?X-Goog-Signature=1",
+            "-----END RSA PRIVATE KEY-----",
         ),
     ]
 )
 TEXTS = st.one_of(SECRETS, st.text(max_size=12))
-KEYS = st.one_of(st.sampled_from(["token", "db_password", "Authorization", "cookie", "message", "a"]), TEXTS)
+KEYS = st.one_of(
+    st.sampled_from(["token", "db_password", "Authorization", "cookie", "message", "a", "name", "key", "PIN"]), TEXTS
+)
 VALUES = st.recursive(
     st.one_of(TEXTS, st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3)),
@@ -33,7 +44,7 @@ VALUES = st.recursive(
 )
 
 
-@given(st.lists(st.tuples(TEXTS, VALUES), max_size=8))
+@given(st.lists(st.one_of(st.tuples(TEXTS, VALUES), st.tuples(TEXTS, VALUES, VALUES)), max_size=8))
 def test_together_as_one_by_one(values):
     assert redact_many(REDACTOR, values) == [REDACTOR.deep(value) for value in values]
 
@@ -49,3 +60,17 @@ def test_one_secret_among_many_is_found():
         n for n, (new, old) in enumerate(zip(redact_many(REDACTOR, values), values, strict=True)) if new is not old
     ]
     assert changed == [77]
+
+
+def test_a_line_of_a_key_is_hidden_though_it_came_by_itself():
+    values = [(KEY_LINE, None, None), ("hello", {"said": KEY_LINE}, None), (f"x{KEY_LINE}", None, None)]
+    assert redact_many(REDACTOR, values) == [
+        ("[redacted]", None, None),
+        ("hello", {"said": "[redacted]"}, None),
+        values[2],
+    ]
+
+
+def test_of_what_was_written_down_nobody_is_sure_where_a_line_of_a_key_may_be_in_it():
+    assert holds_none(REDACTOR, repr({"said": KEY_LINE[1:]}))
+    assert not holds_none(REDACTOR, repr({"said": KEY_LINE}))
