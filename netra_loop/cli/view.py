@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netra_loop.cli.scores import scores_of
+from netra_loop.cli.scores import commits_of, scores_of
 from netra_loop.core.records import Finding
 from netra_loop.core.state import State, fold
 from netra_loop.journal.base import Journal, SessionHead
@@ -73,5 +73,6 @@ async def _view(store: Journal, head: SessionHead, state: State) -> SessionView:
         urls={service: revision.url for service, revision in state.revisions.items()},
         regressed=judged.regressed if judged else {},
         scores=await scores_of(store, head, state),
+        commits=await commits_of(store, head, state),
         waits=_waits(state),
     )

@@ -14,6 +14,7 @@ from netra_loop.core.events import (
     PhaseFinished,
     PhaseStarted,
     Recorded,
+    RevisionsCompared,
     Waited,
     WorkspaceSaved,
 )
@@ -25,6 +26,7 @@ from netra_loop.report.tally import Tally
 from netra_loop.report.view import SessionView
 
 PROGRESS_EVERY_S = 10.0
+_Detail = LogsRead | AuthTried | Waited | WorkspaceSaved | RevisionsCompared
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -48,7 +50,7 @@ class PlainConsole:
     def event(self, recorded: Recorded) -> None:
         """See `Observer.event`."""
         item = recorded.event
-        if isinstance(item, LogsRead | AuthTried | Waited | WorkspaceSaved) and not (self._verbose or _matters(item)):
+        if isinstance(item, _Detail) and not (self._verbose or _matters(item)):
             return
         where = f"[{item.iteration}] {item.phase}: " if item.phase else ""
         self._line(safe_line(where) + " " * bool(where) + phrases.event(item))
@@ -106,6 +108,8 @@ class PlainConsole:
             self._block(phrases.regressions(view))
         if view.scores:
             self._block(["fixers:", *(f"  {said}" for said in phrases.scores(view.scores))])
+        if view.commits:
+            self._block(["commits:", *(f"  {safe_line(said)}" for said in view.commits)])
         if view.earlier:
             self._block([safe_line(view.earlier)])
         self._write(phrases.verdict(view))
@@ -145,12 +149,12 @@ class PlainConsole:
             self._stream = None
 
 
-def _matters(item: LogsRead | AuthTried | Waited | WorkspaceSaved) -> bool:
+def _matters(item: _Detail) -> bool:
     """Whether a detail is worth a line without `-v`: the end of the logs, a failed way, a wait that one notices."""
     if isinstance(item, LogsRead):
         return item.complete
-    if isinstance(item, WorkspaceSaved):
-        return False
+    if isinstance(item, WorkspaceSaved | RevisionsCompared):
+        return False  # the phase's own end says the same
     return not item.ok if isinstance(item, AuthTried) else item.seconds >= 1
 
 

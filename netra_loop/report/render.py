@@ -68,6 +68,7 @@ def status(view: SessionView, findings: Sequence[Finding] = ()) -> Group:
         ("logs", f"{phrases.counted(view.log_entries, 'entry', 'entries')}{_complete(view)}"),
         *([("errors", view.errors)] if view.errors else []),
         *(("fixers" if place == 0 else "", said) for place, said in enumerate(phrases.scores(view.scores))),
+        *(("commits" if place == 0 else "", said) for place, said in enumerate(view.commits)),
     ]
     parts: list[RenderableType] = [_line(f"{name:<10} {safe_line(value)}") for name, value in facts]
     if view.tiers:

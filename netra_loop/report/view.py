@@ -38,8 +38,8 @@ class SessionView:
     to be called here to find the session again. `errors` says how many kinds of errors the logs show, empty for none;
     `vars` are the loop's variables that were given, as they are stored; `earlier` says in a sentence what an iteration
     before left, where this one has not been judged; `regressed` says of tests that passed before and fail now how they
-    stood then. `scores` says by the phase of each fixer how its claims turned out; `waits` for what the session waits,
-    and since when, "" where it does not.
+    stood then. `scores` says by the phase of each fixer how its claims turned out; `commits` says what was committed,
+    what came of each, and where they are; `waits` for what the session waits, and since when, "" where it does not.
     """
 
     session: str
@@ -65,6 +65,7 @@ class SessionView:
     earlier: str = ""
     regressed: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, str] = field(default_factory=dict)
+    commits: tuple[str, ...] = ()
     waits: str = ""
 
     @property

@@ -7,7 +7,15 @@ import pytest
 
 from netra_loop.cli.scores import scores_of
 from netra_loop.cli.view import view_of
-from netra_loop.core.events import FixerRan, PhaseFinished, PhaseStarted, SessionStarted, WaitBegan
+from netra_loop.core.events import (
+    Committed,
+    FixerRan,
+    PhaseFinished,
+    PhaseStarted,
+    SessionStarted,
+    WaitBegan,
+    WorkspaceMade,
+)
 from netra_loop.core.records import Batch, Claim
 from netra_loop.core.state import fold
 from netra_loop.report import render
@@ -53,6 +61,23 @@ async def test_each_fixer_s_claims_are_counted_as_they_turned_out(store):
         "robot": "1 of 1 claims verified",
         "person": "0 of 1 claims verified, 1 not judged yet",
     }
+
+
+async def test_each_commit_is_told_with_what_came_of_its_claims_and_where_it_is(store, capsys):
+    made = WorkspaceMade(how="copy", home="/p", root="/p/ws", branch="netra-loop/x", base="b" * 40)
+    right = Committed(iteration=1, commit="1" * 40, parent="", tree="", subject="Mend it", findings=("F-1",))
+    wrong = Committed(iteration=1, commit="2" * 40, parent="", tree="", subject="Guess", findings=("F-2",))
+    none = Committed(iteration=2, commit="3" * 40, parent="", tree="", subject="Tidy")
+    await store.append("golden-1", Batch(events=(made, right, wrong, none)))
+    view = await view_of(store, await store.find("golden-1"))
+    assert view.commits == (
+        "111111111111 Mend it: verified by r-2",
+        "222222222222 Guess: refuted by r-2",
+        "333333333333 Tidy",
+        "on branch netra-loop/x in /p/ws",
+    )
+    render.show(render.status(view), sys.stdout)
+    assert "commits    111111111111 Mend it" in capsys.readouterr().out
 
 
 async def test_status_shows_them_and_what_is_waited_for(store, capsys):
