@@ -10,10 +10,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_FULL = 3  # findings told in full
-_SHORT = 7  # and in few lines
-_TESTS, _MOMENTS, _WHYS, _NOTES = 5, 10, 8, 2
-_NEAR = 3  # lines of source before and after, where they are shown
+from netra_loop.core.timeline import chosen
+
+_SHOWN = 10  # findings
+_FULL, _FULL_OF_MANY = 3, 2  # those told in full; fewer where there are more than five
+_TESTS, _MOMENTS, _WHYS, _TRIED, _SAID_NO = 3, 9, 8, 2, 5
+_NEAR = 2  # lines of source before and after the one that is meant
 _WIDTH = 220
 
 Row = Mapping[str, Any]
@@ -24,9 +26,10 @@ def brief_markdown(brief: Row) -> str:
     lines = [f"# Brief: {brief['session']}, iteration {brief['iteration']}", ""]
     lines += _said_no(brief["said_no"])
     findings = brief["findings"]
-    for number, finding in enumerate(findings[: _FULL + _SHORT], 1):
-        lines += _finding(number, finding, full=number <= _FULL)
-    left = len(findings) - _FULL - _SHORT + brief["left_out"]
+    full = _FULL if len(findings) <= 5 else _FULL_OF_MANY
+    for number, finding in enumerate(findings[:_SHOWN], 1):
+        lines += _finding(number, finding, full=number <= full)
+    left = len(findings) - _SHOWN + brief["left_out"]
     if left > 0:
         lines += [f"{left} more findings: see `netra-loop findings {brief['session']}`.", ""]
     if brief["left_to_others"]:
@@ -39,39 +42,40 @@ def brief_markdown(brief: Row) -> str:
 
 
 def _finding(number: int, finding: Row, *, full: bool) -> list[str]:
+    """One fence for all: what was said by others stands in it on lines of its own, indented below our words."""
     told = [finding["state"], finding["symptom"], finding["cause"]]
     head = f"## {number}. {finding['id']} ({', '.join(told)}), since iteration {finding['first_iteration']}"
-    lines = [head, "", *_fenced([*_headline(finding), *_place(finding, full=full)])]
+    lines = [_one_line(finding["title"]), *_facts(finding, full=full), *_tests(finding, full=full)]
+    lines += _place(finding, full=full)
     if full:
-        whys = [_one_line(why.partition("\n")[0].removesuffix(":")) for why in finding["whys"]]
-        shown = whys if len(whys) <= _WHYS else [*whys[: _WHYS - 2], *whys[-2:]]
-        lines += ["Whys:", "", *_fenced([f"{place}. {why}" for place, why in enumerate(shown, 1)])] if whys else []
-        lines += _evidence(finding["evidence"])
-    lines += _attempts(finding, full=full)
-    return lines
+        lines += [*_whys(finding), *_evidence(finding["evidence"])]
+    return [head, "", *_fenced([*lines, *_attempts(finding, full=full)])]
 
 
-def _headline(finding: Row) -> list[str]:
-    lines = [_one_line(finding["title"])]
-    if finding["impact"]:
-        lines.append(f"impact: {_one_line(finding['impact'])}")
+def _facts(finding: Row, *, full: bool) -> list[str]:
     before, stage = finding["stage_before"], finding["stage"]
-    if before is not None and stage is not None and before != stage:
-        lines.append(f"stage: {_one_line(before)} -> {_one_line(stage)}")
-    elif stage is not None:
-        lines.append(f"stage: {_one_line(stage)}")
-    if finding["seen"] is not None:
-        lines.append(_one_line(_seen(finding["seen"])))
-    ids = finding["test_ids"]
-    more = finding["tests_in_all"] - _TESTS
+    moved = f"{before} -> {stage}" if before is not None and before != stage else stage
+    facts = [f"impact: {finding['impact']}"] if finding["impact"] else []
+    facts += [f"stage: {moved}"] if stage is not None else []
+    seen = [_seen(finding["seen"])] if finding["seen"] is not None else []
+    together = ["; ".join(facts), *seen] if full else ["; ".join((*facts, *seen))]
+    return [_one_line(line) for line in together if line]
+
+
+def _tests(finding: Row, *, full: bool) -> list[str]:
     said = {test["id"]: test for test in finding["tests"]}
-    for test in ids[: _TESTS - 1 if more > 0 else _TESTS]:
+    lines = []
+    for test in finding["test_ids"][: _TESTS if full else 1]:
         told = said.get(test)
         words = f": {told['outcome']}: {told['message'] or ''}" if told is not None else ""
-        lines.append(_one_line(f"test: {test}{words}"))
-    if more > 0:
-        lines.append(f"and {more + 1} more tests")
-    return lines
+        lines.append(_one_line(f"{test}{words}"))
+    if not lines:
+        return []
+    many = finding["tests_in_all"]
+    if not full:
+        return [f"{many} tests, such as {lines[0]}"] if many > 1 else [f"test: {lines[0]}"]
+    more = [f"  and {many - len(lines)} more"] if many > len(lines) else []
+    return [f"{many} test{'' if many == 1 else 's'}:", *(f"  {line}" for line in lines), *more]
 
 
 def _seen(seen: Row) -> str:
@@ -94,51 +98,49 @@ def _place(finding: Row, *, full: bool) -> list[str]:
     many = f"in {cause['entries']} log entr{'y' if cause['entries'] == 1 else 'ies'}"
     raised = f"{cause['exception']}: {cause['message']}"
     lines = [_one_line(f"raised at {where}:{cause['line']} in {cause['function']}, {many}: {raised}")]
-    if place is None:
-        return lines
-    near = _NEAR if full else 0
-    for row in place["source"]:
-        if abs(row["line"] - place["line"]) <= near:
+    for row in place["source"] if place is not None and full else ():
+        if abs(row["line"] - place["line"]) <= _NEAR:
             mark = ">" if row["line"] == place["line"] else " "
-            lines.append(f"{mark} {row['line']:>5} | {row['text']}"[:_WIDTH])
+            lines.append(f"  {mark} {row['line']:>5} | {row['text']}"[:_WIDTH].rstrip())
     return lines
+
+
+def _whys(finding: Row) -> list[str]:
+    """Their first lines; where there are many, the first and the last."""
+    told = [_one_line(why.partition("\n")[0].removesuffix(":")) for why in finding["whys"]]
+    numbered = [f"  {number}. {why}" for number, why in enumerate(told, 1)]
+    if len(numbered) > _WHYS:
+        numbered = [*numbered[: _WHYS - 3], *numbered[-3:]]
+    return ["why:", *numbered] if numbered else []
 
 
 def _evidence(evidence: Row | None) -> list[str]:
     if evidence is None:
         return []
     moments = evidence["moments"]
-    kept = _kept(moments)
-    lines = [_one_line(f"{evidence['test']}, attempt {evidence['attempt']}, seconds after it began:")]
+    kept = [moments[place] for place in chosen([row["telling"] for row in moments], _MOMENTS)]
+    left = len(moments) - len(kept) + evidence["left_out"]
+    more = f", {left} more in the JSON" if left > 0 else ""
+    lines = [_one_line(f"seen, in seconds from the beginning of {evidence['test']}{more}:")]
     for row in kept:
         times = f" ({row['times']} times)" if row["times"] > 1 else ""
-        lines.append(_one_line(f"{row['after_s']:8.3f} {row['source']:<9} {row['text']}{times}", strip=False))
-    left = len(moments) - len(kept) + evidence["left_out"]
-    if left > 0:
-        lines.append(f"and {left} more in the JSON, or: netra-loop logs")
-    return ["Evidence:", "", *_fenced(lines)]
-
-
-def _kept(moments: Sequence[Row]) -> list[Row]:
-    """The first and the last of them: what went well, and how it ended."""
-    if len(moments) <= _MOMENTS:
-        return list(moments)
-    return [*moments[:3], *moments[-(_MOMENTS - 3) :]]
+        lines.append(f"  {row['after_s']:8.3f} {row['source']:<9} {_one_line(row['text'] + times)}")
+    return lines
 
 
 def _attempts(finding: Row, *, full: bool) -> list[str]:
-    told = finding["attempts"][-(_NOTES if full else 1) :]
-    if not told:
-        return []
+    told = finding["attempts"][-(_TRIED if full else 1) :]
     lines = []
     for one in told:
         words = [f"iteration {one['iteration']}, {one['phase']}", _became(one), _helped(one)]
         lines.append(_one_line("; ".join(word for word in words if word)))
         if one["note"] and full:
-            lines.append(f"  {_one_line(one['note'])}")
+            lines.append(f"    {_one_line(one['note'])}")
+    if not full:
+        return [f"tried before: {line}" for line in lines]
     before = finding["attempts_in_all"] - len(told)
-    title = "Tried before:" if before <= 0 else f"Tried before ({before} earlier ones are in the JSON):"
-    return [title, "", *_fenced(lines)]
+    title = "tried before:" if before <= 0 else f"tried before ({before} earlier ones are in the JSON):"
+    return [title, *(f"  {line}" for line in lines)] if lines else []
 
 
 def _became(one: Row) -> str:
@@ -162,7 +164,7 @@ def _helped(one: Row) -> str:
 def _said_no(said: Row | None) -> list[str]:
     if said is None:
         return []
-    tail = [_one_line(line) for line in str(said["output"]).strip().splitlines()[-8:]]
+    tail = [_one_line(line) for line in str(said["output"]).strip().splitlines()[-_SAID_NO:]]
     return [f"`{said['phase']}` said no to the last try:", "", *_fenced([_one_line(said["summary"]), *tail])]
 
 
@@ -179,8 +181,8 @@ def _rerun(brief: Row) -> list[str]:
             *_fenced(lines)]  # fmt: skip
 
 
-def _one_line(text: str, *, strip: bool = True) -> str:
-    line = " ".join(text.split()) if strip else " ".join(text.splitlines())
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from netra_loop.clock import rfc3339
 from netra_loop.core.records import Sighting
+from netra_loop.values import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fixed:
     """Where it was last seen to be fixed: by which revision and commit, as far as that is known."""
 
@@ -26,7 +26,7 @@ class Fixed:
         return f"in {self.session}, iteration {self.iteration}{by}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Past:
     """A finding in `sessions` earlier sessions: the first of them, which began at `first_at`, and the last. `fixed` is
     where it was fixed last; None where it never was.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from netra_loop.values import dataclass
 
 AROUND = 5  # lines before and after
 _WIDTH = 160  # characters of one that are shown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Touched:
     """The commit that last touched a line. `ours`: a fixer of this session made it."""
 
@@ -24,7 +25,7 @@ class Touched:
         return f"{self.commit[:12]} ({who}, {self.at:%Y-%m-%d}): {self.subject}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """A place in the source that the revision under test was made of.
 

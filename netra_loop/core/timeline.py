@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from netra_loop.clock import rfc3339
 from netra_loop.core.records import Exchange, Frame, LogEntry, Result
 from netra_loop.core.trace_lines import Thrown, thrown, trace_text
+from netra_loop.values import dataclass
 
 MOST = 40
 _TEXT = 300  # characters of one
@@ -18,7 +18,7 @@ _LOUD = frozenset({"WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _NORMAL_CLOSES = frozenset({None, 1000, 1001, 1005})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Moment:
     """Something that was seen: `after_s` seconds after the attempt began, by the `source` http, websocket, log or test.
     `telling`: it looks like a failure. `times`: so often in a row.
@@ -38,6 +38,7 @@ class Moment:
             "after_s": round(self.after_s, 3),
             "source": self.source,
             "text": self.text,
+            "telling": self.telling,
             "times": self.times,
         }
 
@@ -69,15 +70,15 @@ def shortened(moments: Sequence[Moment], most: int = MOST) -> tuple[list[Moment]
     """At most so many of them, still in order, and how many were left out: what looks like a failure stays first, then
     what stands next to it, then the beginning.
     """
-    if len(moments) <= most:
-        return list(moments), 0
-    telling = [place for place, one in enumerate(moments) if one.telling]
-    pivot = telling[0] if telling else len(moments) - 1
-    ranked = sorted(
-        range(len(moments)), key=lambda place: (not moments[place].telling, place != 0, abs(place - pivot), place)
-    )
-    kept = sorted(ranked[:most])
+    kept = chosen([one.telling for one in moments], most)
     return [moments[place] for place in kept], len(moments) - len(kept)
+
+
+def chosen(telling: Sequence[bool], most: int) -> list[int]:
+    """Which of so many are kept, by their places: `telling` says of each whether it looks like a failure."""
+    pivot = telling.index(True) if True in telling else len(telling) - 1
+    ranked = sorted(range(len(telling)), key=lambda place: (not telling[place], place != 0, abs(place - pivot), place))
+    return sorted(ranked[:most])
 
 
 _Seen = tuple[datetime, str, str, bool]

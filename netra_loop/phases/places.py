@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from netra_loop.core.records import Finding, FindingState, RootCause
@@ -13,6 +12,7 @@ from netra_loop.core.source_lines import Place, Touched, around
 from netra_loop.core.whys import grounded
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.sealing import relative, top
+from netra_loop.values import dataclass
 from netra_loop.workspace.base import SOURCES
 
 _MOST = 50  # findings of an iteration that are looked up
@@ -49,7 +49,7 @@ async def place_of(context: PhaseContext, root: RootCause | None, services: Coll
     return Place(source.path, root.line, source.commit, first, lines, touched)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Source:
     """A file that a revision was made from: `path` as fixers see it, `inner` within the workspace."""
 
