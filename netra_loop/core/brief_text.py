@@ -12,6 +12,7 @@ from typing import Any
 
 from netra_loop.core.timeline import chosen
 
+_BLANK = "\n\n"  # between a note's first line and the rest
 _SHOWN = 10  # findings
 _FULL, _FULL_OF_MANY = 3, 2  # those told in full; fewer where there are more than five
 _TESTS, _MOMENTS, _WHYS, _TRIED, _SAID_NO = 3, 9, 8, 2, 5
@@ -135,7 +136,7 @@ def _attempts(finding: Row, *, full: bool) -> list[str]:
         words = [f"iteration {one['iteration']}, {one['phase']}", _became(one), _helped(one)]
         lines.append(_one_line("; ".join(word for word in words if word)))
         if one["note"] and full:
-            lines.append(f"    {_one_line(one['note'])}")
+            lines.append(f"    {_one_line(one['note'].strip().replace(_BLANK, ': ', 1))}")
     if not full:
         return [f"tried before: {line}" for line in lines]
     before = finding["attempts_in_all"] - len(told)
