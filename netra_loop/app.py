@@ -34,6 +34,7 @@ from netra_loop.journal.ownership import own_folder
 from netra_loop.loops import find_again
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.closing import close_session
+from netra_loop.phases.given import SESSION_VARIABLE
 from netra_loop.phases.kept import (
     agree,
     check_given,
@@ -47,7 +48,6 @@ from netra_loop.phases.kept import (
 from netra_loop.phases.known_secrets import in_their_place_only, known_secrets
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.table import Table
-from netra_loop.phases.testbed import SESSION_VARIABLE
 from netra_loop.processes import end_carriers, set_subreaper
 from netra_loop.report.observer import Observer
 from netra_loop.settings import STORE_FILE, Settings

@@ -18,9 +18,9 @@ from netra_loop.core import events as ev
 from netra_loop.core import loopfile
 from netra_loop.core.spec import LoopSpec
 from netra_loop.errors import LoopFileError, Problem, UsageError
-from netra_loop.execution.base import PoolOptions
+from netra_loop.execution.options import PoolOptions
+from netra_loop.phases.given import options_within
 from netra_loop.phases.scope import Scope
-from netra_loop.phases.testbed import options_within
 from netra_loop.settings import Settings
 from netra_loop.values import dataclass
 

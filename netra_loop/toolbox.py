@@ -91,7 +91,7 @@ class SessionTools:
         """
         if self._spec.workspace.git == "none":
             return None
-        from netra_loop.phases.testbed import SESSION_VARIABLE
+        from netra_loop.phases.given import SESSION_VARIABLE
         from netra_loop.workspace import making  # only where source is changed
         from netra_loop.workspace.base import Made
 

@@ -16,7 +16,7 @@ from netra_loop import errors
 from netra_loop.app import PHASES
 from netra_loop.cli.commands import command_line
 from netra_loop.core import loopfile
-from netra_loop.core.machine import DEFAULTS, OUTCOMES
+from netra_loop.core.outcomes import DEFAULTS, OUTCOMES
 from netra_loop.core.spec import Uses
 
 ROOT = Path(__file__).parent.parent

@@ -1,37 +1,20 @@
 """What comes next. `decide(spec, state)` is a pure function from a loop and a state to one command.
 
-The transitions a loop file does not spell out are in one table, `DEFAULTS`; `NEXT` there means the phase that follows
-in the file, and `done` after the last. Coming back to the first phase starts the next iteration.
+The transitions a loop file does not spell out are in one table, `outcomes.DEFAULTS`; `NEXT` there means the phase that
+follows in the file, and `done` after the last. Coming back to the first phase starts the next iteration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from netra_loop.core.outcomes import DEFAULTS, NEXT
 from netra_loop.core.records import Verdict
 from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status
 from netra_loop.values import dataclass
 
-NEXT = "(next)"
 MAX_RECOVERIES = 3
 
-OUTCOMES: Mapping[str, tuple[str, ...]] = {
-    "record": ("met", "unmet", "inconclusive", "stuck"),
-    **dict.fromkeys(("deploy", "attach", "select", "execute", "collect-logs", "run"), ("ok", "failed")),
-    **dict.fromkeys(("commit", "compare", "wait"), ("ok", "failed")),
-}
-
 _TELLING = frozenset({"run", "commit", "compare", "wait"})  # what these say is told nowhere else
-
-DEFAULTS: Mapping[str, str] = {
-    "ok": NEXT,
-    "failed": "stop",
-    "met": "done",
-    "unmet": NEXT,
-    "inconclusive": "stop",
-    "stuck": "stop",
-}
 
 
 @dataclass(frozen=True)

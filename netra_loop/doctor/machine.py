@@ -16,7 +16,7 @@ from netra_loop import cgroups
 from netra_loop.core import durations
 from netra_loop.doctor.base import Line, Subject, fail, ok, warn
 from netra_loop.errors import UsageError
-from netra_loop.phases.testbed import interpreter as tests_interpreter
+from netra_loop.phases.given import interpreter as tests_interpreter
 from netra_loop.processes import die_with_parent, end_tree
 from netra_loop.values import dataclass
 

@@ -8,13 +8,16 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import psutil
 
 from netra_loop.core.events import ASKED
 from netra_loop.engine.heard import EARS, KINDS, Ears
 from netra_loop.errors import Interrupted, StoreError
-from netra_loop.journal.base import Journal
+
+if TYPE_CHECKING:  # it is not what is needed first of a session
+    from netra_loop.journal.base import Journal
 
 _LOOK_AGAIN_S = 1.0
 _WAIT_S = 4.0  # for a store that is away: no longer than the tests that are asked to end may take

@@ -21,10 +21,11 @@ from netra_loop.core.timeline import timeline
 from netra_loop.core.writable import json_text, writable
 from netra_loop.errors import UsageError
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.given import interpreter
 from netra_loop.phases.memory import remembered
 from netra_loop.phases.places import place_of
 from netra_loop.phases.scope import Scope
-from netra_loop.phases.testbed import interpreter, session_environment
+from netra_loop.phases.testbed import session_environment
 
 JSON, MARKDOWN = "brief.json", "brief.md"
 _TESTS = 10  # of a finding, whose words are read

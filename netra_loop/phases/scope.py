@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netra_loop.core import template
-from netra_loop.core.records import Revision
 from netra_loop.core.spec import Command, EnvironmentSpec, LoopSpec
 from netra_loop.errors import UsageError
 from netra_loop.values import dataclass
+
+if TYPE_CHECKING:
+    from netra_loop.core.records import Revision
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from netra_loop.core.symptoms import symptom_of
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution.base import Finished, Planned, Runner
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.given import options_within
 from netra_loop.phases.scope import Scope
-from netra_loop.phases.testbed import Host, environment_hosts, options_within, proxy_hosts
+from netra_loop.phases.testbed import Host, environment_hosts, proxy_hosts
 from netra_loop.phases.tokens import good_for_tests, token, with_fresh_token
 from netra_loop.values import dataclass
 

@@ -1,11 +1,8 @@
-"""What a test is given, and which runners a loop's tests need: shared by `select` and `execute`."""
+"""Which runners a loop's tests need, and which hosts are of their environment: shared by `select` and `execute`."""
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from netra_loop.core import template
@@ -14,22 +11,14 @@ from netra_loop.core.spec import LoopSpec
 from netra_loop.errors import UsageError
 from netra_loop.execution.base import PoolOptions, Runner
 from netra_loop.phases.base import PhaseContext
-from netra_loop.phases.scope import Scope, websocket_url
+from netra_loop.phases.given import environment_within, options_within, session_within
+from netra_loop.phases.scope import Scope
 from netra_loop.phases.serving import ensure_serving
 from netra_loop.phases.tokens import good_for_tests, token
 from netra_loop.values import dataclass
 
-SESSION_VARIABLE = "NETRA_LOOP_SESSION"  # by it all that a session starts is known
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy")
-_GIVEN_ELSEWHERE = frozenset(
-    f"NETRA_LOOP_{name}"
-    for name in (
-        *("SESSION", "ITERATION", "ENV", "REVISION", "URL", "WS_URL", "TOKEN"),
-        *("BRIEF", "BRIEF_JSON", "WORKSPACE", "ATTEMPT", "NOTE", "CLAIM"),
-    )
-)
-
 # Variables whose URLs are of helpers that requests pass on the way, or that are told about tests: by their beginnings,
 # and by words within them.
 _HELPERS = (
@@ -70,61 +59,14 @@ def pool_options(context: PhaseContext, scope: Scope) -> PoolOptions:
     return options_within(scope, first_revision(context))
 
 
-def options_within(scope: Scope, revision: str | None = None) -> PoolOptions:
-    """The same for whatever `scope` knows; `revision` is the short name of the one under test."""
-    spec, tests = scope.spec, scope.spec.tests
-    assert tests is not None
-    root = spec.root_dir
-    return PoolOptions(
-        python=interpreter(spec, scope),
-        root=root,
-        paths=tuple(_test_path(spec, root, scope.text(path)) for path in tests.paths),
-        args=tuple(scope.text(word) for word in tests.args),
-        env=_environment(scope, revision),
-        workers=tests.workers,
-        timeout_s=tests.timeout_s,
-        isolation=tests.isolation,
-        testrun_uid=scope.session,
-    )
-
-
 def environment(context: PhaseContext, scope: Scope) -> Mapping[str, str]:
     """The whole environment of the tests' processes (contract, "What a test is given")."""
-    return _environment(scope, first_revision(context))
-
-
-def _environment(scope: Scope, revision: str | None) -> Mapping[str, str]:
-    tests = scope.spec.tests
-    own = {} if tests is None else {name: scope.text(value) for name, value in tests.env.items()}
-    return {**_of_session(scope, revision), **own}
+    return environment_within(scope, first_revision(context))
 
 
 def session_environment(context: PhaseContext, scope: Scope) -> dict[str, str]:
     """Our own environment, and what a process may know of the session it runs in."""
-    return _of_session(scope, first_revision(context))
-
-
-def _of_session(scope: Scope, revision: str | None) -> dict[str, str]:
-    spec = scope.spec
-    # netra-loop may itself run inside another one's test, whose variables say nothing about this session
-    given = {name: value for name, value in scope.environ.items() if name not in _GIVEN_ELSEWHERE}
-    given |= {
-        SESSION_VARIABLE: scope.session,
-        "NETRA_LOOP_ITERATION": str(scope.iteration),
-        "NETRA_LOOP_ENV": scope.environment,
-    }
-    for place, service in enumerate(spec.services):
-        url = scope.service_url(service)
-        if url is None:
-            continue
-        given[f"NETRA_LOOP_URL_{service.upper().replace('-', '_')}"] = url
-        if place == 0:
-            given |= {"NETRA_LOOP_URL": url, "NETRA_LOOP_WS_URL": websocket_url(url) or ""}
-    if revision is not None:
-        given["NETRA_LOOP_REVISION"] = revision
-    if scope.token is not None:
-        given["NETRA_LOOP_TOKEN"] = scope.token
-    return given
+    return session_within(scope, first_revision(context))
 
 
 def first_revision(context: PhaseContext) -> str | None:
@@ -133,37 +75,6 @@ def first_revision(context: PhaseContext) -> str | None:
         revision = context.state().revisions.get(service)
         return revision.name if revision else None
     return None
-
-
-def interpreter(spec: LoopSpec, scope: Scope) -> Path:
-    """The tests' interpreter: an absolute path, one relative to the loop file, or a name on PATH."""
-    assert spec.tests is not None
-    if spec.tests.python is None:
-        return Path(sys.executable)
-    named = scope.text(spec.tests.python)
-    if "/" in named:
-        # Not resolved: a virtual environment's python is a link, and following it would leave the environment.
-        path = spec.home_dir / Path(named).expanduser()
-        if path.is_file():
-            return path
-    else:
-        found = shutil.which(named, path=scope.environ.get("PATH"))
-        if found is not None:
-            return Path(found)
-    raise UsageError(
-        f"the tests' interpreter {named!r} was not found",
-        hint=f"mend tests.python in {spec.path.name}, or make it: python -m venv … && … pip install pytest",
-    )
-
-
-def _test_path(spec: LoopSpec, root: Path, given: str) -> str:
-    """A path of the loop file as pytest takes it, relative to its working directory where it lies there, so that node
-    ids read as in a plain pytest. A `::` part is kept.
-    """
-    file, separator, node = given.partition("::")
-    path = (spec.base_dir / file).resolve()
-    shown = str(path.relative_to(root.resolve()) if path.is_relative_to(root.resolve()) else path)
-    return f"{'./' if shown.startswith('-') else ''}{shown}{separator}{node}"  # a name, never an option
 
 
 def environment_hosts(context: PhaseContext, scope: Scope) -> tuple[Host, ...]:

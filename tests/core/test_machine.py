@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netra_loop.core import events as ev
-from netra_loop.core.machine import DEFAULTS, OUTCOMES, End, GiveUp, Pause, Recover, Start, decide, target_of
+from netra_loop.core.machine import End, GiveUp, Pause, Recover, Start, decide, target_of
+from netra_loop.core.outcomes import DEFAULTS, OUTCOMES
 from netra_loop.core.spec import LimitsSpec, LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, State, Status, fold
 

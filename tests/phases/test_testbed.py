@@ -16,7 +16,8 @@ from netra_loop.core.spec import (
     TestsSpec,
 )
 from netra_loop.errors import UsageError
-from netra_loop.phases.testbed import environment_hosts, interpreter, pool_options, proxy_hosts
+from netra_loop.phases.given import interpreter
+from netra_loop.phases.testbed import environment_hosts, pool_options, proxy_hosts
 
 
 def options(bench, **tests):

@@ -10,7 +10,7 @@ from netra_loop.core.loopfile.nodes import Mapping as MappingNode
 from netra_loop.core.loopfile.nodes import Node, Place, Scalar, Sequence
 from netra_loop.core.loopfile.problems import clip
 from netra_loop.core.loopfile.shape import At, Filled, Path
-from netra_loop.core.machine import DEFAULTS, NEXT, OUTCOMES
+from netra_loop.core.outcomes import DEFAULTS, NEXT, OUTCOMES
 from netra_loop.core.spec import TARGETS
 from netra_loop.core.template import ROOTS, Reference
 

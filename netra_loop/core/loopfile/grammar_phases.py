@@ -8,7 +8,7 @@ from netra_loop.core.loopfile.nodes import Mapping, Node, Scalar
 from netra_loop.core.loopfile.scalars import Duration, Fill, Text, Whole, Word
 from netra_loop.core.loopfile.shape import BAD, At
 from netra_loop.core.loopfile.trees import Either, Key, ListOf, MapOf, Record
-from netra_loop.core.machine import OUTCOMES
+from netra_loop.core.outcomes import OUTCOMES
 from netra_loop.core.spec import TARGETS, Uses
 from netra_loop.values import dataclass
 
