@@ -39,10 +39,12 @@ def _left(iteration: int, before: int, left: int) -> str:
     return f"iteration {iteration} was not judged yet; iteration {before} left {counted} open"
 
 
-def _waits(state: State) -> str:
+def _waits(state: State) -> tuple[str, ...]:
     if state.waiting is None:
-        return ""
-    return f"waits for {state.waiting.began.told}, since {state.waiting.since:%Y-%m-%d %H:%M:%SZ}"
+        return ()
+    began = state.waiting.began
+    waits = f"waits for {began.told}, since {state.waiting.since:%Y-%m-%d %H:%M:%SZ}"
+    return (waits, f"the brief is {began.brief}") if began.brief else (waits,)
 
 
 async def _view(store: Journal, head: SessionHead, state: State) -> SessionView:

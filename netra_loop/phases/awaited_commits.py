@@ -11,7 +11,7 @@ from netra_loop.errors import UsageError
 from netra_loop.phases.awaited import Arrived, Note
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.sealing import seal_of, top
-from netra_loop.workspace.base import Workspace
+from netra_loop.workspace.base import NotKept, Workspace
 from netra_loop.workspace.looking import Branch, Seen, branch_at
 
 _SHOWN = 3
@@ -43,7 +43,14 @@ class _Commit:
             return await self._arrived(before, commit, None)
         if not await self._branch.holds(commit, head):
             return Note(commit, _not_on_top(self._branch.name, commit, head, workspace))
-        return await self._arrived(head, commit, workspace)
+        try:
+            return await self._arrived(head, commit, workspace)
+        except NotKept as error:
+            some = _some(list(error.paths))
+            told = (
+                f"commit {commit[:12]} is not taken while this is there, which cannot be put aside: {some}: {error.why}"
+            )
+            return Note(f"{commit} {some}", told)
 
     async def _arrived(self, before: str, commit: str, workspace: Workspace | None) -> Arrived:
         context = self._context
@@ -108,7 +115,8 @@ async def _taken_in(context: PhaseContext, workspace: Workspace, before: str, co
         await workspace.snapshot(f"{name}-aside")
         count = len(await workspace.changes(wanted, held))
         files = "1 file that was" if count == 1 else f"{count} files that were"
-        told.append(f"{files} not committed put aside: git show refs/netra-loop/{context.session}/{name}-aside")
+        kept = f"refs/netra-loop/{context.session}/{name}-aside"
+        told.append(f"{files} not committed put aside: git diff {commit[:12]} {kept}")
     await workspace.restore(commit, wanted)
     return told
 

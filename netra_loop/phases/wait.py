@@ -13,6 +13,7 @@ from netra_loop.phases.awaited import Arrived, Note
 from netra_loop.phases.awaited_commits import awaited_commit
 from netra_loop.phases.awaited_revisions import awaited_revision
 from netra_loop.phases.base import PhaseContext, PhaseResult
+from netra_loop.phases.briefing import MARKDOWN, write_brief
 
 _PERIOD_S = 10.0
 RESUME = "resume"
@@ -47,10 +48,11 @@ class Wait:
         """
         what = str(context.phase.with_["for"])
         if what == RESUME:
-            await context.event(WaitBegan(what=what, told=_SOMEBODY))
+            await context.event(WaitBegan(what=what, told=_SOMEBODY, brief=await _brief(context)))
             return _paused(context)
         source = await _source(context, what)
-        await context.event(WaitBegan(what=what, told=source.told, known=await source.known()))
+        brief = await _brief(context) if what == "commit" else ""
+        await context.event(WaitBegan(what=what, told=source.told, known=await source.known(), brief=brief))
         return await _until_it_comes(context, source)
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
@@ -67,6 +69,17 @@ class Wait:
 
 async def _source(context: PhaseContext, what: str) -> _Source:
     return await awaited_commit(context) if what == "commit" else await awaited_revision(context)
+
+
+async def _brief(context: PhaseContext) -> str:
+    """Where what is known of the findings is written for whoever is to mend them; "" where there are none."""
+    if not await context.journal.findings(context.session):
+        return ""
+    folder = context.tools.folder / f"{context.iteration}-{context.phase.name}-{context.attempt}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)  # whatever the umask
+    await write_brief(context, folder)
+    return str(folder / MARKDOWN)
 
 
 async def _until_it_comes(context: PhaseContext, source: _Source) -> PhaseResult:

@@ -131,7 +131,7 @@ def _event(item: e.Event) -> str:
         case e.Adopted():
             return f"adopted {item.what} {item.name}"
         case e.WaitBegan():
-            return f"waits for {item.told}"
+            return f"waits for {item.told}{f'; the brief is {item.brief}' if item.brief else ''}"
         case e.Waited():
             return f"waited {duration(item.seconds)}: {item.why}"
         case e.AuthTried():

@@ -59,7 +59,7 @@ def status(view: SessionView, findings: Sequence[Finding] = ()) -> Group:
         ("session", view.session),
         ("loop", f"{view.loop} in environment {view.environment}"),
         ("stands at", at),
-        *([("", view.waits)] if view.waits else []),
+        *(("", line) for line in view.waits),
         ("started", _when(view.started_at)),
         ("updated", _when(view.updated_at)),
         ("revisions", revisions or "none"),

@@ -39,7 +39,7 @@ class SessionView:
     `vars` are the loop's variables that were given, as they are stored; `earlier` says in a sentence what an iteration
     before left, where this one has not been judged; `regressed` says of tests that passed before and fail now how they
     stood then. `scores` says by the phase of each fixer how its claims turned out; `commits` says what was committed,
-    what came of each, and where they are; `waits` for what the session waits, and since when, "" where it does not.
+    what came of each, and where they are; `waits`, in lines, for what the session waits, and since when.
     """
 
     session: str
@@ -66,7 +66,7 @@ class SessionView:
     regressed: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, str] = field(default_factory=dict)
     commits: tuple[str, ...] = ()
-    waits: str = ""
+    waits: tuple[str, ...] = ()
 
     @property
     def resume(self) -> str:

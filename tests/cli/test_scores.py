@@ -49,7 +49,7 @@ async def store():
         await journal.append("golden-1", Batch(events=tuple(ran(2, "person", "F-2"))))
         await journal.append("golden-1", Batch(findings=(judged, failed), findings_iteration=2))
         where = {"iteration": 3, "phase": "hold", "attempt": 1}
-        began = WaitBegan(what="commit", told="a new commit on main", known={"main": "c0"}, **where)
+        began = WaitBegan(what="commit", told="a new commit on main", known={"main": "c0"}, brief="/b.md", **where)
         await journal.append("golden-1", Batch(events=(PhaseStarted(uses="wait", **where), began)))
         await journal.append("golden-1", Batch(findings=(failed,), findings_iteration=3))
         yield journal
@@ -86,3 +86,4 @@ async def test_status_shows_them_and_what_is_waited_for(store, capsys):
     shown = capsys.readouterr().out
     assert "fixers     robot: 1 of 1 claims verified\n           person: 0 of 1" in shown
     assert "waits for a new commit on main, since 20" in shown
+    assert "the brief is /b.md" in shown

@@ -1,9 +1,11 @@
 """Somebody else's commit, revision or word is waited for, whatever becomes of the process meanwhile."""
 
 import asyncio
+import json
 import os
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,6 @@ from netra_loop.core import events as ev
 from netra_loop.core.records import Batch
 from netra_loop.errors import AccessRefused, CloudCallFailed, UsageError
 from netra_loop.report.observer import Silence
-from netra_loop.testing import FakeClock
 from netra_loop.testing.rows import finding
 
 
@@ -20,6 +21,10 @@ def git(folder, *words):
     given = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", *words)
     ran = subprocess.run(["git", *given], cwd=folder, check=True, capture_output=True, text=True)
     return ran.stdout.strip()
+
+
+def read(path):
+    return Path(path).read_text(encoding="utf-8")
 
 
 def commits(folder, text, message="Mend the answer", file="service/app.py"):
@@ -43,8 +48,9 @@ async def checkout(bench):
 @pytest.fixture
 async def worktree(bench, checkout, fixing):
     """A worktree of it."""
+    clock = bench.clock
     where = await fixing("worktree")
-    bench.clock = FakeClock()
+    bench.clock = clock
     return where
 
 
@@ -141,9 +147,20 @@ class TestCommit:
 
         result = await during(bench, half, **{"for": "commit"})
         assert "1 file that was not committed put aside" in result.summary
-        assert not (worktree / "service/other.py").exists()
+        assert (worktree / "service/other.py").read_text() == "x = 1\n"
         kept = result.summary.rpartition(" ")[2]
         assert git(worktree, "show", f"{kept}:service/other.py") == "half done"
+
+    async def test_what_cannot_be_put_aside_is_told_and_let_be(self, bench, worktree):
+        def half():
+            commits(worktree, "answer = 42\n")
+            with (worktree / "service/core").open("wb") as file:
+                file.truncate(1_000_000_000)
+
+        result = await during(bench, half, **{"for": "commit", "timeout_s": 60.0})
+        assert (result.outcome, (worktree / "service/core").exists()) == ("failed", True)
+        (note,) = await bench.events("noted")
+        assert "cannot be put aside: service/core" in note.text
 
     async def test_one_that_does_not_build_on_the_session_s_is_told_and_not_taken(self, bench, worktree):
         await bench.act("run", command="echo 'answer = 43' > service/app.py")
@@ -157,6 +174,15 @@ class TestCommit:
         (note,) = await bench.events("noted")
         assert "does not build on" in note.text
         assert bench.state.commits[-1].subject != "Mend the answer"
+
+    async def test_a_person_is_given_the_brief_that_a_command_would_be(self, bench, worktree):
+        found = finding("F-1", title="wrong answer")
+        await bench.record(Batch(findings=(found,), findings_iteration=1))
+        await during(bench, lambda: commits(worktree, "answer = 42\n"), **{"for": "commit"})
+        (began,) = await bench.events("wait_began")
+        told, data = read(began.brief), json.loads(read(began.brief.replace(".md", ".json")))
+        assert "wrong answer" in told
+        assert data["findings"][0]["id"] == "F-1"
 
 
 class TestRevision:
