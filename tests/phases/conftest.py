@@ -261,10 +261,10 @@ async def bench(tmp_path: Path):
 def fixing(bench):
     """Gives the bench a checkout, and a workspace of it: a service, a test, a conftest and the loop file."""
 
-    async def prepare(kind: str = "copy") -> Path:
+    async def prepare(kind: str = "copy", app: str = "answer = 41\n") -> Path:
         root = bench.spec.root_dir
         for name, text in {
-            "service/app.py": "answer = 41\n",
+            "service/app.py": app,
             "service/other.py": "x = 1\n",
             "tests/test_app.py": "def test_answer(): assert 0\n",
             "loops/night.yaml": "name: night\n",
@@ -274,7 +274,7 @@ def fixing(bench):
             (root / name).write_text(text)
         bench.clock, bench.tools.environ = SystemClock(), {"PATH": os.environ["PATH"]}
         bench.tools.folder.mkdir(exist_ok=True)
-        if kind == "worktree":
+        if kind == "worktree" and not (root / ".git").exists():
             named = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
             for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "First")):
                 subprocess.run(["git", *named, *words], cwd=root, check=True)
