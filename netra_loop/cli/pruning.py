@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -142,6 +143,10 @@ async def _remove_folder(store: Journal, folder: Path) -> str | None:
     ours = await store.identity()
     other = whose(folder, ours)
     if other is None and _is_folder(folder):
+        if (folder / "workspace").exists():
+            from netra_loop.workspace.making import forget  # only where a session changed source
+
+            await forget(folder, folder.name, os.environ)
         shutil.rmtree(folder)
     return other
 

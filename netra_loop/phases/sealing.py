@@ -14,7 +14,6 @@ from pathlib import Path
 
 from netra_loop.core.events import WorkspaceSaved
 from netra_loop.core.seal import Seal, allowed, default_seal, pytest_part
-from netra_loop.errors import EnvironmentFailed
 from netra_loop.phases import sealed_files
 from netra_loop.phases.base import PhaseContext
 from netra_loop.workspace.base import NotKept, Workspace
@@ -92,14 +91,7 @@ async def save(context: PhaseContext, folder: Path) -> None:
         return
     commit = context.state().head
     assert commit is not None
-    try:
-        tree = await workspace.snapshot(_name(context))
-    except NotKept as error:
-        raise EnvironmentFailed(
-            f"what lies in the workspace {str(workspace.made.root)!r} cannot be kept: {error.why}",
-            hint="remove it there, or have git ignore it, then resume",
-        ) from error
-    await context.event(WorkspaceSaved(commit=commit, tree=tree))
+    await context.event(WorkspaceSaved(commit=commit, tree=await workspace.snapshot(_name(context))))
 
 
 async def put_back(context: PhaseContext, folder: Path) -> bool:

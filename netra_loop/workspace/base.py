@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from netra_loop.errors import EnvironmentFailed
+
 Kind = Literal["copy", "worktree"]
 SOURCES = "sources"  # the folder, beside a workspace, that holds what revisions are made from
 
@@ -76,11 +78,14 @@ class TurnedBack:
     like: str | None
 
 
-class NotKept(Exception):  # an answer about what a command left, not a fault of ours
+class NotKept(EnvironmentFailed):
     """What lies in the workspace cannot be kept as a tree: `paths` are too large, or cannot be read, as `why` says."""
 
     def __init__(self, why: str, paths: Sequence[str]) -> None:
-        super().__init__(why)
+        super().__init__(
+            f"what lies in the workspace cannot be kept: {why}",
+            hint="remove it there, or have git ignore it, then resume",
+        )
         self.why, self.paths = why, tuple(paths)
 
 

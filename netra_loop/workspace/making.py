@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from netra_loop.errors import EnvironmentFailed, UsageError
-from netra_loop.workspace.base import Kind, Made
+from netra_loop.workspace.base import SOURCES, Kind, Made
 from netra_loop.workspace.git import Git
 from netra_loop.workspace.repository import Repository, is_whole, remove, remove_index
 
@@ -69,6 +69,24 @@ async def find(
     root = inside / FOLDER
     await _build_again(Git(home, environ), root, made.branch, head)
     return Repository(replace(made, root=root), home, session, environ)
+
+
+async def forget(inside: Path, session: str, environ: Mapping[str, str]) -> None:
+    """Takes the worktrees below a session's folder, which is about to be removed, and what was kept of them off their
+    repository. Its branch stays. Does nothing where there are none, or where the repository is gone.
+    """
+    marker = inside / FOLDER / ".git"
+    if not await asyncio.to_thread(marker.is_file):
+        return
+    common = Path((await asyncio.to_thread(marker.read_text, "utf-8")).partition("gitdir:")[2].strip()).parents[1]
+    if not await asyncio.to_thread(common.is_dir):
+        return
+    git = Git(common, environ)
+    exports = inside / SOURCES
+    for folder in (inside / FOLDER, *(exports.iterdir() if exports.is_dir() else ())):
+        await git.ask("worktree", "remove", "--force", "--force", str(folder))
+    kept = await git.text("for-each-ref", "--format=delete %(refname)", f"refs/netra-loop/{session}/")
+    await git.raw("update-ref", "--stdin", given=f"{kept}\n".encode())
 
 
 async def _build_again(git: Git, root: Path, branch: str, head: str) -> None:

@@ -274,7 +274,7 @@ def fixing(bench):
             (root / name).write_text(text)
         bench.clock, bench.tools.environ = SystemClock(), {"PATH": os.environ["PATH"]}
         bench.tools.folder.mkdir(exist_ok=True)
-        if kind == "worktree" and not (root / ".git").exists():
+        if kind == "worktree":
             named = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
             for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "First")):
                 subprocess.run(["git", *named, *words], cwd=root, check=True)

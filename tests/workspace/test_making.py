@@ -9,7 +9,7 @@ import pytest
 
 from netra_loop.errors import EnvironmentFailed, UsageError
 from netra_loop.workspace.base import CommitText
-from netra_loop.workspace.making import find, make
+from netra_loop.workspace.making import find, forget, make
 
 
 async def test_the_checkout_is_not_touched(workspace, checkout, run_git):
@@ -133,3 +133,14 @@ async def test_a_copy_that_is_gone_is_told(checkout, tmp_path, environ):
     shutil.rmtree(made.root)
     with pytest.raises(EnvironmentFailed, match="is gone, or on another machine"):
         await find(made, made.base, checkout, tmp_path, "demo-1", environ)
+
+
+async def test_what_a_pruned_session_leaves_is_its_branch(checkout, tmp_path, environ, run_git):
+    workspace = await make("worktree", checkout, tmp_path, "demo-1", environ)
+    await workspace.snapshot("one")
+    await workspace.export(workspace.made.base)
+    await forget(tmp_path, "demo-1", environ)
+    assert len(run_git(checkout, "worktree", "list").splitlines()) == 1
+    assert run_git(checkout, "for-each-ref", "--format=%(refname)", "refs/netra-loop") == ""
+    assert run_git(checkout, "branch", "--list", "netra-loop/*").split() == ["netra-loop/demo-1"]
+    await forget(tmp_path, "demo-1", environ)
