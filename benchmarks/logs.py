@@ -249,7 +249,8 @@ class Session:
             services={"backend": ServiceSpec(command=("serve",))},
             phases=(PhaseSpec(name="collect", uses="collect-logs"),),
         )
-        tools: Any = SimpleNamespace(redactor=Redactor(["a-secret-of-the-loop", "another-secret"]))
+        redactor = Redactor(["a-secret-of-the-loop", "another-secret"])
+        tools: Any = SimpleNamespace(redactor=redactor, workspace=None, folder=self._loop.parent / SESSION)
         return PhaseContext(
             session=SESSION, spec=spec, environment=spec.environments["here"], phase=spec.phases[0], iteration=1,
             attempt=1, only=None, state=lambda: self.state, journal=self.journal, record=self.record,

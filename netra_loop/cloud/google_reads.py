@@ -19,6 +19,7 @@ from netra_loop.cloud.google_link import Link
 from netra_loop.cloud.google_logs import entry_from, filter_of
 from netra_loop.cloud.log_pieces import Pieces
 from netra_loop.cloud.log_reads import OnWait, ReadBudget, process_budget, unheard
+from netra_loop.core.collecting import uncollected
 from netra_loop.core.records import LogEntry
 from netra_loop.errors import CloudCallFailed
 
@@ -74,7 +75,8 @@ class LogReader:
                 asked, token = filter_of(replace(query, since=since), self._project), ""
                 beginnings += 1
                 continue
-            entries = _fresh(pieces.put_together(page.entries, entry_from), newest)
+            with uncollected():
+                entries = _fresh(pieces.put_together(page.entries, entry_from), newest)
             if entries:
                 beginnings = 0
                 if entries[-1].timestamp > since:

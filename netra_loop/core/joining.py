@@ -142,11 +142,14 @@ def join(entries: Iterable[LogEntry], results: Sequence[Result], *, slack_s: flo
 
 
 class Joiner:
-    """Joins entries one by one. It is quick where they come in the order of time, and right in any order."""
+    """Joins entries one by one. It is quick where they come in the order of time, and right in any order.
+
+    `by_trace`: the test, alone, that each trace is of.
+    """
 
     def __init__(self, attempts: Iterable[Footprint], *, slack_s: float = SLACK_S) -> None:
         self._attempts = sorted(attempts, key=lambda one: one.started_at)
-        self._owners = {one.trace_id: (one.id,) for one in self._attempts if one.trace_id}
+        self.by_trace = {one.trace_id: (one.id,) for one in self._attempts if one.trace_id}
         self._slack = timedelta(seconds=slack_s)
         self._running = Running(self._attempts, self._slack)
         self._ahead = Running(self._attempts, self._slack)
@@ -165,10 +168,13 @@ class Joiner:
     def tests_of(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None, Sequence[Footprint]]:
         """What `tests` and `joined` of `entry` are; and, where no trace says so, the attempts that it may be of."""
         if entry.trace_id:
-            return self._owners.get(entry.trace_id, ()), None, ()
-        self._go_to(entry.timestamp)
+            return self.by_trace.get(entry.trace_id, ()), None, ()
+        if not self._running.holds(entry.timestamp):
+            self._go_to(entry.timestamp)
         if not self._now:
             return (), None, ()
+        if entry.request is None and not self._by_name:
+            return self._ids, None, self._now
         owners, by = self._of(entry)
         ids = self._ids if owners is self._now else _ids(owners)
         return ids, None if by == BY_TIME else by, owners
@@ -178,25 +184,28 @@ class Joiner:
 
         Looking ahead costs what is joined afterwards nothing.
         """
-        if not self._ahead.reaches(instant):
-            self._ahead = Running(self._attempts, self._slack)
-        return self._ahead.at(instant)
+        ahead = self._ahead
+        if ahead.holds(instant):
+            return ahead.now
+        if not ahead.reaches(instant):
+            ahead = self._ahead = Running(self._attempts, self._slack)
+        return ahead.at(instant)
 
     def learn(self, attempts: Iterable[Footprint]) -> None:
         """What is known better by now of attempts that were given before, of the same time and trace."""
         self._learned.update(((one.id, one.attempt), one) for one in attempts)
-        self._begun = ()
-        self._look(())
+        self._look(self._begun)
 
     def _go_to(self, instant: datetime) -> None:
         if not self._running.reaches(instant):
             self._running = Running(self._attempts, self._slack)
         begun = self._running.at(instant)
         if begun is not self._begun:  # kept for all entries that were written while nothing began or ended
-            self._begun = begun
-            self._look(tuple(self._learned.get((one.id, one.attempt), one) for one in begun))
+            self._look(begun)
 
-    def _look(self, now: tuple[Footprint, ...]) -> None:
+    def _look(self, begun: tuple[Footprint, ...]) -> None:
+        self._begun = begun
+        now = tuple([self._learned.get((one.id, one.attempt), one) for one in begun])
         self._now, self._ids = now, _ids(now)
         self._by_name = {}
         for one in now:
@@ -261,14 +270,18 @@ class Running(Generic[T]):
         self._waiting = sorted(results, key=lambda result: result.started_at, reverse=True)
         self._ends: list[tuple[datetime, int]] = []
         self._active: dict[int, T] = {}
-        self._now: tuple[T, ...] = ()
+        self.now: tuple[T, ...] = ()
         self._count = 0
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether the last answer, `now`, is that for `instant`, too."""
+        return self._since <= instant < self._until
 
     def at(self, instant: datetime) -> tuple[T, ...]:
         """The very tuple of the last answer where nothing has begun or ended since."""
-        self._since = instant
         if instant < self._until:
-            return self._now
+            return self.now
+        self._since = instant
         begun, changed = self._count, False
         while self._waiting and self._waiting[-1].started_at - self._slack <= instant:
             result = self._waiting.pop()
@@ -280,13 +293,13 @@ class Running(Generic[T]):
             del self._active[heapq.heappop(self._ends)[1]]
             changed = True
         if changed or self._count != begun:
-            self._now = tuple(self._active.values())
+            self.now = tuple(self._active.values())
         self._until = min(
             self._waiting[-1].started_at - self._slack if self._waiting else _LAST,
             self._ends[0][0] if self._ends else _LAST,
         )
-        return self._now
+        return self.now
 
     def reaches(self, instant: datetime) -> bool:
-        """Whether `instant` may be asked for: it is none before the last one."""
+        """Whether `instant` may be asked for: it is none before those that the last answer is for."""
         return instant >= self._since

@@ -54,7 +54,7 @@ class Review:
                 self._loud(joined)
             elif joined.severity == "WARNING" and joined.trace_id in self._traces:
                 self.warned[joined.trace_id] = _lean(joined, first_line(joined)[:_SAID])
-        if reader.any_closed:
+        if reader.ended:
             for group, cause in reader.closed():
                 self._ended(group, cause)
         return joined
@@ -77,12 +77,13 @@ class Review:
         return Joined(tuple(kept), by_attempt, total=self.total)
 
     def _request(self, entry: LogEntry) -> None:
-        request = entry.request or {}
-        status, agent = request.get("status"), request.get("user_agent")
+        request, is_test = entry.request or {}, entry.trace_id in self._traces
+        status = request.get("status")
         broken = isinstance(status, int) and status >= 500
         if not broken:
-            if entry.trace_id not in self._traces:
+            if not is_test:
                 return
+            agent = request.get("user_agent")
             like = self._alike.get((status, agent))
             if like is None:
                 like = self._alike[status, agent] = {"status": status, "user_agent": agent}
@@ -90,7 +91,7 @@ class Review:
                 entry.timestamp, entry.severity, entry.log, entry.service, entry.revision, entry.message,
                 entry.insert_id, entry.trace_id, None, like, entry.tests, entry.iteration,
             )  # fmt: skip
-        if entry.trace_id in self._traces:
+        if is_test:
             self.requests.append(entry)
         if broken:
             self._kept.append(entry)

@@ -61,7 +61,7 @@ class TraceReader:
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self._sources = sources
         self._open: dict[_Stream, list[Waiting]] = {}
-        self._closed: list[tuple[tuple[LogEntry, ...], str]] = []
+        self.ended: list[tuple[tuple[LogEntry, ...], str]] = []  # what `closed` has to tell; for others to look into
         self._known: dict[tuple[str, str], RootCause | None] = {}
 
     def take(self, entry: LogEntry) -> bool:
@@ -74,7 +74,7 @@ class TraceReader:
         if payload or "\n" in message:
             text = trace_text(entry)
             if text:
-                self._closed.append(((entry,), text))
+                self.ended.append(((entry,), text))
                 return True
         if payload is not None:
             return False
@@ -97,16 +97,11 @@ class TraceReader:
             self._close(waiting.pop(0))
         return True
 
-    @property
-    def any_closed(self) -> bool:
-        """Whether `closed` has anything to tell."""
-        return bool(self._closed)
-
     def closed(self) -> list[Group]:
         """What ended since the last call: the entries, with the place that they name; None where they are no trace."""
-        if not self._closed:
+        if not self.ended:
             return []
-        ended, self._closed = self._closed, []
+        ended, self.ended = self.ended, []
         return [(group, self._cause(group[0].service, text)) for group, text in ended]
 
     def rest(self) -> list[Group]:
@@ -133,7 +128,7 @@ class TraceReader:
         return left
 
     def _close(self, one: Waiting) -> None:
-        self._closed.append((tuple(one.entries), "\n".join(entry.message.rstrip("\n") for entry in one.entries)))
+        self.ended.append((tuple(one.entries), "\n".join(entry.message.rstrip("\n") for entry in one.entries)))
 
     def _cause(self, service: str, text: str) -> RootCause | None:
         key = (service, text)

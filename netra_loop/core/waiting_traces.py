@@ -184,6 +184,8 @@ def _is_own(one: Waiting, entry: LogEntry) -> bool:
 
 def _frame(line: str) -> str | None:
     """Whose frame `line` is: java, node or go; None: no such frame."""
+    if " at " not in line and "\tat " not in line:  # nor is it of Node or Java
+        return "go" if GO_PLACE.match(line) else None
     if GO_PLACE.match(line):
         return "go"
     if JAVA_FRAME.match(line) or _JAVA_AT.match(line):

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from netra_loop.clock import Beginning, from_rfc3339, rfc3339
 from netra_loop.cloud.base import IN_PIECES, Cloud, LogPage, LogQuery
+from netra_loop.core.collecting import uncollected
 from netra_loop.core.events import LogsRead
 from netra_loop.core.joining import Footprint, Joiner, footprint
 from netra_loop.core.records import Batch, LogEntry
@@ -104,7 +105,7 @@ class Reading:
                 entry
                 for entry in page.entries
                 if (entry.revision in ours or is_test(entry.trace_id))
-                and (entry.log, entry.timestamp, entry.insert_id) not in seen
+                and (not seen or (entry.log, entry.timestamp, entry.insert_id) not in seen)
             ]
             late = late or (known is not None and any(entry.timestamp < known for entry in new))
             self._fresh += await self._store(new, page)
@@ -157,7 +158,8 @@ class Reading:
         count = len(whole) + len(told) - sum(key in self._unfinished for key in (*whole, *told) if self._unfinished)
         slowest_s = max([self._context.state().slowest_request_s, 0.0, *_latencies_s(page.entries)])
         await self._owners.look_at([*new, *parts])
-        stored = self._as_stored([*new, *parts])
+        with uncollected():
+            stored = self._as_stored([*new, *parts])
         fact = LogsRead(entries=count, cursor=self.cursor() or page.cursor, slowest_s=slowest_s)
         events = (self._context.stamp(fact),) if count else ()
         await self._context.record(Batch(events=events, entries=tuple(stored)))
@@ -169,19 +171,18 @@ class Reading:
         """`entries` without secrets, with their tests and their iteration."""
         said = [(_own_message(entry), entry.payload, entry.request) for entry in entries]
         clean = redact_many(self._context.redactor, said)
-        iteration, tests_of = self._context.iteration, self._owners.tests_of
+        iteration, of_trace, of_time = self._context.iteration, self._owners.of_trace, self._owners.of_time
         stored = []
         for old, before, after in zip(entries, said, clean, strict=True):
-            message, payload = old.message, old.payload
-            request = old.request
+            message, payload, request, trace_id = old.message, old.payload, old.request, old.trace_id
             if after is not before:
                 own, payload, request = after
                 message = own if own is not None else str((payload or {})["message"])
-            tests, by = tests_of(old)
+            tests, by = (of_trace(trace_id), None) if trace_id else of_time(old)
             stored.append(
                 LogEntry(  # by place: a copy by name takes twice the time
                     old.timestamp, old.severity, old.log, old.service, old.revision, message, old.insert_id,
-                    old.trace_id, payload, request, tests, iteration, old.instance, by,
+                    trace_id, payload, request, tests, iteration, old.instance, by,
                 )
             )  # fmt: skip
         return stored
@@ -230,19 +231,24 @@ class Owners:
         return trace_id in self._traces
 
     async def look_at(self, entries: Sequence[LogEntry]) -> None:
-        """Makes ready for `tests_of` these."""
+        """Makes ready for `of_time` of these."""
         if self._ended:
             tests: set[str] = set()
             before: Sequence[Footprint] = ()
-            for entry in entries:
-                if not entry.trace_id and (now := self._joiner.running(entry.timestamp)) is not before:
+            running = self._joiner.running
+            for instant in [entry.timestamp for entry in entries if not entry.trace_id]:
+                if (now := running(instant)) is not before:
                     tests.update(one.id for one in now)
                     before = now
             await self._read(tests - self._whole)
 
-    def tests_of(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None]:
-        """The tests that `entry` belongs to, and by what."""
-        if not self._ended and not entry.trace_id:
+    def of_trace(self, trace_id: str) -> tuple[str, ...]:
+        """The tests that an entry of that trace belongs to."""
+        return self._joiner.by_trace.get(trace_id, ())
+
+    def of_time(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None]:
+        """The tests that `entry`, which has no trace, belongs to, and by what."""
+        if not self._ended:
             return (), None
         tests, by, _ = self._joiner.tests_of(entry)
         return tests, by
@@ -268,8 +274,8 @@ def _key(entry: LogEntry) -> _Key:
 
 def _own_message(entry: LogEntry) -> str | None:
     """The message; None where it is the payload's own, so that it need not be looked at twice."""
-    said = entry.payload.get("message") if entry.payload is not None else None
-    return None if said is entry.message else entry.message
+    payload, message = entry.payload, entry.message
+    return None if payload is not None and payload.get("message") is message else message
 
 
 def _see(entries: Iterable[LogEntry], waiting: set[str]) -> None:

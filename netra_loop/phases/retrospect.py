@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from netra_loop.core.collecting import uncollected
 from netra_loop.core.error_groups import MOST_GROUPS, compared
 from netra_loop.core.events import ErrorsGrouped
 from netra_loop.core.joining import footprint
@@ -72,7 +73,8 @@ async def reviewed(context: PhaseContext, stored: Sequence[Result]) -> Review:
     """
     review = Review([footprint(result) for result in stored], sources(context))
     async for page in context.journal.entry_pages(context.session, context.iteration, _PAGE, lean=True):
-        joined = [new for old in page if (new := review.take(old)).tests != old.tests]
+        with uncollected():
+            joined = [new for old in page if (new := review.take(old)) is not old and new.tests != old.tests]
         if joined:
             await context.record(Batch(joined=tuple(joined)))
     return review

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime, timedelta
 
-from netra_loop.core.joining import BY_PATH, BY_TIME, BY_TRACE, BY_USER, Joiner, footprint, join
-from netra_loop.core.records import Exchange, Outcome
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netra_loop.core.joining import BY_PATH, BY_TIME, BY_TRACE, BY_USER, Footprint, Joiner, footprint, join
+from netra_loop.core.records import Exchange, LogEntry, Outcome
+
+INSTANTS = st.integers(0, 40).map(lambda tenths: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=tenths / 10))
+ATTEMPTS = st.lists(st.tuples(INSTANTS, st.sampled_from([0.0, 0.3, 1.0, 2.5])), max_size=6)
 
 
 def test_an_entry_with_a_tests_trace_is_that_tests_alone(make):
@@ -101,3 +108,21 @@ def test_entries_may_come_in_any_order(make):
     joiner = Joiner([footprint(early), footprint(late)])
     owners = [joiner.joined(make.entry("x", second))[0].tests for second in (52, 2, 53, 30)]
     assert owners == [(late.id,), (early.id,), (late.id,), ()]
+
+
+@given(ATTEMPTS, st.lists(st.one_of(INSTANTS, st.integers(0, 5)), max_size=12))
+def test_what_is_joined_depends_on_nothing_that_was_joined_before(times, steps):
+    """Steps are entries, at any instant; and, told by number, attempts of which more is known from then on."""
+    attempts = [Footprint(f"t{n}", 1, f"{n}", at, seconds) for n, (at, seconds) in enumerate(times)]
+    joiner = Joiner(attempts)
+    for step in steps:
+        if isinstance(step, datetime):
+            entry = LogEntry(step, "INFO", "stdout", "web", "r", "of run-12345", "id")
+            alone = Joiner(attempts)
+            ahead = {one.id for one in joiner.running(step)}
+            assert joiner.tests_of(entry) == alone.tests_of(entry)
+            assert ahead == {one.id for one in alone.running(step)}
+        elif step < len(attempts):
+            old = attempts[step]
+            attempts[step] = Footprint(old.id, 1, old.trace_id, old.started_at, old.duration_s, names=("run-12345",))
+            joiner.learn([attempts[step]])
