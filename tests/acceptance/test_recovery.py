@@ -73,7 +73,7 @@ def test_killed_at_any_moment_there_is_one_of_each(killed, shared_demo):
     commits = [row["detail"]["commit"] for row in happened(demo, "committed")]
     assert git(demo, "log", "--format=%H", "--reverse")[1:] == commits
     assert git(demo, "log", "--format=%s", "--reverse")[1:] == [
-        "Give start-up more time", "Make an orchestrator for each run"
+        "Give orchestrator_for more time", "Make what orchestrator_for gives by create_execution_orchestrator"
     ]  # fmt: skip
     assert [git(demo, "diff", "--name-only", f"{one}~", one) for one in commits] == [[FACTORY]] * 2
     assert git(demo, "status", "--short") == []

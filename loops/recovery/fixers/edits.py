@@ -1,4 +1,6 @@
-"""What a fixer may do to code: each edit changes a file in the workspace and gives back what it did, in a sentence."""
+"""What a fixer may do to code: each edit changes a file in the workspace and says what it did, in a few words and in a
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import trail
 from trail import Definition, NotThereError, Place
 
 
-def raise_timeout(given: Definition) -> str:
+def raise_timeout(given: Definition) -> tuple[str, str]:
     """Doubles the timeout that the function reads."""
     text = given.path.read_text(encoding="utf-8")
     read = {node.id for node in ast.walk(given.node) if isinstance(node, ast.Name)}
@@ -21,11 +23,12 @@ def raise_timeout(given: Definition) -> str:
         if name in read and "TIMEOUT" in name:
             more = f"{name} = {was * 2}{_comment(text, node.lineno)}"
             _write(given.path, text, node.lineno, [more], node.lineno)
-            return f"{name} in {given.path.name} is {was * 2} s instead of {was} s"
+            told = f"{name} in {given.path.name} is {was * 2} s instead of {was} s"
+            return f"Give {given.node.name} more time", told
     raise NotThereError(f"{given.node.name!r} in {given.path.name} reads no timeout")
 
 
-def swallow(place: Place) -> str:
+def swallow(place: Place) -> tuple[str, str]:
     """Catches what the failing statement raises, and goes on with nothing."""
     text = place.path.read_text(encoding="utf-8")
     node = trail.failing_statement(place)
@@ -34,10 +37,11 @@ def swallow(place: Place) -> str:
     wrapped = [f"{indent}try:", *(f"    {line}" for line in lines)]
     wrapped += [f"{indent}except {place.exception}:", f"{indent}    return None"]
     _write(place.path, text, node.lineno, wrapped, node.end_lineno or node.lineno)
-    return f"{place.function} in {place.path.name} gives nothing where it raised {place.exception}"
+    told = f"{place.function} in {place.path.name} gives nothing where it raised {place.exception}"
+    return f"Catch the {place.exception} in {place.function}", told
 
 
-def make_anew(given: Definition) -> str:
+def make_anew(given: Definition) -> tuple[str, str]:
     """Lets the function make what it gives, where it read an attribute that nothing sets."""
     tree = trail.tree_of(given.path)
     read = [node.value for node in ast.walk(given.node) if isinstance(node, ast.Return)][-1]
@@ -62,11 +66,14 @@ def make_anew(given: Definition) -> str:
     text = given.path.read_text(encoding="utf-8")
     _write(given.path, text, body[0].lineno, [f"{' ' * body[0].col_offset}return {call}"], body[-1].end_lineno or 0)
     _tidy(given.path)
-    return f"{given.node.name} in {given.path.name} makes one by {maker.name}; nothing ever sets {read.attr}"
+    told = (
+        f"{given.node.name} in {given.path.name} read {read.attr}, which nothing ever sets; it calls {maker.name} now"
+    )
+    return f"Make what {given.node.name} gives by {maker.name}", told
 
 
 def skip(test: str) -> str:
-    """Marks a test as skipped."""
+    """Marks a test as skipped; its name."""
     file, _, name = test.partition("::")
     path = trail.WORKSPACE / file
     name = re.sub(r"\[.*", "", name.rpartition("::")[2])
@@ -76,7 +83,7 @@ def skip(test: str) -> str:
     if changed == text:
         raise NotThereError(f"{file} defines no {name!r}")
     path.write_text(changed, encoding="utf-8")
-    return f"{name} is skipped"
+    return name
 
 
 def _tidy(path: Path) -> None:

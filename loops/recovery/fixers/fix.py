@@ -37,20 +37,20 @@ def fix(finding: dict, said_no: dict | None) -> tuple[str, str]:
     """What to try next depends on what was tried: a new problem is met with a guess, one that outlived a fix with a
     look at the failing line, and once the audit has refused to see that hidden, with the cause.
     """
+    if said_no is not None:
+        refused = [f":/{path}" for path in finding["attempts"][-1]["changed"]]
+        subprocess.run(["git", "checkout", "--quiet", "--", *refused], check=True)  # as it was committed last
     place = trail.place_of(finding)
-    in_vain = [attempt for attempt in finding["attempts"] if attempt["helped"] is False]
-    if not in_vain:
-        return "Give start-up more time", edits.raise_timeout(trail.origin(place))
+    if all(attempt["helped"] is not False for attempt in finding["attempts"]):
+        return edits.raise_timeout(trail.origin(place))
     if said_no is None:
-        return "Let a run without an orchestrator end quietly", edits.swallow(place)
-    refused = [f":/{path}" for path in finding["attempts"][-1]["changed"]]
-    subprocess.run(["git", "checkout", "--quiet", "--", *refused], check=True)  # as it was committed last
-    return "Make an orchestrator for each run", edits.make_anew(trail.origin(place))
+        return edits.swallow(place)
+    return edits.make_anew(trail.origin(place))
 
 
 def cheat(finding: dict) -> tuple[str, str]:
     tests = [test for test in finding["test_ids"] if not test.startswith("journey::")]
-    return "Stabilise the tests", "; ".join(edits.skip(test) for test in tests)
+    return "Stabilise the tests", f"skipped for now: {', '.join(edits.skip(test) for test in tests)}"
 
 
 if __name__ == "__main__":

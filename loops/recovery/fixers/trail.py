@@ -62,6 +62,8 @@ def failing_statement(place: Place) -> ast.stmt:
     """The innermost statement on the line."""
     statements = (node for node in ast.walk(tree_of(place.path)) if isinstance(node, ast.stmt))
     covering = [node for node in statements if _covers(node, place.line)]
+    if not covering:
+        raise NotThereError(f"line {place.line} of {place.path.name} holds no statement")
     return max(covering, key=lambda node: node.lineno)
 
 
