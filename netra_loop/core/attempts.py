@@ -74,17 +74,20 @@ def attempts_at(
     rows: Mapping[int, Sequence[Finding]],
 ) -> list[Attempt]:
     """What was tried against `finding`, or against what its tests showed before it, oldest first. `rows` are the
-    findings of each iteration. A fixer that claimed nothing tried everything, as far as it changed anything.
+    findings of each iteration. A fixer that claimed nothing tried everything, as far as it changed anything. What
+    another one of the same iteration went on with was never judged by itself.
     """
     tried = []
     for ran in fixers:
         related = _related(finding, rows.get(ran.iteration, ()))
-        made = _commit_of(ran, commits)
+        last = _is_last(ran, fixers)
+        made = _commit_of(ran, commits) if last else None
         named = {one.id for one in related} | {finding.id}
         claimed = bool(named & set(ran.claims))
         anyway = not ran.claims and bool(ran.changed) and bool(related)
         if claimed or anyway or (made is not None and named & set(made.findings) and ran.changed):
-            tried.append(_told(finding, ran, made, related, rows, claimed=claimed))
+            later = rows if last else {number: found for number, found in rows.items() if number <= ran.iteration}
+            tried.append(_told(finding, ran, made, related, later, claimed=claimed))
     return tried
 
 
@@ -100,7 +103,7 @@ def _told(
     after = min((number for number in rows if number > ran.iteration), default=None)
     failed = {test for one in related for test in one.tests}
     still = [] if after is None else [one for one in rows[after] if one.state not in _GONE]
-    claim = _claim(ran, {finding.id, *(one.id for one in related)}, rows)
+    claim = _claim(ran, {finding.id, *(one.id for one in related)}, rows) if after is not None else None
     return Attempt(
         iteration=ran.iteration,
         phase=ran.phase or "",
@@ -129,6 +132,12 @@ def _related(finding: Finding, rows: Iterable[Finding]) -> list[Finding]:
 
 def _stage(related: Sequence[Finding]) -> str | None:
     return next((one.stage for one in related if one.stage is not None), None)
+
+
+def _is_last(ran: FixerRan, fixers: Sequence[FixerRan]) -> bool:
+    """Whether no later one of its iteration changed anything that stayed."""
+    after = fixers[next(place for place, one in enumerate(fixers) if one is ran) + 1 :]
+    return not any(one.iteration == ran.iteration and one.changed and not one.refused for one in after)
 
 
 def _commit_of(ran: FixerRan, commits: Sequence[Committed]) -> Committed | None:

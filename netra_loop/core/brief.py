@@ -86,6 +86,7 @@ def brief_json(
         "revisions": dict(around.revisions or {}),
         "commit": around.commit,
         "cwd": around.cwd,
+        "pytest": list(around.pytest),
         "env": dict(around.env or {}),
         "said_no": None if around.said_no is None else dict(around.said_no),
         "findings": [_finding(one, telling, (known or {}).get(one.id, Known()), around) for one in told],

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from netra_loop.core.claims import CLAIMED
 from netra_loop.core.timeline import chosen
 
 _BLANK = "\n\n"  # between a note's first line and the rest
@@ -133,7 +134,7 @@ def _attempts(finding: Row, *, full: bool) -> list[str]:
     told = finding["attempts"][-(_TRIED if full else 1) :]
     lines = []
     for one in told:
-        words = [f"iteration {one['iteration']}, {one['phase']}", _became(one), _helped(one)]
+        words = [f"iteration {one['iteration']}, {one['phase']}{_attempt(one)}", _became(one), _helped(one)]
         lines.append(_one_line("; ".join(word for word in words if word)))
         if one["note"] and full:
             lines.append(f"    {_one_line(one['note'].strip().replace(_BLANK, ': ', 1))}")
@@ -144,16 +145,22 @@ def _attempts(finding: Row, *, full: bool) -> list[str]:
     return [title, *(f"  {line}" for line in lines)] if lines else []
 
 
+def _attempt(one: Row) -> str:
+    return f" (attempt {one['attempt']})" if one["attempt"] > 1 else ""
+
+
 def _became(one: Row) -> str:
     if one["refused"]:
         return f"refused, for it changed {', '.join(one['refused'][:3])}"
     if one["commit"] is None:
-        return "changed nothing" if not one["changed"] else "was not committed"
+        return "changed nothing" if not one["changed"] else "was not committed by itself"
     return f"committed {one['commit'][:12]} {one['subject'] or ''}"
 
 
 def _helped(one: Row) -> str:
-    verdict = f"claim {one['verdict']}{' by ' + one['revision'] if one['revision'] else ''}" if one["verdict"] else ""
+    by = f" by {one['revision']}" if one["revision"] else ""
+    said = "not judged yet" if one["verdict"] == CLAIMED else f"{one['verdict']}{by}"
+    verdict = f"claim {said}" if one["verdict"] else ""
     if one["tests_after"] is None:
         return verdict
     stages = one["stage_before"], one["stage_after"]
@@ -174,7 +181,7 @@ def _rerun(brief: Row) -> list[str]:
     lines = []
     if first is not None:
         env = [f"{name}={shlex.quote(value)}" for name, value in brief["env"].items()]
-        words = shlex.join([*first["rerun"][:4]])
+        words = shlex.join(first["rerun"][: len(brief["pytest"]) + 1])
         lines += [f"cd {shlex.quote(brief['cwd'])}", *(_one_line(f"export {one}") for one in env), _one_line(words)]
     else:
         lines.append(f"netra-loop run {brief['loop']}")

@@ -45,7 +45,8 @@ async def write_brief(context: PhaseContext, folder: Path) -> None:
     known = await _known(context, listed, results, rows, iteration)
     lean = [replace(result, evidence=Evidence()) for result in results]
     around = await _surroundings(context)
-    brief = brief_json(context.session, context.iteration, findings, lean, known, around)
+    made = brief_json(context.session, context.iteration, findings, lean, known, around)
+    brief = context.redactor.deep(made)  # what was stored when less was known to be secret, too
     _write(folder / JSON, json_text(brief, indent=2))
     _write(folder / MARKDOWN, writable(brief_markdown(brief)))
 

@@ -102,7 +102,7 @@ async def _touched(context: PhaseContext, source: _Source, line: int) -> Touched
     if workspace is None or source.commit is None:
         return None
     blamed = await workspace.blame(source.commit, source.inner, line)
-    if blamed is None:
-        return None
+    if blamed is None or (workspace.made.kind == "copy" and blamed.commit == workspace.made.base):
+        return None  # a copy's first commit is everything, and says nothing of who wrote it
     hide = context.redactor.text
     return Touched(blamed.commit, hide(blamed.author), blamed.at, hide(blamed.subject), blamed.ours)

@@ -89,11 +89,19 @@ async def test_it_names_the_place_in_the_source_that_was_deployed(bench, failing
 
 
 async def test_it_names_who_touched_the_line_last(bench, failing):
-    await failing()
+    await failing("worktree")
     (finding,) = (await brief(bench))[0]["findings"]
-    assert finding["place"]["commit"] == bench.state.head
-    assert finding["place"]["touched"]["commit"] == bench.state.head
+    touched = finding["place"]["touched"]
+    assert finding["place"]["commit"] == bench.state.head == touched["commit"]
+    assert (touched["author"], touched["subject"], touched["ours"]) == ("Ann", "First", False)
     assert any(why.startswith("line 3 was last touched by ") for why in finding["whys"])
+
+
+async def test_a_copy_does_not_know_who_wrote_what_it_began_with(bench, failing):
+    await failing("copy")
+    (finding,) = (await brief(bench))[0]["findings"]
+    assert finding["place"]["touched"] is None
+    assert not [why for why in finding["whys"] if "touched" in why]
 
 
 async def test_what_was_seen_stands_on_one_axis(bench, failing):
