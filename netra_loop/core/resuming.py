@@ -8,9 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from netra_loop.core.redact import MARK
-from netra_loop.core.secret_names import names_secret
-
 
 def resume_command(command: str, session: str, kept: Mapping[str, str]) -> str:
     """`netra-loop resume SESSION` with what has to be given again; `kept` are the session's variables as stored."""
@@ -29,10 +26,16 @@ def first(kept: Mapping[str, str]) -> str:
 
 def to_be_set(kept: Mapping[str, str]) -> dict[str, str]:
     """The shell's variable for each loop variable whose value is not stored."""
+    if not kept:
+        return {}
+    from netra_loop.core.redact import MARK  # with patterns that take a while to make, and most loops have no variables
+
     return {name: _of_shell(name) for name, value in kept.items() if value == MARK}
 
 
 def _of_shell(name: str) -> str:
     """`API_KEY` for `api_key`; one that no shell has for something else, as `$PATH` or `$HOME`."""
+    from netra_loop.core.secret_names import names_secret  # likewise
+
     plain = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
     return plain if names_secret(name) and not plain[:1].isdigit() else f"VALUE_OF_{plain}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from netra_loop.core import events as e
-from netra_loop.core.error_groups import told
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, RootCause
 from netra_loop.report.safe import safe_line
 from netra_loop.report.source_phrases import source_event
@@ -142,6 +141,8 @@ def _event(item: e.Event) -> str:
             return f"{counted(len(item.files), 'source file')} of the tests noted as they are now"
         case e.ErrorsGrouped():
             none = "no error was logged" if item.complete else "no error was read, but the logs are not complete"
+            from netra_loop.core.error_groups import told  # with what signatures are made by: for this line alone
+
             return told(item.groups, sum(map(len, item.others.values()))) or none
         case e.ErrorsBefore():
             return f"{item.revision}, which served before, had {counted(len(item.signatures), 'error group')}"

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from netra_loop.clock import rfc3339
 from netra_loop.core.events import Recorded
-from netra_loop.core.joining import how
 from netra_loop.core.records import Claim, Finding, LogEntry, Result, RootCause, TierVerdict
 from netra_loop.report.view import FINDING_COUNTS, TEST_COUNTS, SessionView
 
@@ -148,6 +147,8 @@ def finding_row(finding: Finding) -> dict[str, Any]:
 
 def log_row(entry: LogEntry) -> dict[str, Any]:
     """One line of `logs`. `joined` says by what its tests are known: trace, path, user or time."""
+    from netra_loop.core.joining import how  # of use to entries alone
+
     return {
         "timestamp": rfc3339(entry.timestamp),
         "severity": entry.severity,

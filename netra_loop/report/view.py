@@ -7,7 +7,6 @@ from dataclasses import field
 from datetime import datetime
 from typing import Protocol
 
-from netra_loop.core.goal import final_results
 from netra_loop.core.records import Authenticity, Finding, FindingState, Outcome, Result, TierVerdict
 from netra_loop.core.resuming import first, resume_command
 from netra_loop.values import dataclass
@@ -83,12 +82,20 @@ def count_tests(selected: int, results: Iterable[Result]) -> dict[str, int]:
     """The contract's `tests` of `status`: each test by the attempt that counts among the results of one iteration."""
     counts = dict.fromkeys(TEST_COUNTS, 0)
     counts["selected"] = selected
-    for result in final_results(results).values():
+    for result in _that_count(list(results)):
         counts[result.outcome.value] += 1
         counts["flaky"] += result.flaky
         counts["fake"] += result.authenticity is Authenticity.FAKE
         counts["suspect"] += result.authenticity is Authenticity.SUSPECT
     return counts
+
+
+def _that_count(results: Sequence[Result]) -> Iterable[Result]:
+    if not results:
+        return ()
+    from netra_loop.core.goal import final_results  # and what symptoms are told by: not for a listing's start
+
+    return final_results(results).values()
 
 
 def count_told(selected: int, counted: Counted) -> dict[str, int]:
