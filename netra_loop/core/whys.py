@@ -85,9 +85,11 @@ def _range(seconds: Sequence[float]) -> str:
 
 def grounded(finding: Finding, place: Place | None) -> Finding:
     """`finding` with what its place in the source adds to its whys, and the question that is left. Nothing is added to
-    one that is fixed, and nothing twice.
+    one that is fixed, which has no question any more, and nothing twice.
     """
-    if finding.state is FindingState.FIXED or (finding.whys and finding.whys[-1].endswith(OPEN)):
+    if finding.state is FindingState.FIXED:
+        return replace(finding, whys=tuple(why for why in finding.whys if not why.endswith(OPEN)))
+    if finding.whys and finding.whys[-1].endswith(OPEN):
         return finding
     whys = list(finding.whys)
     if finding.root_cause is not None and place is not None:

@@ -1,5 +1,6 @@
 """Tests of the whys that source and history add, and of the question that is left."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -47,6 +48,8 @@ def test_doing_it_again_adds_nothing():
 
 def test_what_is_fixed_is_asked_nothing():
     assert grounded(deep(state=FindingState.FIXED), PLACE).whys == deep().whys
+    asked = grounded(deep(), PLACE)
+    assert grounded(replace(asked, state=FindingState.FIXED), PLACE).whys == asked.whys[:-1]
 
 
 @pytest.mark.parametrize(
