@@ -6,7 +6,7 @@ RUNS := .venv/.runs
 TESTS := .venv/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: golden-path recovery test check bench soak clean
+.PHONY: golden-path recovery test check bench soak kills clean
 .DEFAULT_GOAL := golden-path
 
 golden-path: $(RUNS)  ## the main job, on the embedded cloud
@@ -54,6 +54,9 @@ $(TESTS): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) '.[dev]'
 	touch $(RUNS) $@
+
+kills: $(TESTS)  ## the recovery demo, killed at twenty random moments and gone on with; about fifteen minutes
+	$(BIN)/python benchmarks/recovery_kills.py
 
 clean:  ## forget the environment and all sessions
 	rm -rf .venv .netra-loop
