@@ -321,9 +321,7 @@ class FixerRan(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Committed(Event):
-    """The session's branch has a new commit. `findings` are those that it is for; `takes_back` is the earlier commit
-    of the session whose change it undoes, None where there is none.
-    """
+    """The session's branch has a new commit. `findings` are those that it is for."""
 
     kind: ClassVar[str] = "committed"
     commit: str
@@ -332,7 +330,6 @@ class Committed(Event):
     subject: str
     paths: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
-    takes_back: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,7 +167,8 @@ def _traffic(item: e.ImageBuilt | e.TrafficSeen | e.TrafficMoved | e.ForeignSeen
         case e.TrafficSeen():
             return f"{item.service} serves {item.revision or 'nothing'} so far"
         case e.TrafficMoved():
-            return f"{item.service} serves {item.revision or 'what is ready last'} from now on: {item.why}"
+            why = "it is the best of this session" if item.why == "best" else item.why
+            return f"{item.service} serves {item.revision or 'what is ready last'} from now on: {why}"
         case _:
             since = "results since the last look do not count"
             return f"{item.service} serves {item.found}, expected {item.expected}: {since}"

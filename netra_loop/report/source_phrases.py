@@ -27,8 +27,7 @@ def source_event(item: e.Event) -> str:
         case e.FixerRan():
             return _fixer(item)
         case e.Committed():
-            back = f", which takes back {item.takes_back[:_SHORT]}" if item.takes_back else ""
-            return f"commit {item.commit[:_SHORT]} of {some(item.paths)}{back}"
+            return f"commit {item.commit[:_SHORT]} of {some(item.paths)}"
         case e.FixTurnedBack():
             return f"not committed: {item.why}"
         case e.RevisionsCompared():
