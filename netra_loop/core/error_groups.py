@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,7 +125,7 @@ class ErrorGroups:
     def exception(self, cause: RootCause, entries: Sequence[LogEntry]) -> None:
         """An exception, told by `entries`."""
         first = entries[0]
-        key = (first.service, signature(Symptom.SERVER_ERROR, "", cause))
+        key = (first.service, _signature_of(cause))
         group = self._groups.get(key)
         if group is None:
             said = f": {cause.message}" if cause.message else ""
@@ -205,6 +206,12 @@ def told(groups: Sequence[Mapping[str, Any]], left_out: int = 0) -> str:
     unknown = all(group["new"] is None for group in groups)
     said = f"{many} error group{'' if many == 1 else 's'}"
     return said if unknown else f"{said}, {new or 'none'} new in this revision"
+
+
+@lru_cache(maxsize=512)
+def _signature_of(cause: RootCause) -> str:
+    """One fault is logged again and again, in the same words."""
+    return signature(Symptom.SERVER_ERROR, "", cause)
 
 
 def _fields(group: ErrorGroup) -> dict[str, Any]:

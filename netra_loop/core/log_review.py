@@ -110,7 +110,11 @@ class Review:
         self.groups.exception(cause, entries)
         first = entries[0]
         traced = next((entry for entry in entries if entry.trace_id), first)
-        self.exceptions.append(Thrown(cause, (replace(traced, message="", payload=None, severity=first.severity),)))
+        lean = LogEntry(
+            traced.timestamp, first.severity, traced.log, traced.service, traced.revision, "", traced.insert_id,
+            traced.trace_id, None, traced.request, traced.tests, traced.iteration, traced.instance, traced.joined,
+        )  # fmt: skip
+        self.exceptions.append(Thrown(cause, (lean,)))
 
 
 def _lean(entry: LogEntry, message: str) -> LogEntry:

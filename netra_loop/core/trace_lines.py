@@ -115,11 +115,11 @@ class TraceReader:
     def _in_time(self, stream: _Stream, entry: LogEntry) -> list[Waiting]:
         waiting = self._open[stream]
         since = entry.timestamp - JOIN_GAP
-        if all(one.last_at >= since for one in waiting):
+        late = [one for one in waiting if one.last_at < since]
+        if not late:
             return waiting
-        for one in waiting:
-            if one.last_at < since:
-                self._close(one)
+        for one in late:
+            self._close(one)
         left = [one for one in waiting if one.last_at >= since]
         if left:
             self._open[stream] = left

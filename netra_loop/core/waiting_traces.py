@@ -130,7 +130,7 @@ class Waiting:
         frame = _frame(line)
         if frame is not None:
             return 2 * int(frame == self.kind or (self.kind == "at" and frame in {"node", "java"}))
-        if PY_FRAME.match(line):
+        if _is_python_frame(line):
             return 0
         if bare.startswith(("Caused by: ", "Suppressed: ")) or _JAVA_MORE.match(line):
             return 2 * int(self.kind != "node" and self.frames > 0)
@@ -144,10 +144,10 @@ class Waiting:
         return 2 * int(_GO_CALL.match(line) is not None) or int(_GO_OTHER.match(line) is not None)
 
     def _python_wants(self, line: str, bare: str, *, indented: bool) -> int:
-        frame = indented and PY_FRAME.match(line) is not None
+        frame = indented and _is_python_frame(line)
         if self.state == "frames":
             if indented:
-                return 0 if _frame(line) is not None else 1 + (frame != (PY_FRAME.match(self.last) is not None))
+                return 0 if _frame(line) is not None else 1 + (frame != _is_python_frame(self.last))
             return int(self.last[:1] in {" ", "\t"} and PY_ERROR.match(line) is not None and not _LEVEL.match(line))
         if self.state == "ended":
             return 2 * int(bare in {CAUSED, DURING}) or int(indented and not frame and _frame(line) is None)
@@ -159,6 +159,11 @@ def give(entry: LogEntry, waiting: Sequence[Waiting]) -> bool:
     to that which waited longest; of others only to one that alone waits for it.
     """
     line = entry.message
+    if len(waiting) == 1:
+        if not waiting[0].wants(line):
+            return False
+        waiting[0].add(entry)
+        return True
     wanted = [(one.wants(line), _is_own(one, entry), one) for one in waiting]
     best = max((rank[:2] for rank in wanted if rank[0]), default=None)
     if best is None:
@@ -182,9 +187,13 @@ def _is_own(one: Waiting, entry: LogEntry) -> bool:
     return entry.trace_id is not None and one.entries[0].trace_id == entry.trace_id
 
 
+def _is_python_frame(line: str) -> bool:
+    return 'File "' in line and PY_FRAME.match(line) is not None
+
+
 def _frame(line: str) -> str | None:
     """Whose frame `line` is: java, node or go; None: no such frame."""
-    if " at " not in line and "\tat " not in line:  # nor is it of Node or Java
+    if "at " not in line:  # nor is it of Node or Java
         return "go" if GO_PLACE.match(line) else None
     if GO_PLACE.match(line):
         return "go"
