@@ -315,7 +315,7 @@ class LogEntry:
     ) -> None:
         # Entries come by the hundred thousand, and what a frozen dataclass makes for itself takes six times as long.
         draft: Any = self
-        _become(draft, "__class__", _LogEntryDraft)
+        _become(draft, "__class__", LogEntryDraft)
         draft.timestamp = timestamp
         draft.severity = severity
         draft.log = log
@@ -333,7 +333,7 @@ class LogEntry:
         draft.__class__ = LogEntry
 
 
-class _LogEntryDraft:
+class LogEntryDraft:
     """What a `LogEntry` is until its fields are set: of the same fields, not yet frozen."""
 
     __slots__ = tuple(LogEntry.__dataclass_fields__)

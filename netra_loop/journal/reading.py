@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeVar
 
 from netra_loop.core.events import Recorded
@@ -167,7 +168,8 @@ def entries(connection: Connection, session: str, iteration: int | None, limit: 
         rest += " LIMIT ?"
         values.append(limit)
     rows = connection.rows(t.entries.select(rest, codec.ENTRY_READ), values)
-    return decoded(session, "entries", rows, codec.entry_from_values)[::-1]
+    with understood(session, "entries"):
+        return codec.entries_from_values(rows)[::-1]
 
 
 def entry_page(
@@ -187,7 +189,8 @@ def entry_page(
     if after is not None:
         values += (codec.write_at(after.timestamp), after.log, codec.clean(after.insert_id))
     rows = connection.all(_entry_page(since is not None, after is not None), (*values, size))
-    return decoded(session, "entries", rows, partial(codec.entry_from_values, lean=lean))
+    with understood(session, "entries"):
+        return codec.entries_from_values(rows, lean=lean)
 
 
 @cache
@@ -240,7 +243,7 @@ def news(connection: Connection, session: str, since: Mark, known: Acknowledged 
         found,
         decoded(session, "attempts", attempts, codec.attempt_from_values),
         decoded(session, "results", results, codec.result_from_values),
-        decoded(session, "entries", entries, codec.entry_from_values),
+        decoded(session, "entries", [entries], codec.entries_from_values)[0],
         more=_NEWS in {len(attempts), len(results), len(entries)},
     )
 
@@ -268,8 +271,15 @@ def _new(
 
 def decoded(session: str, table: str, rows: Iterable[Any], decode: Callable[[Any], T]) -> list[T]:
     """Each row read by `decode`; StoreDamaged where one is not what was written."""
-    try:
+    with understood(session, table):
         return [decode(row) for row in rows]
+
+
+@contextmanager
+def understood(session: str, table: str) -> Iterator[None]:
+    """StoreDamaged where what the block reads is not what was written."""
+    try:
+        yield
     except (ValueError, KeyError, TypeError) as error:
         raise StoreDamaged(
             f"a row of {table!r} of session {session!r} is not what was written: {error}; the store is left untouched",

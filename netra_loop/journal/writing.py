@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import TypeVar
 
 from netra_loop.core.events import Recorded
@@ -24,6 +25,10 @@ _END = ("last_seq", "last_hash")
 _KEY_AND_TESTS = ("log", "timestamp", "insert_id", "tests", "iteration")
 _JUDGE = t.results.update(codec.JUDGED_COLUMNS, "WHERE session = ? AND iteration = ? AND id = ? AND attempt = ?")
 _JOIN = t.entries.update(("tests",), "WHERE session = ? AND log = ? AND timestamp = ? AND insert_id = ?")
+_KEY, _TIME = (
+    itemgetter(*map(t.entries.names.index, _KEY_AND_TESTS[:3])),
+    itemgetter(t.entries.names.index("timestamp")),
+)
 _KNOWN = t.entries.select("WHERE session = ? AND timestamp BETWEEN ? AND ?", _KEY_AND_TESTS)
 
 
@@ -123,9 +128,8 @@ def _write_rows(connection: Connection, session: str, loop: str, batch: Batch) -
 def _store_entries(connection: Connection, session: str, entries: Sequence[LogEntry]) -> None:
     """One row for each entry, having taken over what earlier copies of it know."""
     written = [codec.entry_values(session, entry) for entry in entries]
-    keys: list[EntryKey] = [(values[2], values[1], values[3]) for values in written]
-    times = [values[1] for values in written]
-    known = _known(connection, session, min(times), max(times))
+    keys: list[EntryKey] = list(map(_KEY, written))
+    known = _known(connection, session, min(map(_TIME, written)), max(map(_TIME, written)))
     different = set(keys)
     if len(different) < len(keys) or not different.isdisjoint(known):
         written = _told_together(keys, written, known)
