@@ -37,7 +37,7 @@ class Comparison(StrEnum):
     UNKNOWN = "unknown"
 
 
-_WORDS = {
+WORDS = {
     Comparison.FIXED: "fixed",
     Comparison.NOT_FIXED: "not fixed",
     Comparison.FLAKE: "flaky",
@@ -111,7 +111,7 @@ def compare(
 def summary(rows: Sequence[Compared]) -> str:
     """How many of each verdict there are, what got worse by name, and the first that could not be judged with why."""
     counts = Counter(row.verdict for row in rows)
-    told = [f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict]]
+    told = [f"{counts[verdict]} {words}" for verdict, words in WORDS.items() if counts[verdict]]
     regressed = [row.test for row in rows if row.verdict is Comparison.REGRESSION]
     if regressed:
         more = f" and {len(regressed) - _SHOWN} more" if len(regressed) > _SHOWN else ""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from netra_loop.core.comparing import Compared, Comparison
+from netra_loop.core.comparing import WORDS, Compared, Comparison
 from netra_loop.core.records import Cause, Finding, FindingState, Result
 from netra_loop.core.stability import Stability, Stood
 from netra_loop.values import dataclass
@@ -83,11 +83,12 @@ class Verdicts:
 
     def _why(self, counts: Counter[Comparison], tests: int) -> str:
         first = next(verdict for verdict in _SAYS if counts[verdict])
-        if len(counts) == 1 and tests == 1 and first is not Comparison.UNKNOWN:
-            return f"{_MARK}{self._says(first)}"
-        shares = (f"{counts[verdict]} {_short(verdict)}" for verdict in _SAYS if counts[verdict])
-        many = f"of {tests} test{'' if tests == 1 else 's'}"
-        return f"{_MARK}{many} against {self.before} and {self.now}: {', '.join(shares)}"
+        if counts[first] == tests and first is not Comparison.UNKNOWN:
+            each = "" if tests == 1 else f"each of its {tests} tests: "
+            return f"{_MARK}{each}{self._says(first)}"
+        shares = (f"{counts[verdict]} {WORDS[verdict]}" for verdict in _SAYS if counts[verdict])
+        many = f"of its {tests} tests" if tests > 1 else "its test"
+        return f"{_MARK}{many}, at the same moment against {self.before}: {', '.join(shares)}"
 
     def _says(self, verdict: Comparison, told: str = "") -> str:
         return _SAYS[verdict].format(before=self.before, now=self.now, told=told)

@@ -14,7 +14,8 @@ class PoolOptions:
     """How the tests' interpreter is started. Paths are absolute; `env` is the tests' whole environment.
 
     `timeout_s` bounds one test (setup, call and teardown together), `collect_timeout_s` the collection. Without
-    `evidence` nothing is observed in the tests' processes, and every result's evidence is empty.
+    `evidence` nothing is observed in the tests' processes, and every result's evidence is empty. The first worker is
+    called `gw` and `first`, so that those of pools side by side do not take each other's place in what tests share.
     """
 
     python: Path
@@ -28,3 +29,4 @@ class PoolOptions:
     isolation: str = "worker"
     testrun_uid: str = ""
     evidence: bool = True
+    first: int = 0

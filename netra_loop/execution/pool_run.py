@@ -134,7 +134,7 @@ class Run:
                 watch = group.create_task(self._watch())
                 async with asyncio.TaskGroup() as seats:
                     for number in range(self._seats):
-                        seats.create_task(self._seat(f"gw{number}"))
+                        seats.create_task(self._seat(f"gw{self._options.first + number}"))
                 watch.cancel()
         except BaseExceptionGroup as errors:
             self.events.put_nowait(_first(errors))

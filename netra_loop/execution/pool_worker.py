@@ -255,7 +255,7 @@ class Worker:
     # ------------------------------------------------------------------------------------------------------- inside
 
     def _prepare(self, board: Switchboard, options: PoolOptions, count: int) -> None:
-        more = {"name": self.name, "count": count, "uid": options.testrun_uid}
+        more = {"name": self.name, "count": options.first + count, "uid": options.testrun_uid}
         self._order = order(options, "worker", self.files, **more)
         board.expect(self.token, self)
 

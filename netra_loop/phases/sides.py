@@ -17,6 +17,7 @@ from netra_loop.core.records import JOURNEY_PREFIX, LogEntry, Result, Revision
 from netra_loop.core.symptoms import symptom_of
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution.base import Finished, Planned, Runner
+from netra_loop.execution.options import PoolOptions
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.given import options_within
 from netra_loop.phases.scope import Scope
@@ -106,8 +107,7 @@ class Sides:
         spec, pool, options = context.spec, None, None
         async with AsyncExitStack() as stack:
             if spec.tests is not None and spec.tests.paths:
-                options = options_within(scope, side.revision)
-                options = replace(options, workers=max(1, options.workers // 2))
+                options = _half(options_within(scope, side.revision), side, self)
                 pool = await context.tools.pool_beside(options, side.name)
                 stack.callback(shutil.rmtree, context.tools.folder / side.name, ignore_errors=True)
                 stack.push_async_callback(pool.close)
@@ -237,6 +237,13 @@ async def _both(then: _Bench, now: _Bench, tests: Sequence[str]) -> tuple[Ran, R
     plans = await _together(then.collected(tests), now.collected(tests))
     before, after = await _together(then.run(plans[0]), now.run(plans[1]))
     return before, after
+
+
+def _half(options: PoolOptions, side: Side, sides: Sides) -> PoolOptions:
+    """Half of the workers, under names of their own: what suites keep apart by worker or by run stays apart."""
+    half = max(1, options.workers // 2)
+    run = f"{options.testrun_uid}-{side.name}"
+    return replace(options, workers=half, first=half if side is sides.now else 0, testrun_uid=run)
 
 
 def _side(context: PhaseContext, name: str, revisions: Mapping[str, Revision], before: Mapping[str, Revision]) -> Side:

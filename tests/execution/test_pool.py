@@ -186,6 +186,17 @@ async def test_suites_written_for_xdist_find_what_they_expect(suite):
     assert set(ran.outcomes().values()) == {"passed"}
 
 
+async def test_workers_of_a_pool_beside_another_have_names_of_their_own(suite):
+    suite.write(
+        test_beside="""
+        import os
+        def test_worker(worker_id): assert (worker_id, os.environ["PYTEST_XDIST_WORKER_COUNT"]) == ("gw3", "4")
+        """
+    )
+    ran = await suite.run(workers=1, first=3)
+    assert ran.outcomes() == {"test_worker": "passed"}
+
+
 async def test_xdist_itself_stays_inert(suite):
     (suite.root / "pytest.ini").write_text("[pytest]\naddopts = -p xdist -n 2 --dist loadgroup\n")
     suite.write(

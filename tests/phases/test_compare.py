@@ -126,7 +126,8 @@ async def test_each_side_is_given_its_own_addresses_and_half_of_the_workers(benc
     assert (then.env["AT"], then.env["NETRA_LOOP_URL"]) == (f"http://{AT_TAG}",) * 2
     assert (now.env["AT"], now.env["NETRA_LOOP_URL"]) == (f"http://{AT_SECOND}",) * 2
     assert [side.env["NETRA_LOOP_REVISION"] for side in (then, now)] == [FIRST, SECOND]
-    assert [side.workers for side in (then, now)] == [2, 2]
+    assert [(side.workers, side.first) for side in (then, now)] == [(2, 0), (2, 2)]
+    assert then.testrun_uid != now.testrun_uid
     assert all(runner.closed for runner in bench.tools.beside.values())
 
 
