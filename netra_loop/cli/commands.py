@@ -6,7 +6,7 @@ together they would be a third of what it takes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -37,8 +37,8 @@ _PLACES: Mapping[str, tuple[str, str]] = {
 _HELP = ["-h", "--help"]
 
 
-def command_line(only: str | None = None) -> Any:
-    """What understands a command line, all commands or `only` that one; to be called with a list of words."""
+def command_line(names: Iterable[str] = _PLACES) -> Any:
+    """What understands a command line with these commands; to be called with a list of words."""
     app = typer.Typer(
         name="netra-loop",
         help="Deploy a revision, run the golden path against it, tell the truth about it, go round until it holds.",
@@ -47,7 +47,7 @@ def command_line(only: str | None = None) -> Any:
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
-    for name in _PLACES if only is None else (only,):
+    for name in names:
         module, function = _PLACES[name]
         app.command(name)(getattr(import_module(f"netra_loop.cli.{module}"), function))
     whole: Any = get_command(app)
@@ -60,7 +60,11 @@ def command_line(only: str | None = None) -> Any:
 def understand(arguments: list[str], opening: object = None) -> None:
     """Does what `arguments` say. Ends with SystemExit, or with an error of the command's."""
     first = first_of(arguments)
-    command_line(first if first in _PLACES else None)(store_first(arguments), obj=opening)
+    if first is not None and first in _PLACES:
+        understood = command_line([first])
+    else:
+        understood = command_line([] if first == "--version" else _PLACES)
+    understood(store_first(arguments), obj=opening)
 
 
 def _version(asked: bool) -> None:
