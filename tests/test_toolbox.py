@@ -243,6 +243,19 @@ async def test_without_a_repository_nothing_is_known(tmp_path):
     assert await git_facts(tmp_path / "nowhere") == {}
 
 
+async def test_a_commit_that_somebody_made_in_place_is_what_git_stands_for(tmp_path):
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@x", *words], cwd=tmp_path, check=True)
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "x")
+    tools = tools_of(tmp_path, loop(tmp_path))
+    tools.git = before = await git_facts(tmp_path)
+    git("commit", "-q", "--allow-empty", "-m", "y")
+    await tools.renew_pool()
+    assert tools.git == await git_facts(tmp_path) != before
+
+
 # ------------------------------------------------------------------------------------------------- identity tokens
 
 

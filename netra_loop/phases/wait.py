@@ -63,6 +63,7 @@ class Wait:
         if waiting is None:
             return await self.run(context)
         if waiting.began.what != RESUME:
+            context.observer.progress(f"waits for {waiting.began.told}, since {waiting.since:%Y-%m-%d %H:%M:%S} UTC")
             return await _until_it_comes(context, await _source(context, waiting.began.what))
         return _resumed(context, waiting) if waiting.paused else _paused(context)
 
@@ -89,7 +90,6 @@ async def _until_it_comes(context: PhaseContext, source: _Source) -> PhaseResult
     period_s = float(context.phase.with_.get("period_s", _PERIOD_S))
     left_s = context.spec.limits.duration_s - context.state().spent_s
     before_s, began = _since_s(waiting, clock.now()), clock.monotonic()
-    context.observer.progress(f"waits for {source.told}, since {waiting.since:%Y-%m-%d %H:%M:%S} UTC")
     noted: set[str] = set()
     while True:
         found = await _look(source, dict(waiting.began.known))

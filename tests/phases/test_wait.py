@@ -13,7 +13,6 @@ from netra_loop.app import PHASES
 from netra_loop.core import events as ev
 from netra_loop.core.records import Batch
 from netra_loop.errors import AccessRefused, CloudCallFailed, UsageError
-from netra_loop.report.observer import Silence
 from netra_loop.testing.rows import finding
 
 
@@ -54,22 +53,17 @@ async def worktree(bench, checkout, fixing):
     return where
 
 
-class Told(Silence):
-    """Hears that the session waits."""
-
-    def __init__(self):
-        self.waits = asyncio.Event()
-
-    def progress(self, text):
-        self.waits.set()
-
-
 async def during(bench, doing, **parameters):
     """The phase, and `doing` once it has begun to wait."""
-    told = Told()
-    context = replace(await bench.open("wait", **parameters), observer=told)
+    began = asyncio.Event()
+
+    async def record(batch):
+        await bench.record(batch)
+        began.set()
+
+    context = replace(await bench.open("wait", **parameters), record=record)
     waits = asyncio.create_task(bench.run(context))
-    await told.waits.wait()
+    await began.wait()
     doing()
     return await bench.close(context, await waits)
 
@@ -97,6 +91,7 @@ class TestCommit:
         result = await bench.recover(context)
         assert result.facts == {"commit": made}
         assert bench.clock.slept == []
+        assert bench.watcher.said == ["waits for a commit, since 2026-01-01 00:00:00 UTC"]
 
     async def test_what_takes_commits_back_is_no_new_one(self, bench, checkout):
         commits(checkout, "answer = 42\n")
