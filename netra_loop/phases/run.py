@@ -16,7 +16,7 @@ from netra_loop.phases import fixer_files, sealing
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.briefing import JSON, MARKDOWN, known_variables, write_brief
 from netra_loop.phases.commands import Ended, run_command
-from netra_loop.phases.sealing import Looked
+from netra_loop.phases.sealing import Looked, Saved
 from netra_loop.phases.testbed import session_environment
 from netra_loop.phases.tokens import token
 from netra_loop.processes import end_carriers
@@ -37,20 +37,20 @@ class Run:
         of what it may not change are `failed`. What was refused is taken back, as far as the loop has a workspace.
         """
         folder = _folder(context)
-        await sealing.save(context, folder)
-        return await self._ran(context, folder)
+        return await self._ran(context, folder, await sealing.save(context, folder))
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.reconcile`."""
         folder = _folder(context)
-        if not sealing.was_saved(context, folder):
+        before = await sealing.saved(context, folder)
+        if before is None:
             return await self.run(context)
         environ = await self._environment(context, folder)
         await end_carriers(_MARK, environ[_MARK])  # before its files are put back under it
-        await sealing.put_back(context, folder)
-        return await self._ran(context, folder)
+        await sealing.put_back(context, before)
+        return await self._ran(context, folder, before)
 
-    async def _ran(self, context: PhaseContext, folder: Path) -> PhaseResult:
+    async def _ran(self, context: PhaseContext, folder: Path, before: Saved) -> PhaseResult:
         timeout_s = float(context.phase.with_.get("timeout_s", _DEFAULT_TIMEOUT_S))
         command = await self._command(context)
         environ = await self._environment(context, folder)
@@ -69,11 +69,13 @@ class Run:
         finally:
             await context.tools.renew_pool()  # whatever it was for, it may have edited tests
         told = _ending(ended.code, timeout_s, context.spec.root_dir, environ)
-        return await self._outcome(context, folder, ended, told)
+        return await self._outcome(context, folder, before, ended, told)
 
-    async def _outcome(self, context: PhaseContext, folder: Path, ended: Ended, told: str) -> PhaseResult:
+    async def _outcome(
+        self, context: PhaseContext, folder: Path, before: Saved, ended: Ended, told: str
+    ) -> PhaseResult:
         hide = context.redactor.text
-        looked = await sealing.look(context, folder)
+        looked = await sealing.look(context, before)
         findings = await context.journal.findings(context.session)
         said = fixer_files.read(folder, {finding.id for finding in findings})
         facts: dict[str, Any] = {"exit_code": ended.code, "output": hide(ended.output)}
@@ -81,7 +83,7 @@ class Run:
         if looked.moved:
             reasons.append("it made commits or moved the branch, which is back: its changes count as changes")
         if looked.refused:
-            taken_back = await sealing.put_back(context, folder)
+            taken_back = await sealing.put_back(context, before)
             reasons += _refusals(looked, taken_back=taken_back)
             facts["refused"], facts["diff"] = list(looked.refused), hide(looked.diff)
         ran = FixerRan(
@@ -90,7 +92,7 @@ class Run:
             claims=() if looked.refused else said.claims,
             changed=looked.changed,
             refused=looked.refused,
-            tree=looked.tree,
+            tree=before.tree if looked.refused else looked.tree,
         )
         events = (context.stamp(ran),) if _says_something(ran) else ()
         claims = claimed(findings, ran.claims, context.iteration)

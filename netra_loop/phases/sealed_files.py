@@ -39,17 +39,21 @@ class Kept:
     gits: Mapping[str, str] = field(default_factory=dict)
 
 
-def keep(folder: Path, above: Path, seal: Seal, workspace: Workspace | None) -> None:
-    """Keeps in `folder` what the sealed files below `above` are now; durable when it returns."""
+def keep(folder: Path, above: Path, seal: Seal, workspace: Workspace | None) -> Kept:
+    """Keeps in `folder` what the sealed files below `above` are now; durable when it returns. Who lives on goes by what
+    is given back: the command may reach the folder.
+    """
     files = _manifest(above, seal)
     texts = {path: text for path in files if (text := _text(above / path)) is not None}
+    found = Kept(files, texts, _gits(workspace))
     draft = folder / f"{_SAVED}.draft"
     draft.touch(mode=0o600)
     with draft.open("w", encoding="utf-8") as file:
-        json.dump({"files": files, "texts": texts, "gits": _gits(workspace)}, file)
+        json.dump({"files": found.files, "texts": found.texts, "gits": found.gits}, file)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(folder / _SAVED)
+    return found
 
 
 def kept(folder: Path) -> Kept | None:

@@ -16,7 +16,17 @@ from netra_loop.core.events import WorkspaceSaved
 from netra_loop.core.seal import Seal, allowed, default_seal, pytest_part
 from netra_loop.phases import sealed_files
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.sealed_files import Kept
 from netra_loop.workspace.base import NotKept, Workspace
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was there before a command: the sealed files and, in a workspace, its `tree` on top of `commit`."""
+
+    files: Kept
+    commit: str | None = None
+    tree: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,67 +93,69 @@ def allowed_paths(context: PhaseContext) -> list[str]:
     return [path for path in (relative(context, one) for one in dict.fromkeys(given)) if path is not None]
 
 
-async def save(context: PhaseContext, folder: Path) -> None:
-    """Keeps what is there, before the command runs for the first time."""
+async def save(context: PhaseContext, folder: Path) -> Saved:
+    """Keeps what is there, before the command runs for the first time; in `folder` for a process that comes later."""
     workspace = context.tools.workspace
-    await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace)
+    before = await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace)
     if workspace is None:
-        return
+        return Saved(before)
     commit = context.state().head
     assert commit is not None
-    await context.event(WorkspaceSaved(commit=commit, tree=await workspace.snapshot(_name(context))))
+    fact = WorkspaceSaved(commit=commit, tree=await workspace.snapshot(_name(context)))
+    await context.event(fact)
+    return Saved(before, fact.commit, fact.tree)
 
 
-async def put_back(context: PhaseContext, folder: Path) -> bool:
-    """Takes back all that an attempt at this phase changed in the workspace; False where nothing was saved, for then
-    the command never began. A tree that this machine does not have is as good as the commit that it stood on.
+async def saved(context: PhaseContext, folder: Path) -> Saved | None:
+    """What an earlier process has kept; None where it did not come to the end of that, so that the command never began.
+    A tree that this machine does not have is as good as the commit that it stood on.
     """
-    workspace, saved = context.tools.workspace, context.state().saved
-    if workspace is None or saved is None:
-        return False
+    workspace, fact = context.tools.workspace, context.state().saved
     before = await asyncio.to_thread(sealed_files.kept, folder)
-    tree = saved.tree if await workspace.holds(saved.tree) else await workspace.tree_of(saved.commit)
-    if before is not None:  # first what git goes by, then what it puts back
-        await asyncio.to_thread(sealed_files.put_back, before, top(context), seal_of(context), workspace)
-    await workspace.restore(saved.commit, tree)
+    if workspace is None:
+        return None if before is None else Saved(before)
+    if fact is None:
+        return None
+    tree = fact.tree if await workspace.holds(fact.tree) else await workspace.tree_of(fact.commit)
     if before is None:
-        await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace)
+        await workspace.restore(fact.commit, tree)
+        before = await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace)
+    return Saved(before, fact.commit, tree)
+
+
+async def put_back(context: PhaseContext, before: Saved) -> bool:
+    """Takes back all that an attempt at this phase changed in the workspace; False without one."""
+    workspace = context.tools.workspace
+    if workspace is None or before.commit is None or before.tree is None:
+        return False
+    # First what git goes by, then what it puts back.
+    await asyncio.to_thread(sealed_files.put_back, before.files, top(context), seal_of(context), workspace)
+    await workspace.restore(before.commit, before.tree)
     return True
 
 
-def was_saved(context: PhaseContext, folder: Path) -> bool:
-    """Whether `save` came to its end before an earlier process did."""
-    if context.tools.workspace is not None:
-        return context.state().saved is not None
-    return sealed_files.kept(folder) is not None
-
-
-async def look(context: PhaseContext, folder: Path) -> Looked:
+async def look(context: PhaseContext, before: Saved) -> Looked:
     """What the command changed since `save`."""
     workspace, above, seal = context.tools.workspace, top(context), seal_of(context)
-    before = await asyncio.to_thread(sealed_files.kept, folder)
-    assert before is not None
-    broken = await asyncio.to_thread(sealed_files.differing, before, above, seal)
-    if workspace is None:
-        diff = await asyncio.to_thread(sealed_files.diff, before, above, broken)
+    broken = await asyncio.to_thread(sealed_files.differing, before.files, above, seal)
+    if workspace is None or before.commit is None or before.tree is None:
+        diff = await asyncio.to_thread(sealed_files.diff, before.files, above, broken)
         return Looked(tuple(broken), tuple(broken), (), diff)
-    gits = await asyncio.to_thread(sealed_files.differing_gits, before, workspace)
-    saved = context.state().saved
-    assert saved is not None
-    moved = await workspace.stand_on(saved.commit)
+    gits = await asyncio.to_thread(sealed_files.differing_gits, before.files, workspace)
+    moved = await workspace.stand_on(before.commit)
     tree, unkept = None, None
     try:
         tree = await workspace.snapshot(f"{_name(context)}-after")
     except NotKept as error:
         unkept = error
-    changed = [] if tree is None else [change.path for change in await workspace.changes(saved.tree, tree)]
+    changed = [] if tree is None else [change.path for change in await workspace.changes(before.tree, tree)]
     may = allowed_paths(context)
     sealed = list(dict.fromkeys((*seal.broken_by(changed), *broken)))
     outside = [path for path in changed if path not in sealed and not allowed(path, may)] + gits
     hidden = [path for path in broken if path not in changed]
-    diff = await asyncio.to_thread(sealed_files.diff, before, above, hidden)
+    diff = await asyncio.to_thread(sealed_files.diff, before.files, above, hidden)
     if tree is not None and (sealed or outside):
-        diff += await workspace.diff(saved.tree, tree, [path for path in (*sealed, *outside) if path in changed])
+        diff += await workspace.diff(before.tree, tree, [path for path in (*sealed, *outside) if path in changed])
     whole = tuple(dict.fromkeys((*changed, *broken)))
     return Looked(whole, tuple(sealed), tuple(outside), diff, tree, unkept, moved)
 

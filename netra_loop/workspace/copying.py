@@ -15,6 +15,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from netra_loop.errors import EnvironmentFailed
@@ -36,11 +37,11 @@ def copy_aside(source: Path, root: Path, inside: Path, name: str) -> Path:
     """
     if not source.is_dir():
         return source
+    inner = inner_path(source, root)
     for _ in range(_TRIES):
         known = _digest(source)
-        above = inside / f"{name}-{known[:16]}"
-        inner = inner_path(source, root)
-        if (above / inner).is_dir():
+        above, is_made = _place(inside, f"{name}-{known[:16]}", inner)
+        if is_made:
             return above / inner
         draft = inside / f"{name}.draft"
         _remove(draft)
@@ -49,6 +50,7 @@ def copy_aside(source: Path, root: Path, inside: Path, name: str) -> Path:
         if source != root and source.is_relative_to(root):
             _link_beside(root, draft, inner)
         if _digest(source) == known:
+            _seal_of(above).write_text(_digest(draft / inner), "ascii")
             draft.rename(above)
             return above / inner
     raise EnvironmentFailed(
@@ -57,14 +59,33 @@ def copy_aside(source: Path, root: Path, inside: Path, name: str) -> Path:
     )
 
 
+def _place(inside: Path, name: str, inner: Path) -> tuple[Path, bool]:
+    """Where the copy is, or is to be made: one in which somebody has changed a file since is left to what runs there,
+    and another made beside it.
+    """
+    for number in count():
+        above = inside / (f"{name}-{number}" if number else name)
+        if not (above / inner).is_dir():
+            return above, False
+        if _seal_of(above).read_text("ascii") == _digest(above / inner):
+            return above, True
+    raise AssertionError  # counting has no end
+
+
+def _seal_of(above: Path) -> Path:
+    return above.with_name(f"{above.name}.seal")
+
+
 def _digest(source: Path) -> str:
     """What tells this state of the files from every other, by what the file system knows of them."""
     told = hashlib.sha256()
     for entry in _walk(source, LEFT_OUT | LINKED | _UNTOLD):
         with contextlib.suppress(FileNotFoundError):
             found = entry.stat(follow_symlinks=False)
-            words = (os.path.relpath(entry.path, source), found.st_mode, found.st_size, found.st_mtime_ns)
-            told.update(repr((*words, found.st_ctime_ns, found.st_ino)).encode("utf-8", "surrogateescape"))
+            words: tuple[object, ...] = (os.path.relpath(entry.path, source), found.st_mode)
+            if not stat.S_ISDIR(found.st_mode):  # what a folder holds is told by its entries
+                words += (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+            told.update(repr(words).encode("utf-8", "surrogateescape"))
     return told.hexdigest()
 
 

@@ -63,6 +63,17 @@ def test_what_did_not_change_is_copied_once(project, copied):
     assert copied() != first
 
 
+def test_a_copy_that_somebody_has_changed_is_left_and_another_made(copied):
+    first = copied()
+    (first / "__pycache__/main.cpython-311.pyc").write_text("")
+    assert copied() == first
+    (first / "main.py").write_text("answer = 43\n")
+    second = copied()
+    assert second != first
+    assert (second / "main.py").read_text() == "answer = 41\n"
+    assert copied() == second
+
+
 def test_a_copy_that_was_cut_off_is_made_anew(copied, tmp_path):
     (tmp_path / "sources/backend.draft/app").mkdir(parents=True)
     assert (copied() / "main.py").exists()
