@@ -38,7 +38,7 @@ class Told:
 
 def summary(told: Told, limit: int = LIMIT) -> str:
     """The Markdown, at most `limit` bytes of UTF-8 long: what does not fit is left out from the end, by whole lines."""
-    lines = [*_head(told.view), *_tiers(told.view.tiers), *_findings(told), *_tests(told)]
+    lines = [*_head(told.view), *_tiers(told.view.tiers), *_regressed(told.view), *_findings(told), *_tests(told)]
     kept: list[str] = []
     size = 0
     for line in lines:
@@ -95,6 +95,11 @@ def _tiers(tiers: Sequence[TierVerdict]) -> list[str]:
 
 def _rates(tier: TierVerdict) -> tuple[str, str]:
     return phrases.percent(tier.failure_rate), phrases.percent(tier.max_failures)
+
+
+def _regressed(view: SessionView) -> list[str]:
+    rows = [(code(test), code(stood)) for test, stood in view.regressed.items()]
+    return ["#### Regressions", "", *_table(("test", "how it stood before"), rows), ""] if rows else []
 
 
 def _findings(told: Told) -> list[str]:

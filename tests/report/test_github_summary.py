@@ -99,3 +99,10 @@ def test_an_iteration_that_was_not_judged_has_no_findings_and_says_what_was_left
     told = summary(Told(view(earlier="iteration 2 was not judged yet; iteration 1 left 3 findings open"), (), (), 0))
     assert "\niteration 2 was not judged yet; iteration 1 left 3 findings open.\n" in told
     assert "#### Findings" not in told
+
+
+def test_regressions_are_a_table_of_their_own():
+    told = summary(Told(view(state="unmet", regressed={"test_a|b": "passed in iteration 1, fails now"}), (), (), 0))
+    assert "#### Regressions\n\n" in told
+    assert "| `test_a\\|b` | `passed in iteration 1, fails now` |" in told
+    assert "Regressions" not in summary(Told(view(state="unmet"), (), (), 0))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,6 +142,11 @@ def test_the_summary_ends_with_the_verdict(
         "",
         f"unmet: tier P1 is over its threshold (exit 1); look at it with: netra-loop findings {view.session}",
     ]
+
+
+def test_regressions_are_listed_apart(console: PlainConsole, stream: io.StringIO, view: SessionView) -> None:
+    console.summary(replace(view, regressed={"test_a": "passed in iteration 1, fails now"}), [])
+    assert "regressions:\n  test_a: passed in iteration 1, fails now\n\nunmet:" in stream.getvalue()
 
 
 def test_nothing_a_test_says_reaches_terminal_or_runner(
