@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -34,6 +33,7 @@ from netra_loop.core.records import (
     Sighting,
 )
 from netra_loop.errors import UsageError
+from netra_loop.values import dataclass
 
 LATEST = "latest"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,149}")

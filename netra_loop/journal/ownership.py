@@ -22,7 +22,7 @@ import shlex
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from netra_loop.journal import reserve, stopping, using
 from netra_loop.journal.base import Holder, check_id
 from netra_loop.journal.neighbours import stores_in
 from netra_loop.settings import STORE_FILE
+from netra_loop.values import dataclass
 
 _SIZE = 512  # bytes; one write, one disk block
 _PROBES = 5  # tries to take a lock that somebody who merely looks may hold for a moment

@@ -11,7 +11,6 @@ import shlex
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import methodcaller
 from pathlib import Path
@@ -21,6 +20,7 @@ from netra_loop.errors import StoreDamaged, StoreError
 from netra_loop.journal import chain, ownership
 from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.tables import APPLICATION_ID, SCHEMA
+from netra_loop.values import dataclass
 
 FOLDER = "snapshots"
 _ONLY_MORE = ("attempts", "results", "entries")  # whose rows stay as long as their session does

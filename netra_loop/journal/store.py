@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -38,6 +37,7 @@ from netra_loop.journal.ownership import Acknowledged
 from netra_loop.journal.sql import Connection
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 from netra_loop.settings import is_server
+from netra_loop.values import dataclass
 
 T = TypeVar("T")
 _CLOSING_S = 2.0  # for a server that does not answer any more

@@ -8,11 +8,12 @@ touch them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 from netra_loop.journal.sql import several
+from netra_loop.values import dataclass
 
 SCHEMA = 3
 OLDEST = 1  # that `migrations` leads on from

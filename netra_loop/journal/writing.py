@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import TypeVar
@@ -16,6 +15,7 @@ from netra_loop.journal import tables as t
 from netra_loop.journal.base import SessionHead
 from netra_loop.journal.codec import Row, Values
 from netra_loop.journal.sql import Connection
+from netra_loop.values import dataclass
 
 T = TypeVar("T")
 EntryKey = tuple[str, str, str]
