@@ -6,6 +6,9 @@
     green    green    flake, or a sick environment          flake: it passes without the fix, too
     green    red      regression                            regression
 
+Where both are red, and both failures the environment's own (refused, 503), neither revision was seen to do anything:
+that is not judged. Where only one is, the other shows at the same moment that the environment is well.
+
 The environment was sick where at least half of what was compared passes on both sides, for those of them whose failure
 looked like the environment's. A side that cannot be judged is neither red nor green: the test was skipped, did not
 run, passed without talking to the revision, or was answered by another.
@@ -19,7 +22,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from netra_loop.core.records import Authenticity, Outcome, Result
+from netra_loop.core.records import Authenticity, Cause, Outcome, Result
+from netra_loop.core.symptoms import look_at
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _SHOWN = 3
@@ -106,6 +110,17 @@ def compare(
             )
         )
     return rows
+
+
+def sick_now(before: Mapping[str, Result], now: Mapping[str, Result]) -> dict[str, str]:
+    """The tests that the environment itself let fail on both sides, with what to say of them."""
+    told = {}
+    for test in before.keys() & now.keys():
+        looks = [look_at(side[test]) for side in (before, now) if side[test].outcome.is_failure]
+        sick = [look for look in looks if look is not None and look.cause is Cause.ENVIRONMENT]
+        if len(sick) == len((before, now)):
+            told[test] = f"the environment let it fail on both sides: {sick[-1].short}"
+    return told
 
 
 def summary(rows: Sequence[Compared]) -> str:

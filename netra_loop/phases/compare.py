@@ -6,7 +6,7 @@ from collections import Counter
 
 from netra_loop.cloud.base import Failed
 from netra_loop.core.claims import CLAIMED
-from netra_loop.core.comparing import Compared, Comparison, compare, summary
+from netra_loop.core.comparing import Compared, Comparison, compare, sick_now, summary
 from netra_loop.core.events import RevisionsCompared
 from netra_loop.core.goal import final_results, was_moved
 from netra_loop.core.records import Batch, Cause, Result
@@ -64,6 +64,7 @@ class Compare:
         if foreign is not None:
             raise foreign
         doubts, unconfirmed = await answered_by_others(context, cloud, sides, then, now)
+        doubts = {**sick_now(then, now), **doubts}
         rows = compare(chosen.tests, then, now, of_environment=chosen.of_environment, doubts=doubts)
         text = f"{many} compared with {sides.before.revision}: {summary(rows)}"
         if unconfirmed:

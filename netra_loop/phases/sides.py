@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from netra_loop.cloud.base import Cloud, LogQuery
 from netra_loop.core.authenticity import assess, canonical_host, host_of
 from netra_loop.core.records import JOURNEY_PREFIX, LogEntry, Result, Revision
-from netra_loop.core.symptoms import symptom_of
+from netra_loop.core.symptoms import looked_at, symptom_of
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution.base import Finished, Planned, Runner
 from netra_loop.execution.options import PoolOptions
@@ -170,6 +170,7 @@ class _Bench:
             authenticity=authenticity,
             reasons=tuple(map(text, reasons)),
             message=None if event.message is None else text(event.message),
+            traceback=looked_at(text(event.traceback)),
             evidence=event.evidence,
         )
         return replace(result, symptom=symptom_of(result))

@@ -206,6 +206,15 @@ async def test_what_the_other_side_answered_is_not_judged(bench, compared, host,
     assert (row["verdict"], row["told"]) == ("unknown", f"run against backend-00001-fak, {why}")
 
 
+async def test_what_the_environment_lets_fail_on_both_sides_is_not_judged(bench, compared):
+    result = await compared({"one": RED}, {"one": RED}, {"one": REFUSED}, {"one": REFUSED}, claims=True)
+    assert verdicts(bench) == {"one": "unknown"}
+    assert "the environment let it fail on both sides" in result.summary
+    sides(bench, {"one": GREEN}, {"one": REFUSED})  # for the other revision it is well
+    await bench.act("compare", attempt=2)
+    assert verdicts(bench) == {"one": "regression"}
+
+
 async def test_a_log_that_does_not_tell_who_answered_is_said(bench, compared):
     await compared({"one": RED}, {"one": RED}, {"one": RED}, {"one": RED})
     silent = FakeRunner({full("one"): talked(bench, AT_TAG, RED)}, clock=bench.clock)
