@@ -59,13 +59,18 @@ def test_the_seeds_defect_ends_unmet_and_names_file_line_and_exception(demo):
     done = demo.call("run", "golden-path", "--plain", "--var", "defect=orchestrator")
     assert done.returncode == 1, done.stderr
     assert demo.status()["state"] == "unmet"
-    causes = [finding["root_cause"] for finding in demo.json("findings", "latest") if finding["root_cause"]]
-    cause = next(cause for cause in causes if cause["file"].endswith("agent_service_core.py"))
+    (finding,) = demo.json("findings", "latest")  # one root cause, however its tests failed over it
+    cause = finding["root_cause"]
+    assert cause["file"].endswith("agent_service_core.py")
     assert cause["exception"] == "AttributeError"
     assert "'NoneType' object has no attribute" in cause["message"]
     source = (demo.folder / "loops/golden-path/service" / cause["file"]).read_text().splitlines()
     assert "orchestrator" in source[cause["line"] - 1]
+    assert [why for why in finding["whys"] if f"> {cause['line']} | " in why]
+    assert finding["whys"][-1] == "why is orchestrator None here? not known yet"
     results = demo.json("results", "latest")
+    failed = {result["id"] for result in results if result["outcome"] in {"failed", "timeout"}}
+    assert set(finding["tests"]) == failed
     assert "timeout" in {result["outcome"] for result in results}
     assert "websocket-close" in {result["symptom"] for result in results}
     assert "passed" in {result["outcome"] for result in results}
@@ -74,9 +79,10 @@ def test_the_seeds_defect_ends_unmet_and_names_file_line_and_exception(demo):
 def test_a_blocked_pipeline_ends_unmet_at_the_stage_it_blocks(demo):
     done = demo.call("run", "golden-path", "--plain", "--var", "defect=blocked")
     assert done.returncode == 1, done.stderr
-    findings = demo.json("findings", "latest")
-    assert any(finding["stage"] == "agent_started" for finding in findings)
-    assert {finding["symptom"] for finding in findings} & {"timeout", "missing-event"}
+    (finding,) = demo.json("findings", "latest")
+    assert finding["stage"] == "agent_started"
+    assert finding["symptom"] in {"timeout", "missing-event"}
+    assert any("still waits for an orchestrator" in why for why in finding["whys"])
 
 
 def test_a_revision_that_never_gets_ready_is_a_finding(demo):
