@@ -76,7 +76,7 @@ _NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about 
 
 def open_journal(settings: Settings, near: Path | None = None, *, make: bool = True) -> Journal:
     """The store of these settings; `near` is where to look for the folder `loops/` from. Unless `make`, it is there."""
-    from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
+    from netra_loop.journal.store import open_store  # asyncio and SQLite: not for `--help`
 
     return open_store(settings.store or f"sqlite:///{settings.state_dir(near) / STORE_FILE}", make=make)
 

@@ -52,7 +52,7 @@ async def _on_server(url: str) -> AsyncIterator[Line]:
 
 def _file(url: str) -> Path | None:
     """The SQLite file that a store's URL names; None where it names something else."""
-    from netra_loop.journal.sqlite import path_of  # SQLAlchemy costs 150 ms
+    from netra_loop.journal.sqlite import path_of  # not for a server
 
     try:
         return path_of(url)
@@ -62,7 +62,7 @@ def _file(url: str) -> Path | None:
 
 async def _opened(url: str, shown: str) -> Line:
     from netra_loop.core.state import Status
-    from netra_loop.journal.store import open_store  # SQLAlchemy costs 150 ms
+    from netra_loop.journal.store import open_store  # only where there is a store
 
     try:
         journal = open_store(url, make=False)
