@@ -7,9 +7,13 @@ import threading
 import pytest
 
 from netra_loop.cli.boundary import _run
+from netra_loop.cli.hunting import Asked, by_running
+from netra_loop.core.bisecting import Hunt, Step
 from netra_loop.core.events import PhaseFinished, PhaseStarted, RevisionReady, SessionStarted
-from netra_loop.core.records import Authenticity, Batch, Outcome
+from netra_loop.core.records import Authenticity, Batch, Outcome, Revision
+from netra_loop.core.state import State
 from netra_loop.journal.store import open_store
+from netra_loop.phases.probing import Probe
 from netra_loop.testing.rows import head, result
 
 STARTED = SessionStarted(loop="l", loop_file="l.yaml", loop_text="", environment="here", first_phase="deploy")
@@ -100,3 +104,41 @@ def test_a_session_that_is_at_work_is_let_be(tmp_path, capsys):
     done.set()
     owner.join()
     assert (code, "is held by process" in capsys.readouterr().err) == (5, True)
+
+
+def probes(passed):
+    """What is found where probes of iterations turn out like this."""
+    at = [
+        Step((number,), {"backend": Revision("backend", f"backend-{number}", "http://b", "ws://b")})
+        for number in (1, 2, 3)
+    ]
+    hunt = Hunt(at[0], at[2], (at[1],))
+    asked = Asked(head(), "t.py::test_flow", State(), at, hunt)
+
+    async def probe(step):
+        return Probe(step, passed[step.iteration], "it was skipped")
+
+    asyncio.run(by_running(asked, hunt, probe))
+    return asked
+
+
+@pytest.mark.parametrize(("middle", "found"), [(True, 3), (False, 2)])
+def test_both_ends_are_seen_to_be_as_they_were_and_then_the_middle_tells(middle, found):
+    asked = probes({1: True, 2: middle, 3: False})
+    assert [one.step.iteration for one in asked.probes] == [1, 3, 2]
+    assert (asked.found.iteration, asked.good.iteration) == (found, found - 1)
+
+
+@pytest.mark.parametrize(
+    ("passed", "why"),
+    [
+        ({1: False}, "it passed in iteration 1 and fails against the same revision now"),
+        ({1: True, 3: True}, "it failed in iteration 3 and passes against the same revision now"),
+        ({1: None}, "iteration 1, where it passed, cannot be judged any more: it was skipped"),
+        ({1: True, 2: None, 3: False}, "it was one of iterations 2, 3"),
+    ],
+)
+def test_what_is_not_to_be_reproduced_is_told_and_not_guessed(passed, why):
+    asked = probes(passed)
+    assert asked.found is None
+    assert why in asked.why
