@@ -8,6 +8,7 @@ from dataclasses import replace
 from netra_loop.core.events import Committed, RevisionReady
 from netra_loop.core.past import Fixed, Past, past
 from netra_loop.core.records import Finding, Sighting
+from netra_loop.errors import StoreAway, StoreError
 from netra_loop.journal.base import Journal
 
 _MOST = 100  # findings that are asked for
@@ -40,7 +41,15 @@ _Facts = list[RevisionReady | Committed]
 
 
 async def _facts(journal: Journal, session: str) -> _Facts:
-    events = [recorded.event for recorded in await journal.events(session)]
+    """Nothing of a session that cannot be read: of another version's, or damaged, which is told where it is asked for;
+    what it would tell is a help, and no reason to end this one.
+    """
+    try:
+        events = [recorded.event for recorded in await journal.events(session)]
+    except StoreAway:
+        raise
+    except StoreError:
+        return []
     return [event for event in events if isinstance(event, RevisionReady | Committed)]
 
 

@@ -3,6 +3,7 @@
 from netra_loop.core.events import Committed, RevisionReady
 from netra_loop.core.past import Fixed
 from netra_loop.core.records import Batch, FindingState
+from netra_loop.errors import StoreError
 from netra_loop.phases.memory import remembered
 from netra_loop.testing import FakeClock, MemoryJournal
 from netra_loop.testing.rows import finding, head
@@ -39,3 +40,18 @@ async def test_the_first_night_knows_nothing():
     journal = MemoryJournal(FakeClock())
     await put(journal, "night-1", found(1))
     assert await remembered(journal, "golden-path", "night-1", [finding("F-1")]) == {}
+
+
+class Strange(MemoryJournal):
+    """Holds a session that a newer version wrote."""
+
+    async def events(self, session: str, after: int = 0):
+        raise StoreError("written by a newer netra-loop")
+
+
+async def test_a_session_that_cannot_be_read_ends_no_other():
+    journal = Strange(FakeClock())
+    await put(journal, "night-1", found(1), found(2, FindingState.FIXED))
+    await put(journal, "night-2", found(1))
+    told = await remembered(journal, "golden-path", "night-2", [finding("F-1")])
+    assert told["F-1"].fixed == Fixed("night-1", 2)
