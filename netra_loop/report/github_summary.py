@@ -80,6 +80,10 @@ def _head(view: SessionView) -> list[str]:
         lines += [f"{logs}, {'complete' if view.logs_complete else 'not complete'}.", ""]
     if view.revisions:
         lines += ["Revisions: " + ", ".join(code(f"{name}: {r}") for name, r in view.revisions.items()) + ".", ""]
+    if view.scores:
+        lines += ["Fixers: " + ", ".join(code(said) for said in phrases.scores(view.scores)) + ".", ""]
+    if view.waits:
+        lines += [f"It {code(view.waits[0], 2 * phrases.MESSAGE_MAX)}.", ""]
     if view.state in {"paused", "failed", "running"}:
         before = f"Go on with it ({view.first}):" if view.first else "Go on with it:"
         lines += [before, "", "```sh", safe_line(view.resume), "```", ""]

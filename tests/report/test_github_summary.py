@@ -30,6 +30,13 @@ def test_a_paused_session_says_how_to_go_on():
     assert "```sh\nnetra-loop resume night-1\n```" in told
 
 
+def test_what_fixers_claimed_and_what_is_waited_for_is_told():
+    waits = ("waits for a new commit on main, since 04:00", "the brief is /b.md")
+    told = summary(Told(view(scores={"fix": "1 of 2 claims verified"}, waits=waits), (), (), 0))
+    assert "Fixers: `fix: 1 of 2 claims verified`." in told
+    assert "It `waits for a new commit on main, since 04:00`." in told
+
+
 def test_findings_and_failing_tests_are_tables():
     failing = result("tests/test_a.py::test_b", outcome=Outcome.TIMEOUT, message="timed out after 8 s")
     told = summary(Told(view(state="unmet", exit_code=1), [finding("F-1")], [failing], 1))
