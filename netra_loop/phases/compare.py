@@ -15,7 +15,7 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.known import earlier_findings
 from netra_loop.phases.serving import ensure_serving, foreign_now
 from netra_loop.phases.sides import Sides, answered_by_others
-from netra_loop.phases.tagging import at_their_tags, claimed_between, revisions_before
+from netra_loop.phases.tagging import claimed_between, revisions_before, tagged, unanswered
 from netra_loop.phases.testbed import first_revision
 from netra_loop.values import dataclass
 
@@ -52,14 +52,16 @@ class Compare:
             return _outcome(context, "no test failed, and none is claimed to be mended: nothing was compared", (), 0)
         cloud = await context.tools.cloud()
         assert cloud is not None
-        before = await at_their_tags(context, cloud, revisions_before(context))
+        before = await tagged(context, cloud, revisions_before(context))
         if isinstance(before, Failed):
-            told = f"{before.revision} cannot be compared with: {before.reason}: {before.message}"
-            return PhaseResult("failed", context.redactor.text(told))
+            return _impossible(context, before)
         sides = Sides.of(context, before)
         many = f"{len(chosen.tests)} test{'' if len(chosen.tests) == 1 else 's'}"
         context.observer.progress(f"comparing {many} against {sides.before.revision} and {sides.now.revision} at once")
-        then, now = await sides.run(chosen.tests)
+        ran = await sides.run(chosen.tests, lambda: unanswered(context, cloud, before))
+        if isinstance(ran, Failed):
+            return _impossible(context, ran)
+        then, now = ran
         foreign = await foreign_now(context)
         if foreign is not None:
             raise foreign
@@ -86,6 +88,11 @@ class Compare:
         if not revisions_before(context):
             return "nothing to compare with: no revision was tested before this one"
         return None
+
+
+def _impossible(context: PhaseContext, failed: Failed) -> PhaseResult:
+    told = f"{failed.revision} cannot be compared with: {failed.reason}: {failed.message}"
+    return PhaseResult("failed", context.redactor.text(told))
 
 
 def _outcome(

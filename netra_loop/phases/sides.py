@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from netra_loop.cloud.base import Cloud, LogQuery
+from netra_loop.cloud.base import Cloud, Failed, LogQuery
 from netra_loop.core.authenticity import assess, canonical_host, host_of
 from netra_loop.core.records import JOURNEY_PREFIX, LogEntry, Result, Revision
 from netra_loop.core.symptoms import looked_at, symptom_of
@@ -30,6 +30,7 @@ _LOOKS_S = (0.05, 0.3, 1.0, 3.0)  # the pauses before each look into the request
 _TRACES = 100  # that one query may name
 _SKEW = timedelta(seconds=60)  # between our clock and the cloud's
 
+Unready = Callable[[], Coroutine[Any, Any, Failed | None]]
 Ran = Mapping[str, Result]  # by test; what did not run to its end is not there
 
 
@@ -87,9 +88,10 @@ class Sides:
             plans = await now.collected(tests)
             return await with_fresh_token(context, scope, now.renew, now.run(plans))
 
-    async def run(self, tests: Sequence[str]) -> tuple[Ran, Ran]:
-        """What each of `tests` came to before and now. All that was started for it has ended when this returns, or is
-        cancelled.
+    async def run(self, tests: Sequence[str], unready: Unready) -> tuple[Ran, Ran] | Failed:
+        """What each of `tests` came to before and now. None is begun before `unready`, asked while they are collected,
+        has said that nothing is; what it says else is the answer. All that was started for it has ended when this
+        returns, or is cancelled.
         """
         context = self.context
         scope = context.scope()
@@ -99,7 +101,7 @@ class Sides:
             async def renewed(fresh: Scope) -> None:
                 await asyncio.gather(then.renew(fresh), now.renew(fresh))
 
-            return await with_fresh_token(context, scope, renewed, _both(then, now, tests))
+            return await with_fresh_token(context, scope, renewed, _both(then, now, tests, unready))
 
     @asynccontextmanager
     async def _bench(self, side: Side, scope: Scope) -> AsyncIterator[_Bench]:
@@ -233,9 +235,17 @@ async def _requests(
     return found, len(waiting)
 
 
-async def _both(then: _Bench, now: _Bench, tests: Sequence[str]) -> tuple[Ran, Ran]:
+async def _both(then: _Bench, now: _Bench, tests: Sequence[str], unready: Unready) -> tuple[Ran, Ran] | Failed:
     """Both sides collect first, so that the tests themselves begin at one moment."""
-    plans = await _together(then.collected(tests), now.collected(tests))
+    asked = asyncio.ensure_future(unready())
+    try:
+        plans = await _together(then.collected(tests), now.collected(tests))
+        failed = await asked
+    finally:
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+    if failed is not None:
+        return failed
     before, after = await _together(then.run(plans[0]), now.run(plans[1]))
     return before, after
 

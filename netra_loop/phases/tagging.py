@@ -56,7 +56,13 @@ async def at_their_tags(
 
     Failed where one is gone or answers nobody any more. Safe to repeat: a tag that is there already is taken.
     """
-    looks, found = Looks(), dict[str, Revision]()
+    found = await tagged(context, cloud, earlier)
+    return found if isinstance(found, Failed) else await unanswered(context, cloud, found) or found
+
+
+async def tagged(context: PhaseContext, cloud: Cloud, earlier: Mapping[str, Deployed]) -> dict[str, Revision] | Failed:
+    """Each revision of `earlier` at its tag's URL, `unanswered` so far."""
+    found: dict[str, Revision] = {}
     for service, one in earlier.items():
         name, tag = one.revision.name, one.revision.tag or tag_of(context.session, one.iteration)
         if (service, tag) not in context.state().tags:
@@ -67,9 +73,15 @@ async def at_their_tags(
             if error.code != "NOT_FOUND":
                 raise
             return Failed(service, name, _GONE, str(error))
-        revision = Revision(service, name, url, websocket_url(url) or "", one.revision.ready_at, tag)
+        found[service] = Revision(service, name, url, websocket_url(url) or "", one.revision.ready_at, tag)
+    return found
+
+
+async def unanswered(context: PhaseContext, cloud: Cloud, revisions: Mapping[str, Revision]) -> Failed | None:
+    """None once each of `revisions` itself answered at its URL; the first that did not in time."""
+    looks = Looks()
+    for service, revision in revisions.items():
         failed = await until_it_answers(context, cloud, revision, context.spec.services.get(service), looks)
         if failed is not None:
             return failed
-        found[service] = revision
-    return found
+    return None

@@ -166,6 +166,18 @@ async def test_a_revision_that_is_gone_can_be_compared_with_no_more(bench):
     assert "backend-00001-fak cannot be compared with" in result.summary
 
 
+async def test_a_revision_that_answers_nobody_is_no_comparison_and_no_test_is_begun(bench):
+    await iterated(bench, 1, AT_FIRST, one=RED)
+    await iterated(bench, 2, AT_SECOND, one=RED)
+    sides(bench, {"one": RED}, {"one": RED})
+    bench.tools.answering = False
+    result = await bench.act("compare")
+    assert result.outcome == "failed"
+    assert "backend-00001-fak cannot be compared with: ProbePathNotAnswered" in result.summary
+    assert [sum(runner.begun.values()) for runner in bench.tools.beside.values()] == [0, 0]
+    assert all(runner.closed for runner in bench.tools.beside.values())
+
+
 async def test_those_of_the_greatest_impact_come_first(bench, compared):
     first = TierSpec(name="P1", select=SelectSpec(keyword="two"))
     bench.change(tiers=(first, TierSpec(name="rest")))
