@@ -44,7 +44,8 @@ def _waits(state: State) -> tuple[str, ...]:
         return ()
     began = state.waiting.began
     waits = f"waits for {began.told}, since {state.waiting.since:%Y-%m-%d %H:%M:%SZ}"
-    return (waits, f"the brief is {began.brief}") if began.brief else (waits,)
+    more = (f"in {began.place}" if began.place else "", f"the brief is {began.brief}" if began.brief else "")
+    return (waits, *filter(None, more))
 
 
 async def _view(store: Journal, head: SessionHead, state: State) -> SessionView:

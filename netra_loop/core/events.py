@@ -361,14 +361,15 @@ class RevisionsCompared(Event):
 class WaitBegan(Event):
     """The session waits for `what` (commit, revision or resume); `told` says it to a person. `known` is what there was
     by then: the newest commit by its branch's name, or the revision that serves by its service's. Whatever differs from
-    that is what was waited for, also where it came while no process looked. `brief` is the file that tells a person
-    what there is to mend, "" where nothing is or a person is not who it waits for.
+    that is what was waited for, also where it came while no process looked. `place` is the folder where a person may
+    make it, `brief` the file that tells them what there is to mend; "" where there is none.
     """
 
     kind: ClassVar[str] = "wait_began"
     what: str
     told: str
     known: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
     brief: str = ""
 
 

@@ -23,7 +23,8 @@ class _Commit:
     def __init__(self, context: PhaseContext, branch: Branch, first: str | None) -> None:
         workspace = context.tools.workspace
         where = top(context) if workspace is None or branch.name == workspace.made.branch else workspace.home
-        self.told = f"a new commit on {branch.name}, in {where}"
+        self.told = f"new commit on {branch.name}"
+        self.place = str(where)
         self._context = context
         self._branch = branch
         self._first = first

@@ -17,7 +17,8 @@ class _Revision:
     """
 
     def __init__(self, services: Collection[str], cloud: Cloud, ours: Collection[str], tested: dict[str, str]) -> None:
-        self.told = f"a new revision of {' or '.join(services)}"
+        self.told = f"new revision of {' or '.join(services)}"
+        self.place = ""
         self._services = services
         self._cloud = cloud
         self._ours = ours

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from netra_loop.core import durations
 from netra_loop.core.events import Noted, WaitBegan, Waited
 from netra_loop.core.records import Batch
 from netra_loop.core.state import Waiting
@@ -21,9 +22,12 @@ _SOMEBODY = "somebody who resumes it"
 
 
 class _Source(Protocol):
-    """Where what is waited for comes from. `told` says what that is, behind the word "for"."""
+    """Where what is waited for comes from. `told` says what that is, behind the word "a"; `place` is the folder where a
+    person may make it, "" where there is none.
+    """
 
     told: str
+    place: str
 
     async def known(self) -> dict[str, str]:
         """What there is now; see `WaitBegan.known`."""
@@ -52,7 +56,9 @@ class Wait:
             return _paused(context)
         source = await _source(context, what)
         brief = await _brief(context) if what == "commit" else ""
-        await context.event(WaitBegan(what=what, told=source.told, known=await source.known(), brief=brief))
+        known = await source.known()
+        began = WaitBegan(what=what, told=f"a {source.told}", known=known, place=source.place, brief=brief)
+        await context.event(began)
         return await _until_it_comes(context, source)
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
@@ -94,7 +100,7 @@ async def _until_it_comes(context: PhaseContext, source: _Source) -> PhaseResult
     while True:
         found = await _look(source, dict(waiting.began.known))
         here_s = clock.monotonic() - began
-        waited = Waited(why=f"for {source.told}", seconds=round(before_s + here_s, 3))
+        waited = Waited(why=f"for a {source.told}", seconds=round(before_s + here_s, 3))
         if isinstance(found, Arrived):
             return _arrived(context, found, waited)
         if found is not None and found.key not in noted:
@@ -104,9 +110,10 @@ async def _until_it_comes(context: PhaseContext, source: _Source) -> PhaseResult
         if timeout_s is not None:
             until_s = min(until_s, float(timeout_s) - before_s - here_s)
         if until_s <= 0:
-            why = "the session's time is used up" if left_s <= here_s else f"nothing came within {timeout_s:g} s"
+            used_up = timeout_s is None or left_s <= here_s
+            why = "before the session's time was used up" if used_up else f"within {durations.show(timeout_s or 0.0)}"
             batch = Batch(events=(context.stamp(waited),))
-            return PhaseResult("failed", f"waited for {source.told}: {why}", {}, batch)
+            return PhaseResult("failed", f"no {source.told} came {why}", {}, batch)
         await clock.sleep(min(period_s, until_s))
 
 
@@ -134,7 +141,7 @@ def _resumed(context: PhaseContext, waiting: Waiting) -> PhaseResult:
     since_s, timeout_s = _since_s(waiting, context.clock.now()), context.phase.with_.get("timeout_s")
     waited = context.stamp(Waited(why=f"for {_SOMEBODY}", seconds=round(since_s, 3)))
     if timeout_s is not None and since_s > timeout_s:
-        late = f"it was resumed after {since_s:.0f} s, expected within {timeout_s:g} s"
+        late = f"it was resumed after {durations.show(since_s)}, expected within {durations.show(timeout_s)}"
         return PhaseResult("failed", late, {}, Batch(events=(waited,)))
     return PhaseResult("ok", "resumed", {}, Batch(events=(waited,)))
 

@@ -130,7 +130,11 @@ def _event(item: e.Event) -> str:
         case e.Adopted():
             return f"adopted {item.what} {item.name}"
         case e.WaitBegan():
-            return f"waits for {item.told}{f'; the brief is {item.brief}' if item.brief else ''}"
+            place, brief = (
+                f", in {item.place}" if item.place else "",
+                f"; the brief is {item.brief}" if item.brief else "",
+            )
+            return f"waits for {item.told}{place}{brief}"
         case e.Waited():
             return f"waited {duration(item.seconds)}: {item.why}"
         case e.AuthTried():
@@ -201,5 +205,5 @@ def scores(told: Mapping[str, str]) -> list[str]:
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """Open findings first, those that explain the most tests before the others."""
-    return sorted(findings, key=lambda item: (item.state not in OPEN_STATES, -len(item.tests), item.id))
+    """Open findings first, of several iterations the newest, else as they were made: by their impact."""
+    return sorted(findings, key=lambda item: (item.state not in OPEN_STATES, -item.last_iteration))
