@@ -18,8 +18,8 @@ _WIDE = 2 * phrases.MESSAGE_MAX
 
 
 def explained(found: Sequence[Finding], past: Mapping[str, Past], session: str = "") -> Text:
-    """Of at most ten findings, those with the most tests first; empty where none is open. `past` is what is remembered
-    of them, by their ids.
+    """Of at most ten findings, in order of impact; empty where none is open. `past` is what is remembered of them, by
+    their ids.
     """
     newest = {item.id: item for item in sorted(found, key=lambda item: item.last_iteration)}
     listed = [item for item in phrases.in_order(list(newest.values())) if item.state in phrases.OPEN_STATES]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from netra_loop.core.past import Past
 from netra_loop.core.records import Claim, Finding, FindingState
 from netra_loop.report.explained import explained
+from netra_loop.report.phrases import in_order
 
 
 def test_each_why_stands_on_lines_of_its_own(finding: Finding) -> None:
@@ -34,3 +35,11 @@ def test_of_very_many_the_most_are_counted(finding: Finding) -> None:
     many = [replace(finding, id=f"F-{number:06d}") for number in range(25)]
     told = explained(many, {}, "night-1").plain
     assert told.splitlines()[-1] == "and 15 more: netra-loop findings night-1 --json"
+
+
+def test_they_stand_in_order_of_impact_open_ones_and_the_newest_first(finding: Finding) -> None:
+    costly = replace(finding, id="F-1", tests=("one",), last_iteration=3)
+    cheap = replace(finding, id="F-2", tests=("two", "three"), last_iteration=3)
+    old = replace(finding, id="F-3", last_iteration=1)
+    done = replace(finding, id="F-4", state=FindingState.FIXED, last_iteration=3)
+    assert [one.id for one in in_order([old, done, costly, cheap])] == ["F-1", "F-2", "F-3", "F-4"]
