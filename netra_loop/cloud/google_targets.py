@@ -45,7 +45,7 @@ def pinned(present: run_v2.Service) -> Targets:
 
 
 def with_tag(present: run_v2.Service, revision: str, tag: str) -> Targets:
-    """Today's targets, and `revision` under `tag` without traffic of its own. Where it has it already nothing changes."""
+    """Today's targets, and `revision` under `tag` without traffic of its own; unchanged where that is so already."""
     wanted = targets_of(present)
     if any(one.tag == tag and one.type_ != LATEST and one.revision == revision for one in wanted):
         return wanted
