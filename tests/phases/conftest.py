@@ -257,6 +257,12 @@ async def bench(tmp_path: Path):
         yield made
 
 
+def _committed(root: Path) -> None:
+    named = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "First")):
+        subprocess.run(["git", *named, *words], cwd=root, check=True)
+
+
 @pytest.fixture
 def fixing(bench):
     """Gives the bench a checkout, and a workspace of it: a service, a test, a conftest and the loop file."""
@@ -275,9 +281,7 @@ def fixing(bench):
         bench.clock, bench.tools.environ = SystemClock(), {"PATH": os.environ["PATH"]}
         bench.tools.folder.mkdir(exist_ok=True)
         if kind == "worktree":
-            named = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
-            for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "-m", "First")):
-                subprocess.run(["git", *named, *words], cwd=root, check=True)
+            _committed(root)
         inside = bench.tools.folder / "inside"
         inside.mkdir(exist_ok=True)
         workspace = await make(kind, root, inside, bench.session, bench.tools.environ)
