@@ -6,6 +6,9 @@ RUNS := .venv/.runs
 TESTS := .venv/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
+# Kept bytecode: otherwise each of the many processes that are started here compiles the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: golden-path recovery test check bench soak kills clean
 .DEFAULT_GOAL := golden-path
 

@@ -34,8 +34,10 @@ phases:
   record: {{uses: record, next: {{met: done, unmet: stop}}}}
 goal: {{authenticity: report}}
 """
-# A machine's own settings are not to meet one side alone.
-_ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("NETRA_LOOP_", "PYTEST_"))}
+# A machine's own settings are not to meet one side alone: without bytecode kept, whatever is installed in place, as here,
+# is compiled anew by every process, and what pip compiled, as the peers, is not.
+_OURS = ("NETRA_LOOP_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
+_ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
 
 Watch = Callable[[int], None]
 
