@@ -22,7 +22,8 @@ from netra_loop.workspace.git import Git
 from netra_loop.workspace.repository import Repository, is_whole, remove, remove_index
 
 FOLDER = "workspace"
-_NOT_COPIED = frozenset({".git", ".netra-loop", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".tox"})
+_OURS = ".netra-loop"  # the store and the sessions' folders, which a project may not have git ignore
+_NOT_COPIED = frozenset({".git", _OURS, ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".tox"})
 _COPIED = "The checkout as it was when the session began"
 
 
@@ -128,7 +129,8 @@ async def _worktree(top: Path, root: Path, branch: str, session: str, environ: M
         words = [str(root), branch] if known is not None else ["-b", branch, str(root), base]
         await git.raw("worktree", "add", "--quiet", "--force", *words)
     mine = await Git(root, environ).text("rev-parse", "HEAD")
-    status = await git.text("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules")
+    asked = ("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules", "--")
+    status = await git.text(*asked, ":/", f":(top,exclude,glob)**/{_OURS}/**")
     made = Made("worktree", root, branch, mine, len(status.splitlines()))
     return Repository(made, top, session, environ)
 
@@ -164,7 +166,8 @@ async def _files_of(top: Path | None, folder: Path, environ: Mapping[str, str]) 
     """What there is to copy: what git knows or does not ignore; without git, all but what tools keep for themselves."""
     if top is not None:
         said = await Git(folder, environ).raw("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        return [os.fsdecode(name) for name in dict.fromkeys(said.split(b"\0")) if name]
+        names = [os.fsdecode(name) for name in dict.fromkeys(said.split(b"\0")) if name]
+        return [name for name in names if _OURS not in name.split("/")]
     return await asyncio.to_thread(_walked, folder)
 
 

@@ -144,3 +144,13 @@ async def test_what_a_pruned_session_leaves_is_its_branch(checkout, tmp_path, en
     assert run_git(checkout, "for-each-ref", "--format=%(refname)", "refs/netra-loop") == ""
     assert run_git(checkout, "branch", "--list", "netra-loop/*").split() == ["netra-loop/demo-1"]
     await forget(tmp_path, "demo-1", environ)
+
+
+async def test_what_is_netra_loops_own_is_neither_counted_nor_copied(checkout, environ):
+    inside = checkout / ".netra-loop/sessions/demo-1"
+    inside.mkdir(parents=True)
+    (checkout / ".netra-loop/journal.db").write_text("")
+    assert (await make("worktree", checkout, inside, "demo-1", environ)).made.left_out == 2
+    shutil.rmtree(inside / "workspace")
+    workspace = await make("copy", checkout, inside, "demo-1", environ)
+    assert not (workspace.made.root / ".netra-loop").exists()
