@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -12,7 +13,6 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
 from netra_loop.cloud.google_link import LOGIN
 from netra_loop.errors import CloudCallFailed
-from netra_loop.values import dataclass
 
 PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "CANCELLED"}
 API_ERRORS = (exceptions.GoogleAPIError, grpc.RpcError, GoogleAuthError)
