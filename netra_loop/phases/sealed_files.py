@@ -47,8 +47,8 @@ def keep(folder: Path, above: Path, seal: Seal, workspace: Workspace | None) -> 
     texts = {path: text for path in files if (text := _text(above / path)) is not None}
     found = Kept(files, texts, _gits(workspace))
     draft = folder / f"{_SAVED}.draft"
-    draft.touch(mode=0o600)
-    with draft.open("w", encoding="utf-8") as file:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)  # whatever the umask
         json.dump({"files": found.files, "texts": found.texts, "gits": found.gits}, file)
         file.flush()
         os.fsync(file.fileno())
