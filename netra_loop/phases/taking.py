@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from netra_loop.core.events import SourceTaken
+from netra_loop.journal.ownership import own_folder
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.building import takes_image
 from netra_loop.workspace.base import SOURCES, NotKept, Workspace
@@ -44,7 +45,7 @@ async def take(context: PhaseContext, service: str) -> Path:
         fact = replace(fact, commit=state.head, left_out=await _left_out(context, workspace))
     elif not takes_image(context.environment, spec):
         inside = context.tools.folder / SOURCES
-        inside.mkdir(mode=0o700, exist_ok=True)
+        own_folder(inside)
         root = context.spec.root_dir.resolve()
         fact = replace(fact, folder=str(await asyncio.to_thread(_copied, source, root, inside, service)))
     await context.event(fact)

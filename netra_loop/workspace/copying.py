@@ -45,11 +45,14 @@ def copy_aside(source: Path, root: Path, inside: Path, name: str) -> Path:
             return above / inner
         draft = inside / f"{name}.draft"
         _remove(draft)
-        (draft / inner).parent.mkdir(parents=True, mode=0o700)
+        for depth in range(len(inner.parts)):
+            _make_folder(draft / Path(*inner.parts[:depth]))
         _copy(source, draft / inner)
         if source != root and source.is_relative_to(root):
             _link_beside(root, draft, inner)
         if _digest(source) == known:
+            _seal_of(above).touch()
+            _seal_of(above).chmod(0o600)
             _seal_of(above).write_text(_digest(draft / inner), "ascii")
             draft.rename(above)
             return above / inner
@@ -103,19 +106,25 @@ def _walk(folder: Path | str, without: frozenset[str]) -> Iterator[os.DirEntry[s
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.mkdir(mode=0o700)
+    _make_folder(target)
     for entry in _walk(source, LEFT_OUT | LINKED):
         place = target / os.path.relpath(entry.path, source)
         with contextlib.suppress(FileNotFoundError, PermissionError):
             kind = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(kind):
-                place.mkdir(mode=0o700)
+                _make_folder(place)
                 _link_installed(Path(entry.path), place)
             elif stat.S_ISLNK(kind):
                 place.symlink_to(Path(entry.path).readlink())
             elif stat.S_ISREG(kind):
                 _copy_file(entry.path, place)
     _link_installed(source, target)
+
+
+def _make_folder(path: Path) -> None:
+    """For nobody but us, whatever the umask."""
+    path.mkdir(mode=0o700)
+    path.chmod(0o700)
 
 
 def _copy_file(source: str, target: Path) -> None:
