@@ -66,8 +66,8 @@ def _placed(table: t.Table) -> t.Table:
 
 
 def names() -> list[str]:
-    """Every table that a store has."""
-    return [table.name for table in _TABLES]
+    """Every table that a store has, in the order of the alphabet."""
+    return sorted(table.name for table in _TABLES)
 
 
 def ensure(connection: psycopg.Connection, address: Address, *, make: bool = True) -> None:

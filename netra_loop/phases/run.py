@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +38,7 @@ class Run:
         of what it may not change are `failed`. What was refused is taken back, as far as the loop has a workspace.
         """
         folder = _folder(context)
+        await self._command(context)  # where it cannot even be said, nothing of it has begun
         return await self._ran(context, folder, await sealing.save(context, folder))
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
@@ -66,6 +68,9 @@ class Run:
             )
         except OSError as error:
             return PhaseResult("failed", _not_there(command[0], error, context.spec.root_dir, environ))
+        except asyncio.CancelledError:  # a stop: what is changed until the session goes on is not the command's doing
+            await sealing.forget_whole(context, folder, before)
+            raise
         finally:
             await context.tools.renew_pool()  # whatever it was for, it may have edited tests
         told = _ending(ended.code, timeout_s, context.spec.root_dir, environ)

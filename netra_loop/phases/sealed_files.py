@@ -64,6 +64,11 @@ def kept(folder: Path) -> Kept | None:
         return None
 
 
+def forget(folder: Path) -> None:
+    """Undoes `keep`."""
+    (folder / _SAVED).unlink(missing_ok=True)
+
+
 def differing(before: Kept, above: Path, seal: Seal) -> list[str]:
     """The sealed paths that are not what they were, in order."""
     now = _manifest(above, seal)

@@ -123,6 +123,12 @@ async def saved(context: PhaseContext, folder: Path) -> Saved | None:
     return Saved(before, fact.commit, tree)
 
 
+async def forget_whole(context: PhaseContext, folder: Path, before: Saved) -> None:
+    """Has the command's next run take what is sealed as it is then, unless this one, which was ended, has changed it."""
+    if not await asyncio.to_thread(sealed_files.differing, before.files, top(context), seal_of(context)):
+        sealed_files.forget(folder)
+
+
 async def put_back(context: PhaseContext, before: Saved) -> bool:
     """Takes back all that an attempt at this phase changed in the workspace; False without one."""
     workspace = context.tools.workspace

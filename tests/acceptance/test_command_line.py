@@ -36,13 +36,13 @@ def test_a_mistake_ends_with_two_and_says_what_to_type(demo, arguments):
 def test_a_loop_file_s_mistakes_are_all_told_with_their_places(demo):
     loop = demo.folder / "loops" / "bad.yaml"
     loop.write_text(
-        "version: 1\nname: bad\ntest: {paths: [x]}\nworkspace: {git: worktree}\nphases:\n  a: {uses: selct}\n"
+        "version: 1\nname: bad\ntest: {paths: [x]}\nworkspace: {git: wortree}\nphases:\n  a: {uses: selct}\n"
     )
     done = demo.call("validate", "bad")
     assert done.returncode == 2
     assert "bad.yaml:3:1" in done.stderr
     assert "'tests'" in done.stderr
-    assert "not available in this version" in done.stderr
+    assert "'worktree'" in done.stderr
     assert "'select'" in done.stderr
 
 

@@ -37,10 +37,10 @@ def loop(project):
 
 
 def test_a_mended_loop_file_is_what_a_resume_goes_on_with(loop):
-    project = loop(first="./not-there.sh")
+    project = loop(first='"${env.NOT_SET}"')
     broken = project.call("run", "plain", "--plain")
     assert broken.returncode == 2
-    assert "not-there.sh" in broken.stderr
+    assert "NOT_SET" in broken.stderr
     loop()
     mended = project.call("resume", "--plain")
     assert mended.returncode == 0, mended.stderr
@@ -50,7 +50,7 @@ def test_a_mended_loop_file_is_what_a_resume_goes_on_with(loop):
 
 
 def test_a_loop_file_broken_meanwhile_is_told_and_changes_nothing(loop):
-    project = loop(first="./not-there.sh")
+    project = loop(first='"${env.NOT_SET}"')
     project.call("run", "plain", "--plain")
     events = len(project.json("journal", "latest"))
     (project.folder / "loops" / "plain.yaml").write_text("version: 1\nname: plain\nphases: [\n")
@@ -67,7 +67,7 @@ def test_a_gate_that_fails_after_the_goal_is_no_success_and_is_heard(loop):
 
 
 def test_continue_takes_up_its_own_loop_file_s_session_only(loop):
-    project = loop(first="./not-there.sh")
+    project = loop(first='"${env.NOT_SET}"')
     project.call("run", "plain", "--plain")
     other = project.folder / "loops" / "other.yaml"
     other.write_text(LOOP.replace("FIRST", '"true"').replace("GATE", "true"))
