@@ -34,7 +34,7 @@ phases:
   record: {{uses: record, next: {{met: done, unmet: stop}}}}
 goal: {{authenticity: report}}
 """
-# A machine's own settings are not to meet one side alone: without bytecode kept, whatever is installed in place, as here,
+# A machine's own settings are not to meet one side alone: without bytecode kept, what is installed in place, as here,
 # is compiled anew by every process, and what pip compiled, as the peers, is not.
 _OURS = ("NETRA_LOOP_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
 _ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}

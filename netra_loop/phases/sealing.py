@@ -124,7 +124,7 @@ async def saved(context: PhaseContext, folder: Path) -> Saved | None:
 
 
 async def forget_whole(context: PhaseContext, folder: Path, before: Saved) -> None:
-    """Has the command's next run take what is sealed as it is then, unless this one, which was ended, has changed it."""
+    """The next run takes what is sealed as it is then, unless the one that was ended here has changed it."""
     if not await asyncio.to_thread(sealed_files.differing, before.files, top(context), seal_of(context)):
         sealed_files.forget(folder)
 
