@@ -40,11 +40,32 @@ class _Late:
         return first_call
 
     def complete(self) -> None:
+        """On a twin, whose parts then take the place of what stands in: at no moment is there a class without them, of
+        which another thread would make a value.
+        """
         with _LOCK:
-            if vars(self._kind).get(_FIELDS) is self:
-                for name in (*self._standing_in, _FIELDS):
-                    delattr(self._kind, name)
-                dataclasses.dataclass(**self._options)(self._kind)
+            kind = self._kind
+            if vars(kind).get(_FIELDS) is not self:
+                return
+            make: Any = type(kind)
+            twin = make(kind.__name__, kind.__bases__, self._said() | {"__qualname__": kind.__qualname__})
+            bare = dict(vars(twin))
+            dataclasses.dataclass(**self._options)(twin)
+            made = {name: part for name, part in vars(twin).items() if bare.get(name, self) is not part}
+            fields = made.pop(_FIELDS)
+            for name, part in made.items():
+                for cell in getattr(part, "__closure__", None) or ():
+                    if cell.cell_contents is twin:
+                        cell.cell_contents = kind
+                setattr(kind, name, part)
+            for name in {*self._standing_in, *(bare.keys() - vars(twin).keys())} - made.keys():
+                delattr(kind, name)
+            setattr(kind, _FIELDS, fields)  # from here on it is complete
+
+    def _said(self) -> dict[str, Any]:
+        """What the class itself says."""
+        not_said = {*self._standing_in, _FIELDS, "__dict__", "__weakref__"}
+        return {name: part for name, part in vars(self._kind).items() if name not in not_said}
 
     def __get__(self, value: object, kind: type[Any]) -> Any:
         self.complete()

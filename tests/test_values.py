@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
 
@@ -65,6 +66,29 @@ def test_many_threads_may_be_the_first(kinds):
     with ThreadPoolExecutor(8) as threads:
         made = list(threads.map(lambda number: kinds[1]("a", number), range(64)))
     assert [one.at for one in made] == list(range(64))
+
+
+def test_no_thread_meets_a_class_that_is_being_completed():
+    begun, second = threading.Event(), threading.Event()
+
+    class Slow:
+        def __get__(self, value, kind):
+            begun.set()
+            second.wait(0.2)  # nobody sets it: the other thread waits for us
+            return 7
+
+    @dataclass(frozen=True)
+    class Fact:
+        name: str
+        at: int = Slow()
+        held: list[int] = field(default_factory=list)
+
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(Fact, "a")
+        begun.wait(10)
+        assert (Fact("a"), Fact.__eq__ is object.__eq__) == (first.result(), False)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Fact("a").other = 1
 
 
 def test_a_class_with_slots_has_them_at_once():
