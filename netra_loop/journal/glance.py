@@ -45,7 +45,7 @@ def _check_beside(store: Path, session: str | None) -> None:
     held = {path.stem: path for path in folder.glob("*.lock") if _is_locked(path)}
     if not held:
         return  # nobody has the file open: SQLite would leave files beside it
-    with contextlib.suppress(sqlite3.Error, OSError):
+    with contextlib.suppress(sqlite3.Error, OSError, UnicodeError):  # a name that is no UTF-8 is none of a session
         url = f"{store.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(url, uri=True, timeout=_PAUSE_S)) as connection:
             found = _meant(session, lambda asked, values: connection.execute(asked, values).fetchall())
@@ -68,7 +68,7 @@ def _check_on_server(url: str, session: str | None) -> None:
             found = _meant(session, ask)
             if found is not None and _stays(lambda: bool(_owner(ask, found)), _PATIENCE_ON_SERVER_S):
                 raise SessionHeld(found, _named(_owner(ask, found)))
-    except (psycopg.Error, UsageError):
+    except (psycopg.Error, UsageError, UnicodeError):
         return
 
 

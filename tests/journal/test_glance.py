@@ -44,7 +44,7 @@ async def test_the_newest_unfinished_one_is_meant_where_none_is_named(store_url:
     await journal.close()
 
 
-@pytest.mark.parametrize("called", ["golden", "other", "%", "'; --"])
+@pytest.mark.parametrize("called", ["golden", "other", "%", "'; --", "\udcff", "\0"])
 async def test_what_names_no_session_or_several_is_left_to_others(store_url: str, called: str):
     journal = open_store(store_url)
     for name in ("golden-1", "golden-2"):
