@@ -124,8 +124,9 @@ class LiveConsole:
 
     def close(self) -> None:
         """See `Observer.close`."""
-        self._over = True
-        live, self._live = self._live, None
+        with self._lock:
+            self._over = True
+            live, self._live = self._live, None
         if live is not None:
             with _unread():
                 live.stop()
@@ -136,19 +137,22 @@ class LiveConsole:
     def _changing(self) -> Iterator[None]:
         with self._lock:
             yield
-        if self._live is None and not self._over:
-            live = Live(
-                self,
-                console=self._console,
-                refresh_per_second=REFRESH_PER_S,
-                transient=True,
-                vertical_overflow="crop",
-                redirect_stdout=False,
-            )
-            self._over = True  # unless it starts: a terminal that is gone stays gone
-            with _unread():
-                live.start()
-                self._live, self._over = live, False
+            if self._live is None and not self._over:
+                self._start()
+
+    def _start(self) -> None:
+        live = Live(
+            self,
+            console=self._console,
+            refresh_per_second=REFRESH_PER_S,
+            transient=True,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+        )
+        self._over = True  # unless it starts: a terminal that is gone stays gone
+        with _unread():
+            live.start()
+            self._live, self._over = live, False
 
     def _enter(self, name: str, iteration: int, text: str) -> None:
         if iteration != self._iteration:

@@ -34,7 +34,9 @@ class Observer(Protocol):
         ...
 
     def progress(self, text: str) -> None:
-        """A sentence for a person: what is waited for now."""
+        """A sentence for a person: what is waited for now. From any thread: a request to stop is told however busy the
+        event loop is, at the same moment as anything else may be.
+        """
         ...
 
     def summary(self, view: SessionView, findings: Sequence[Finding]) -> None:

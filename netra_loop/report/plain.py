@@ -139,12 +139,13 @@ class PlainConsole:
             self._write(line)
 
     def _write(self, line: str) -> None:
-        if self._stream is None:
+        stream = self._stream  # another thread may find that nobody reads it
+        if stream is None:
             return
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        encoding = getattr(stream, "encoding", None) or "utf-8"
         try:
-            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
-            self._stream.flush()
+            stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            stream.flush()
         except (OSError, ValueError):  # the reader went away; the session matters more than its log
             self._stream = None
 
