@@ -25,6 +25,7 @@ _SESSION_HELP = "An id, its unambiguous beginning, or latest."
 _Session = Annotated[str, typer.Argument(metavar="SESSION", help=_SESSION_HELP)]
 _MaybeSession = Annotated[str, typer.Argument(metavar="[SESSION]", help="An id, its beginning, or latest.")]
 _Iteration = Annotated[str | None, typer.Option(metavar="N|all", help="Which iteration. Default: the newest.")]
+_DIGITS = 9  # of an iteration's number, which a database keeps in 32 bits
 
 
 def list_sessions(
@@ -331,8 +332,13 @@ def _iteration(asked: str | None, head: SessionHead) -> int | None:
         return max(head.iteration, 1)
     if asked == "all":
         return None
-    if not asked.isdecimal() or int(asked) < 1:
+    if not asked.isdecimal() or not asked.strip("0"):
         raise UsageError(f"--iteration {asked!r} is neither a number from 1 nor 'all'", hint="--iteration all")
+    last = max(head.iteration, 1)
+    if len(asked) > _DIGITS or int(asked) > last:
+        raise UsageError(
+            f"session {head.id!r} has no iteration {asked[:30]}, its last is {last}", hint="--iteration all"
+        )
     return int(asked)
 
 

@@ -155,6 +155,14 @@ def test_no_text_of_a_test_or_service_keeps_a_command_from_telling_of_it(stored,
         assert [json.loads(line) for line in done.stdout.splitlines()] if as_json else done.stdout
 
 
+@pytest.mark.parametrize("asked", ["2", "0", "9" * 5000], ids=["2", "0", "9s"])
+@pytest.mark.parametrize("word", ["results", "findings", "logs"])
+def test_an_iteration_that_there_never_was_is_the_command_line_s_fault(stored, call, word, asked):
+    done = call(word, "latest", "--iteration", asked)
+    assert (done.code, done.stdout) == (2, "")
+    assert "--iteration all" in done.stderr
+
+
 def test_a_reader_that_goes_away_changes_no_exit_code(project):
     outlet, inlet = os.pipe()
     os.close(outlet)
