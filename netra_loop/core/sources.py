@@ -54,6 +54,13 @@ def change(path: str, source: str | None, first: Sources, now: Sources) -> str |
     return CHANGED + ", ".join(told) if told else None
 
 
+def told_of(reason: str) -> list[str]:
+    """The names that a reason made by `change` tells; none of any other reason."""
+    if not reason.startswith(CHANGED):
+        return []
+    return [name.removesuffix(" (added)").removesuffix(" (removed)") for name in reason[len(CHANGED) :].split(", ")]
+
+
 def _of(path: str, source: str | None, sources: Sources, *, with_common: bool) -> Mapping[str, str | None]:
     common = sources.conftests[_COMMON] if with_common else ()
     own = (path, *([] if source is None else [source]), *sources.conftests.get(path, ()), *common)

@@ -23,6 +23,7 @@ from netra_loop.phases.known import earlier_findings, sources
 from netra_loop.phases.places import with_whys
 from netra_loop.phases.retrospect import assessed, errors_grouped, judged_anew, new_errors, reviewed
 from netra_loop.phases.steadiness import steadiness
+from netra_loop.phases.tampering import tampered
 from netra_loop.phases.testbed import first_revision
 from netra_loop.processes import give_back_memory
 
@@ -68,7 +69,9 @@ class Record:
         findings = verdicts.of_findings(findings)
         final = final_results(judged)
         stability = verdicts.of_stability(await steadiness(context, selected, final), final)
-        judgement = _judge(context, selected, judged, findings, stability, verdicts)
+        unsteady = stability.reasons(allow_regressions=context.spec.goal.allow_regressions)
+        unsteady += await tampered(context, final.values())
+        judgement = _judge(context, selected, judged, findings, unsteady, verdicts)
         if judgement.verdict is not Verdict.INCONCLUSIVE and _is_full(context):
             open_still = {one.id for one in findings if verdicts.proves_nothing_of(one)}
             now = first_revision(context)
@@ -93,7 +96,7 @@ def _judge(
     selected: Sequence[Selected],
     results: Sequence[Result],
     findings: Sequence[Finding],
-    stability: Stability,
+    unsteady: Sequence[str],
     verdicts: Verdicts,
 ) -> Judgement:
     state, spec = context.state(), context.spec
@@ -114,7 +117,7 @@ def _judge(
         revision=first_revision(context),
         deploy_failed=None if failure is None else f"{failure.reason}: {failure.message}",
         signatures=open_signatures(findings),
-        unsteady=stability.reasons(allow_regressions=spec.goal.allow_regressions),
+        unsteady=unsteady,
         sick=verdicts.sick(),
         number=context.iteration,
         titles={one.signature: f"{one.id} {one.title}" for one in findings},

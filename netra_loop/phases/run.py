@@ -13,7 +13,7 @@ from netra_loop.core import durations, template
 from netra_loop.core.claims import claimed
 from netra_loop.core.events import FixerRan
 from netra_loop.core.records import Batch, Finding
-from netra_loop.phases import fixer_files, sealing
+from netra_loop.phases import bytecode, fixer_files, sealing
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.briefing import JSON, MARKDOWN, known_variables, write_brief
 from netra_loop.phases.commands import Ended, run_command
@@ -73,6 +73,7 @@ class Run:
             raise
         finally:
             await context.tools.renew_pool()  # whatever it was for, it may have edited tests
+            await asyncio.to_thread(bytecode.forget, sealing.top(context), sealing.seal_of(context))
         told = _ending(ended.code, timeout_s, context.spec.root_dir, environ)
         return await self._outcome(context, folder, before, ended, told)
 

@@ -11,8 +11,10 @@ from netra_loop.core.records import Batch, Result
 from netra_loop.core.selection import select
 from netra_loop.core.sources import unseen, with_journeys
 from netra_loop.execution.base import Collection
+from netra_loop.phases import bytecode
 from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.scope import Scope
+from netra_loop.phases.sealing import seal_of, top
 from netra_loop.phases.testbed import Runners, are_guessed, environment_hosts, runners, shown_host
 
 _TAKEN_FOR = "taken for the environment: "  # begins the note on hosts that nobody listed
@@ -23,6 +25,8 @@ class Select:
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`. What could not be collected is kept beside the selection; `record` judges it."""
+        if context.tools.workspace is not None and context.state().fixers:
+            await asyncio.to_thread(bytecode.forget, top(context), seal_of(context))
         found, scope = await runners(context)
         collection = await _collect(found)
         spec = context.spec

@@ -141,6 +141,12 @@ class Workspace(Protocol):
         """
         ...
 
+    async def edited(self, commit: str, paths: Sequence[str] = ()) -> list[str]:
+        """The files of `commit`, below `paths` where any are given, that are not as it has them on the disk; whatever
+        git was told of them.
+        """
+        ...
+
     async def diff(self, old: str, new: str, paths: Sequence[str] = ()) -> str:
         """The same as a unified diff, of `paths` alone where any are given; at most `DIFF_LIMIT` characters, then how
         much was left out. Binary files are named only.

@@ -115,6 +115,14 @@ class Repository:
         pairs = zip(words[::2], words[1::2], strict=False)
         return [Change(path, _HOW.get(how[:1], "modified")) for how, path in pairs if how]  # type: ignore[arg-type]
 
+    async def edited(self, commit: str, paths: Sequence[str] = ()) -> list[str]:
+        """See `Workspace.edited`."""
+        env = await self._own_index()
+        await self._git.ask("update-index", "-q", "--refresh", "--ignore-submodules", env=env)
+        words = ("diff-index", "-z", "--name-only", "--no-renames", "--ignore-submodules", commit)
+        said = await self._git.raw(*words, "--", *_literal(paths), env=env)
+        return [path for path in said.decode("utf-8", "surrogateescape").split("\0") if path]
+
     async def diff(self, old: str, new: str, paths: Sequence[str] = ()) -> str:
         """See `Workspace.diff`."""
         said = await self._git.begin(4 * DIFF_LIMIT, *_PATCH, old, new, "--", *_literal(paths))

@@ -249,3 +249,15 @@ async def test_the_newest_commit_of_the_branch(workspace):
     assert await workspace.tip() == Tip(made, (head,), await workspace.tree_of(made), TEXT.message.rstrip())
     assert await workspace.holds(made)
     assert not await workspace.holds("0" * 40)
+
+
+async def test_what_is_not_as_committed_is_told_whatever_git_was_told(workspace, run_git):
+    head = await workspace.head()
+    assert await workspace.edited(head) == []
+    (workspace.made.root / "tests/test_app.py").touch()
+    assert await workspace.edited(head) == []
+    run_git(workspace.made.root, "update-index", "--assume-unchanged", "tests/test_app.py")
+    (workspace.made.root / "tests/test_app.py").write_text("def test_it(): bad\n")
+    (workspace.made.root / "service/app.py").unlink()
+    assert await workspace.edited(head) == ["service/app.py", "tests/test_app.py"]
+    assert await workspace.edited(head, ["tests"]) == ["tests/test_app.py"]
