@@ -148,6 +148,8 @@ def _refusals(looked: Looked, *, taken_back: bool) -> list[str]:
     told = []
     if looked.sealed:
         told.append(f"it changed what is sealed: {_some(looked.sealed)}")
+    if looked.left:
+        told.append(f"what is sealed is still as an earlier command left it: {_some(looked.left)}")
     if looked.outside:
         told.append(f"it changed what is not among its paths: {_some(looked.outside)}")
     if looked.unkept is not None:

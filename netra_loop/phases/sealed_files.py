@@ -31,25 +31,29 @@ _MOVES = re.compile(r'^\[(?:branch|remote) ".*?\n(?=\[|\Z)', re.DOTALL | re.MULT
 @dataclass(frozen=True)
 class Kept:
     """What was there: `files` maps paths to what tells their content, `texts` some of them to their text; `gits` is the
-    same for git's own files, by absolute path.
+    same for git's own files, by absolute path. `owed` is what files held before an earlier command of the session
+    changed them, where that was refused and could not be taken back.
     """
 
     files: Mapping[str, str]
     texts: Mapping[str, str] = field(default_factory=dict)
     gits: Mapping[str, str] = field(default_factory=dict)
+    owed: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def keep(folder: Path, above: Path, seal: Seal, workspace: Workspace | None) -> Kept:
+def keep(
+    folder: Path, above: Path, seal: Seal, workspace: Workspace | None, owed: Mapping[str, str | None] | None = None
+) -> Kept:
     """Keeps in `folder` what the sealed files below `above` are now; durable when it returns. Who lives on goes by what
     is given back: the command may reach the folder.
     """
     files = _manifest(above, seal)
     texts = {path: text for path in files if (text := _text(above / path)) is not None}
-    found = Kept(files, texts, _gits(workspace))
+    found = Kept(files, texts, _gits(workspace), owed or {})
     draft = folder / f"{_SAVED}.draft"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)  # whatever the umask
-        json.dump({"files": found.files, "texts": found.texts, "gits": found.gits}, file)
+        json.dump({"files": found.files, "texts": found.texts, "gits": found.gits, "owed": found.owed}, file)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(folder / _SAVED)
@@ -73,6 +77,12 @@ def differing(before: Kept, above: Path, seal: Seal) -> list[str]:
     """The sealed paths that are not what they were, in order."""
     now = _manifest(above, seal)
     return [path for path in sorted({*before.files, *now}) if before.files.get(path) != now.get(path)]
+
+
+def still_owed(before: Kept, above: Path, seal: Seal) -> list[str]:
+    """Those of the files that are owed which nobody has put back, in order."""
+    now = _manifest(above, seal) if before.owed else {}
+    return [path for path, was in sorted(before.owed.items()) if now.get(path) != was]
 
 
 def differing_gits(before: Kept, workspace: Workspace) -> list[str]:

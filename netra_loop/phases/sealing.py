@@ -12,7 +12,7 @@ import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
-from netra_loop.core.events import WorkspaceSaved
+from netra_loop.core.events import FixerRan, SessionPaused, Waited, WorkspaceSaved
 from netra_loop.core.seal import Seal, allowed, default_seal, pytest_part
 from netra_loop.phases import sealed_files
 from netra_loop.phases.base import PhaseContext
@@ -32,7 +32,8 @@ class Saved:
 @dataclass(frozen=True)
 class Looked:
     """What was found after a command: every path that differs (in place: of those that are sealed), those that it may
-    not change, and a diff of these. `unkept` says why what it left cannot even be kept. `moved`: it had made commits or
+    not change, and a diff of these. `left` are sealed paths that an earlier command changed in place, and that are
+    still as it left them. `unkept` says why what it left cannot even be kept. `moved`: it had made commits or
     moved the branch, which is where it was again. `tree` is what the workspace holds now.
     """
 
@@ -43,12 +44,13 @@ class Looked:
     tree: str | None = None
     unkept: NotKept | None = None
     moved: bool = False
+    left: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[str, ...]:
         """All that it may not change."""
         large = () if self.unkept is None else self.unkept.paths
-        return tuple(dict.fromkeys((*self.sealed, *self.outside, *large)))
+        return tuple(dict.fromkeys((*self.sealed, *self.outside, *large, *self.left)))
 
 
 def top(context: PhaseContext) -> Path:
@@ -96,7 +98,8 @@ def allowed_paths(context: PhaseContext) -> list[str]:
 async def save(context: PhaseContext, folder: Path) -> Saved:
     """Keeps what is there, before the command runs for the first time; in `folder` for a process that comes later."""
     workspace = context.tools.workspace
-    before = await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace)
+    owed = await _owed(context) if workspace is None else {}
+    before = await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace, owed)
     if workspace is None:
         return Saved(before)
     commit = context.state().head
@@ -104,6 +107,24 @@ async def save(context: PhaseContext, folder: Path) -> Saved:
     fact = WorkspaceSaved(commit=commit, tree=await workspace.snapshot(_name(context)))
     await context.event(fact)
     return Saved(before, fact.commit, fact.tree)
+
+
+async def _owed(context: PhaseContext) -> dict[str, str | None]:
+    """What sealed files held before a command changed them in place, which was refused. A person who had the session
+    stand still, or was waited for, has seen what is there, and owes nothing.
+    """
+    if not any(ran.refused for ran in context.state().fixers):
+        return {}
+    owed: dict[str, str | None] = {}
+    for event in (item.event for item in await context.journal.events(context.session)):
+        if isinstance(event, SessionPaused | Waited):
+            owed.clear()
+        elif isinstance(event, FixerRan) and event.refused:
+            folder = context.tools.folder / f"{event.iteration}-{event.phase}-{event.attempt}"
+            before = await asyncio.to_thread(sealed_files.kept, folder)
+            if before is not None:
+                owed = {path: before.files.get(path) for path in event.refused} | owed
+    return owed
 
 
 async def saved(context: PhaseContext, folder: Path) -> Saved | None:
@@ -146,7 +167,9 @@ async def look(context: PhaseContext, before: Saved) -> Looked:
     broken = await asyncio.to_thread(sealed_files.differing, before.files, above, seal)
     if workspace is None or before.commit is None or before.tree is None:
         diff = await asyncio.to_thread(sealed_files.diff, before.files, above, broken)
-        return Looked(tuple(broken), tuple(broken), (), diff)
+        owed = await asyncio.to_thread(sealed_files.still_owed, before.files, above, seal)
+        left = tuple(path for path in owed if path not in broken)
+        return Looked(tuple(broken), tuple(broken), (), diff, left=left)
     gits = await asyncio.to_thread(sealed_files.differing_gits, before.files, workspace)
     moved = await workspace.stand_on(before.commit)
     tree, unkept = None, None

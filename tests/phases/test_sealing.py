@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from netra_loop.core import events as ev
 from netra_loop.core.records import Batch
 from netra_loop.testing.rows import finding
 
@@ -79,7 +80,19 @@ async def test_in_place_the_seal_is_told_though_nothing_is_taken_back(bench, fix
     assert "it changed what is sealed: tests/test_app.py; the changes are still there" in result.summary
     assert "-def test_answer(): assert 0\n+def test_answer(): assert 1\n" in result.facts["diff"]
     again = await bench.act("run", 2, command=FIX)
-    assert again.outcome == "ok"
+    assert again.outcome == "failed"
+    assert "what is sealed is still as an earlier command left it: tests/test_app.py" in again.summary
+    back = await bench.act("run", 3, command="sed -i 's/assert 1/assert 0/' tests/test_app.py")
+    assert back.outcome == "failed"  # it is changed, though for the better
+    assert (await bench.act("run", 4, command=FIX)).outcome == "ok"
+
+
+async def test_in_place_who_had_the_session_stand_still_has_seen_what_is_there(bench, fixing):
+    await fixing()
+    bench.tools.workspace = None
+    assert (await bench.act("run", command="echo > conftest.py")).outcome == "failed"
+    await bench.record(Batch(events=(ev.SessionPaused(why="asked to"), ev.SessionResumed(pid=1, host="here"))))
+    assert (await bench.act("run", 2, command=FIX)).outcome == "ok"
 
 
 async def test_what_an_attempt_left_that_was_cut_off_is_gone_before_the_next(bench, fixing):
