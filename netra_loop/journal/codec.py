@@ -67,6 +67,7 @@ _encode = _make_encoder and _make_encoder(
 _scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what decode calls, without its search for spaces
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS = tuple(f":{second:02d}." for second in range(60))
+_SETS = 512  # of tests that are remembered: of all that run at a moment, each may be tens of kilobytes
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
 _INSTANCE = ""  # the key, no field of a request, under which its column holds the instance; first in order
@@ -457,12 +458,12 @@ def _the_instance(text: str) -> str | None:
     return found
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_SETS)
 def _tests_column(tests: tuple[str, ...], by: str | None) -> str:
     return canonical(tests if by is None else {"joined": by, "tests": tests})
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_SETS)
 def _tests_known(text: str) -> tuple[tuple[str, ...], str | None]:
     known = json.loads(text)
     tests, joined_by = (known["tests"], known["joined"]) if isinstance(known, dict) else (known, None)
