@@ -53,7 +53,8 @@ def keep(
     draft = folder / f"{_SAVED}.draft"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)  # whatever the umask
-        json.dump({"files": found.files, "texts": found.texts, "gits": found.gits, "owed": found.owed}, file)
+        # No texts: a secret in one of them would be stored here as it is.
+        json.dump({"files": found.files, "gits": found.gits, "owed": found.owed}, file)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(folder / _SAVED)
@@ -93,7 +94,12 @@ def differing_gits(before: Kept, workspace: Workspace) -> list[str]:
 
 def diff(before: Kept, above: Path, paths: Sequence[str]) -> str:
     """What is different in `paths`, as a unified diff as far as their texts are known."""
-    return "".join(_diff(path, before.texts.get(path), _text(above / path)) for path in paths)[:_DIFF]
+    return "".join(
+        f"{path} differs from what it was\n"
+        if path in before.files and path not in before.texts
+        else _diff(path, before.texts.get(path), _text(above / path))
+        for path in paths
+    )[:_DIFF]
 
 
 def put_back(before: Kept, above: Path, seal: Seal, workspace: Workspace) -> None:
@@ -194,8 +200,14 @@ def _gits(workspace: Workspace | None) -> dict[str, str]:
         text = _raw_text(path)
         if text is not None:
             moves = path.name == "config" and workspace.made.kind == "worktree"
-            found[str(path)] = _MOVES.sub("", text) if moves else text
+            told = _MOVES.sub("", text) if moves else text
+            # Of a copy's own it is put back; the user's may hold credentials.
+            found[str(path)] = told if workspace.made.kind == "copy" else _sha256(told)
     return found
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _raw_text(path: Path) -> str | None:
