@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from netra_loop.core.commit_text import INTENT, commit_text, intent
-from netra_loop.core.events import Adopted, Committed, FixerRan, FixTurnedBack
+from netra_loop.core.events import (
+    Adopted,
+    Committed,
+    FixerRan,
+    FixTurnedBack,
+    SessionPaused,
+    SessionResumed,
+    Waited,
+    WorkspaceSaved,
+)
 from netra_loop.core.records import Batch, Finding
 from netra_loop.core.state import State
 from netra_loop.errors import Defect
@@ -51,6 +60,13 @@ class Commit:
                 f"there is nothing to commit: no file differs from {parent[:_SHORT]}. What is to be committed has to "
                 f"be written below {workspace.made.root}, where the command of a run phase begins",
             )
+        later = await _changed_later(context, workspace, tree)
+        if later:
+            return PhaseResult(
+                "failed",
+                f"nothing was committed: since the last command ended somebody has changed {_some(later)}, which "
+                "nobody has looked at",
+            )
         text = await _text(context)
         turned = await workspace.turns_back(parent, tree)
         if turned is not None:
@@ -71,6 +87,19 @@ class Commit:
             f"did not make, and not at {head[:_SHORT]}. Take it in with a phase that waits for a commit, or put the "
             f"branch back: git update-ref refs/heads/{branch} {head[:_SHORT]}",
         )
+
+
+async def _changed_later(context: PhaseContext, workspace: Workspace, tree: str) -> list[str]:
+    """What was changed after the last command, such as a gate, had ended; nothing where a person may have done that,
+    while the session stood still or waited.
+    """
+    seen: str | None = None
+    for event in (item.event for item in await context.journal.events(context.session)):
+        if isinstance(event, WorkspaceSaved | FixerRan):
+            seen = event.tree
+        elif isinstance(event, Committed | SessionPaused | SessionResumed | Waited):
+            seen = None
+    return [] if seen is None else [change.path for change in await workspace.changes(seen, tree)]
 
 
 async def _committed(context: PhaseContext, workspace: Workspace, made: Tip, *adopted: Adopted) -> PhaseResult:

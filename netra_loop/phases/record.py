@@ -70,9 +70,10 @@ class Record:
         final = final_results(judged)
         stability = verdicts.of_stability(await steadiness(context, selected, final), final)
         unsteady = stability.reasons(allow_regressions=context.spec.goal.allow_regressions)
-        unsteady += await tampered(context, final.values())
+        strange = await tampered(context, final.values())
+        unsteady += strange
         judgement = _judge(context, selected, judged, findings, unsteady, verdicts)
-        if judgement.verdict is not Verdict.INCONCLUSIVE and _is_full(context):
+        if judgement.verdict is not Verdict.INCONCLUSIVE and _is_full(context) and not strange:
             open_still = {one.id for one in findings if verdicts.proves_nothing_of(one)}
             now = first_revision(context)
             findings = judge_claims(findings, iteration, now, _claimed_at(context), unproven=open_still)

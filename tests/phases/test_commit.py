@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from netra_loop.core import events as ev
 from netra_loop.core.machine import End, decide
 from netra_loop.core.records import Batch
 from netra_loop.core.state import Status
@@ -72,6 +73,16 @@ async def test_nothing_changed_is_no_success(bench, root):
     assert "nothing to commit" in again.summary
 
 
+async def test_what_came_after_the_last_command_had_ended_is_looked_at_by_nobody(bench, root):
+    (root / "service/app.py").write_text("answer = 43\n")
+    result = await bench.act("commit", paths=PATHS)
+    assert (result.outcome, await bench.events("committed")) == ("failed", [])
+    assert "since the last command ended somebody has changed service/app.py" in result.summary
+    stood = (ev.SessionPaused(why="asked to"), ev.SessionResumed(pid=1, host="here"))  # a person had it stand still
+    await bench.record(Batch(events=stood))
+    assert (await bench.act("commit", 2, paths=PATHS)).outcome == "ok"
+
+
 async def test_what_lies_elsewhere_is_not_committed_and_stops_the_rest(bench, root):
     (root / "README.md").write_text("changed by an audit")
     result = await bench.act("commit", paths=PATHS)
@@ -134,7 +145,7 @@ async def test_a_branch_that_somebody_else_moved_is_left_to_him(bench, root):
 
 
 async def test_what_pytest_is_told_is_not_committed_and_what_else_the_file_says_is(bench, root):
-    (root / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    await bench.act("run", 2, command="printf '[project]\nname = \"x\"\n' > pyproject.toml")
     result = await bench.act("commit", paths=(*PATHS, "../pyproject.toml"))
     assert result.outcome == "ok", result.summary
     (root / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.pytest.ini_options]\naddopts = "-k none"\n')
