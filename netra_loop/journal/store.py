@@ -270,8 +270,13 @@ class StoredJournal:
 
     async def identity(self) -> StoreIdentity:
         """See `Journal.identity`."""
-        found = await self._read(lambda connection: str(connection.scalar("SELECT id FROM store_identity")))
-        return StoreIdentity(found, self._ground.at)
+        found = await self._read(lambda connection: connection.scalar("SELECT id FROM store_identity"))
+        if found is None:
+            raise StoreDamaged(
+                f"store {self._ground.at!r} has lost the row that tells it from others; it is left untouched",
+                hint="put a backup in its place",
+            )
+        return StoreIdentity(str(found), self._ground.at)
 
     async def find(self, name: str) -> SessionHead:
         """See `Journal.find`."""

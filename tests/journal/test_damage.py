@@ -190,3 +190,14 @@ async def test_rows_beside_the_chain_are_read_by_verify(whole: tuple[Path, list[
     found = await told(store, verified)
     assert isinstance(found, StoreDamaged)
     assert "row 'needle-5' of 'results'" in str(found)
+
+
+async def test_a_store_without_a_name_of_its_own_is_taken_for_no_other(whole: tuple[Path, list[str]], tmp_path: Path):
+    store = copied(whole[0], tmp_path)
+    with sqlite3.connect(store) as connection:
+        connection.execute("DELETE FROM store_identity")
+    connection.close()
+    journal = open_store(str(store))
+    with pytest.raises(StoreDamaged, match="lost the row that tells it from others"):
+        await journal.identity()
+    await journal.close()
