@@ -60,6 +60,7 @@ class Sources:
         self._collected: dict[str, None] = {}
         self._conftests: dict[str, None] = {}
         self._plugins: dict[str, None] = {}
+        self._installed: dict[str, None] = {}
         self._settings: tuple[str, str] | None = None
 
     def collecting(self, collector: Any) -> None:
@@ -73,7 +74,8 @@ class Sources:
 
     def registered(self, plugin: Any) -> None:
         """To be told when a plugin was loaded; conftest files count, and what lies below the folder that pytest runs in
-        and was not installed there.
+        and was not installed there. Of what was installed, and is not pytest's own, the name does: another version of
+        it is no other test.
         """
         path = getattr(plugin, "__file__", None)
         if not isinstance(path, str):
@@ -84,6 +86,9 @@ class Sources:
         elif _is_of_the_project(_shown(path, os.getcwd())) and os.path.isfile(path):
             self._plugins[path] = None
         else:
+            name = str(getattr(plugin, "__name__", path))
+            if not name.startswith("_pytest."):
+                self._installed[clean(f"pytest plugin {name}")] = None
             return
         self._hash(path)
 
@@ -102,8 +107,9 @@ class Sources:
     def of(self, items: list[Any], tests: list[Message], folder: str) -> Message:
         """`files`: the hash of each file that pytest began to collect, or that `tests`, described from `items`, come
         from, of each conftest.py above one, of the project's plugins, and of pytest's settings under their file's name.
-        `conftests`: the conftest.py files above each; under "" the plugins and settings, which every test comes from.
-        What cannot be read is left out.
+        `conftests`: the conftest.py files above each; under "" the plugins and settings, which every test comes from;
+        under "*" the names of the plugins that were installed, which are among `files`, too. What cannot be read is
+        left out.
         """
         places = {_shown(path, folder): path for path in self._collected}
         for number, test in enumerate(tests):
@@ -120,9 +126,10 @@ class Sources:
             common.append(_shown(path, folder))
             files[common[-1]] = found
         above = {path: [_shown(name, folder) for name in names] for path, names in higher.items()}
+        files.update((name, "installed") for name in self._installed)
         return {
             "files": {path: found for path, found in files.items() if found is not None},
-            "conftests": {**above, "": common},
+            "conftests": {**above, "": common, "*": list(self._installed)},
         }
 
     def _hash(self, path: str) -> str | None:

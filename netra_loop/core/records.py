@@ -198,7 +198,7 @@ class CollectedTest:
 class Sources:
     """What tests come from. `files`: the SHA-256 (hex) of each file, and of each journey's text under its test id;
     `conftests`: for each test's file the conftest.py files above it; under "" what all tests come from, the project's
-    plugins and the file of pytest's settings.
+    plugins and the file of pytest's settings; under "*" the installed plugins' names, which are among `files`.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)

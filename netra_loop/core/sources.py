@@ -14,7 +14,7 @@ from netra_loop.core.model import to_json
 from netra_loop.core.records import JOURNEY_PREFIX, Sources
 from netra_loop.core.spec import JourneySpec
 
-_COMMON = ""  # among `conftests`: what every test comes from
+_COMMON = "", "*"  # among `conftests`: what every test comes from, and the names of what was installed for all of them
 CHANGED = "its source changed since the session began: "  # begins the reason
 
 
@@ -47,9 +47,8 @@ def change(path: str, source: str | None, first: Sources, now: Sources) -> str |
     """
     if path not in first.files or path not in now.files:
         return None
-    with_common = _COMMON in first.conftests and _COMMON in now.conftests  # else it was stored before they were told
-    before = _of(path, source, first, with_common=with_common)
-    after = _of(path, source, now, with_common=with_common)
+    common = [one for one in _COMMON if one in first.conftests and one in now.conftests]  # else it is of an old session
+    before, after = _of(path, source, first, common), _of(path, source, now, common)
     told = list(_differences(before, after))
     return CHANGED + ", ".join(told) if told else None
 
@@ -61,9 +60,9 @@ def told_of(reason: str) -> list[str]:
     return [name.removesuffix(" (added)").removesuffix(" (removed)") for name in reason[len(CHANGED) :].split(", ")]
 
 
-def _of(path: str, source: str | None, sources: Sources, *, with_common: bool) -> Mapping[str, str | None]:
-    common = sources.conftests[_COMMON] if with_common else ()
-    own = (path, *([] if source is None else [source]), *sources.conftests.get(path, ()), *common)
+def _of(path: str, source: str | None, sources: Sources, common: Iterable[str]) -> Mapping[str, str | None]:
+    told = (name for one in common for name in sources.conftests[one])
+    own = (path, *([] if source is None else [source]), *sources.conftests.get(path, ()), *told)
     return {name: sources.files.get(name) for name in own}
 
 

@@ -1,5 +1,5 @@
 from netra_loop.core.records import Sources
-from netra_loop.core.sources import change, unseen, with_journeys
+from netra_loop.core.sources import change, told_of, unseen, with_journeys
 from netra_loop.core.spec import ConnectStep, JourneySpec, StepSpec
 
 A, CONFTEST = "tests/test_a.py", "tests/conftest.py"
@@ -59,6 +59,15 @@ def test_the_project_s_plugins_and_settings_count_for_each_test():
     assert change(A, None, first, with_common("plugin.py", plugin="2")) == SAID + "plugin.py"
     added = with_common("plugin.py", "more.py", plugin="1", more="1")
     assert change(A, None, first, added) == SAID + "more.py (added)"
+
+
+def test_a_plugin_that_was_installed_since_is_told():
+    first = Sources(FIRST.files, {A: [CONFTEST], "": [], "*": []})
+    name = "pytest plugin evil"
+    assert change(A, None, first, first) is None
+    added = Sources({**FIRST.files, name: "installed"}, {A: [CONFTEST], "": [], "*": [name]})
+    assert change(A, None, first, added) == SAID + f"{name} (added)"
+    assert told_of(SAID + f"{name} (added), b.py") == [name, "b.py"]
 
 
 def test_a_session_that_began_before_they_were_told_is_not_held_to_them():

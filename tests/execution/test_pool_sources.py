@@ -49,7 +49,7 @@ async def test_a_conftest_above_pytest_s_folder_is_told_by_its_whole_path(suite)
     suite.write(test_one=ONE)
     (suite.root / "pytest.ini").rename(suite.root.parent / "pytest.ini")
     sources = (await suite.pool().collect()).sources
-    assert sources.conftests == {"test_one.py": [str(above)], "": [str(above.parent / "pytest.ini")]}
+    assert sources.conftests == {"test_one.py": [str(above)], "": [str(above.parent / "pytest.ini")], "*": []}
     assert sources.files[str(above)] == digest("")
 
 
