@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 
 from netra_loop.beginning import Beginning, Options, check_tier, prepare, text_of
 from netra_loop.clock import Clock, SystemClock
-from netra_loop.core import durations, loopfile, template
+from netra_loop.core import durations, loopfile
 from netra_loop.core import events as ev
-from netra_loop.core.machine import Start, decide
 from netra_loop.core.records import Batch, Selected
 from netra_loop.core.redact import MARK, Redactor
 from netra_loop.core.resuming import first, resume_command
-from netra_loop.core.spec import TARGETS, LoopSpec, PhaseSpec
-from netra_loop.core.state import Mode, State, Status, fold
+from netra_loop.core.spec import LoopSpec, PhaseSpec
+from netra_loop.core.state import State, Status, fold
 from netra_loop.engine.driver import Driver, MakeContext
 from netra_loop.engine.signals import Stop, heeding, installed
 from netra_loop.errors import DiskFull, NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
+from netra_loop.going_on import check_resumable, check_set
 from netra_loop.journal.base import Journal, SessionHead
 from netra_loop.journal.folders import claim
 from netra_loop.journal.ownership import own_folder
@@ -71,7 +71,6 @@ PHASES = Table(
     }
 )
 _FIRST_S = 1.5  # the first tests are under way; before that, others need the processor more
-_NOT_DEPLOYED = {"build_timeout_s"}  # of a service, what changes nothing about its revision
 
 
 def open_journal(settings: Settings, near: Path | None = None, *, make: bool = True) -> Journal:
@@ -195,7 +194,7 @@ class Session:
                     hint="give them again: " + " ".join(f"--var {name}=…" for name in missing),
                 )
             spec = loopfile.apply_vars(loopfile.load(text, path), {**state.vars, **given})
-            _check_set(Scope(spec, head.environment, head.id, 0, self._settings.environ), state)
+            check_set(Scope(spec, head.environment, head.id, 0, self._settings.environ), state)
             set_subreaper()
             folder = await self._session_dir(head.id, spec)
             tools = SessionTools(head.id, spec, head.environment, self._settings, folder, self._clock)
@@ -230,8 +229,8 @@ class Session:
         before = loopfile.apply_vars(loopfile.load(stored, path), kept_vars(state.vars, redactor))
         given = kept_again(state.vars, {**state.vars, **options.vars}, redactor)
         now = loopfile.apply_vars(loopfile.load(kept, path), given)
-        _check_resumable(head, state, before, now, options)
-        _check_set(Scope(spec, head.environment, head.id, 0, self._settings.environ), state)
+        check_resumable(head, state, before, now, options)
+        check_set(Scope(spec, head.environment, head.id, 0, self._settings.environ), state)
         same = kept == stored or (MARK in stored and agree(before.model_dump(), now.model_dump()))
         changed = None if same else kept
         if changed is not None:
@@ -368,66 +367,6 @@ async def _end_what_is_left(folder: Path, session: str | None, *, taken: bool) -
         from netra_loop.cloud.embedded.launch import end_taken  # with Google's packages
 
         await end_taken(folder / "cloud")
-
-
-def _check_resumable(head: SessionHead, state: State, before: LoopSpec, now: LoopSpec, options: Options) -> None:
-    """Refuses a resume whose loop or options contradict what the session has already done."""
-    anew = f"netra-loop run {now.path}"
-    names = {phase.name for phase in now.phases} | set(TARGETS)
-    missing = next((name for name in (state.phase, state.target) if name is not None and name not in names), None)
-    if missing is not None:
-        raise UsageError(
-            f"session {head.id!r} stands at phase {missing!r}, which {now.path.name} no longer has", hint=anew
-        )
-    if head.environment not in now.environments:
-        raise UsageError(f"{now.path.name} no longer has the session's environment {head.environment!r}", hint=anew)
-    if options.only is not None and state.selection is not None and options.only != state.only:
-        raise UsageError(
-            f"--only {options.only!r} comes too late: iteration {state.iteration} has made its selection",
-            hint=f"netra-loop resume {head.id}",
-        )
-    under_way = state.mode is Mode.OPEN and state.last_uses == "deploy"
-    served = _served(before, head.environment), _served(now, head.environment)
-    if (state.revisions or under_way) and not _deploys(now, state) and not agree(*served):
-        raise UsageError(
-            f"session {head.id!r} deploys its services as they were when it began; they have changed since, and what "
-            "is tested would not be what the loop describes",
-            hint=anew,
-        )
-
-
-def _deploys(spec: LoopSpec, state: State) -> bool:
-    """Whether what comes next takes the place of the revisions there are."""
-    following = decide(spec, state)
-    return isinstance(following, Start) and spec.phase(following.phase).uses == "deploy"
-
-
-def _check_set(scope: Scope, state: State) -> None:
-    """Raises UsageError where the embedded cloud would have to start a revision anew, and what that was given is
-    neither stored nor set now.
-    """
-
-    def lookup(name: str) -> str | None:
-        return scope.lookup(name) if name.startswith(("env.", "vars.")) else ""
-
-    if scope.spec_environment().cloud != "embedded" or _deploys(scope.spec, state):
-        return
-    for service in state.revisions:
-        if service in scope.spec.services:
-            for name, text in scope.spec.services[service].env.items():
-                template.render(text, lookup, where=f"services.{service}.env.{name}")
-
-
-def _served(spec: LoopSpec, environment: str) -> object:
-    """The services as they are deployed, and where, the loop's own variables filled in."""
-
-    def lookup(name: str) -> str:
-        root, _, rest = name.partition(".")
-        return spec.vars.get(rest, "") if root == "vars" else "${" + name + "}"
-
-    where = spec.environments[environment].model_dump(include={"cloud", "project", "region", "endpoint"})
-    services = {name: service.model_dump(exclude=_NOT_DEPLOYED) for name, service in spec.services.items()}
-    return template.render_any({"environment": where, "services": services}, lookup)
 
 
 def _budget(stop: Stop, seconds: float) -> asyncio.TimerHandle:
