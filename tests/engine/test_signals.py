@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -35,6 +36,14 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(autouse=True)
+def _hangups_mean_something() -> Iterator[None]:
+    """Whoever started us may ignore SIGHUP (`nohup`); then whatever is started here would, too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 async def child(*words: str) -> tuple[asyncio.subprocess.Process, int]:
