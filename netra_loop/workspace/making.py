@@ -61,7 +61,9 @@ async def find(
     top = await top_of(folder, environ)
     home = folder if top is None else top
     if await asyncio.to_thread((made.root / ".git").exists):
-        return Repository(made, home, session, environ)
+        found = Repository(made, home, session, environ)
+        await found.mend()
+        return found
     if made.kind == "copy":
         raise EnvironmentFailed(
             f"the session's copy {str(made.root)!r} is gone, or on another machine, and what was changed there with it",

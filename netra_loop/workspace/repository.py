@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from netra_loop.errors import GitFailed
-from netra_loop.workspace.base import SOURCES, Blamed, Change, CommitText, Made, NotKept, Tip, TurnedBack
+from netra_loop.errors import EnvironmentFailed, GitFailed
+from netra_loop.workspace.base import SOURCES, Blamed, Change, CommitText, Kind, Made, NotKept, Tip, TurnedBack
 from netra_loop.workspace.git import Git
 from netra_loop.workspace.undoing import turned_back
 
@@ -82,8 +82,23 @@ class Repository:
         await self._git.raw("update-ref", f"{self._refs}/{name}", tree)
         return tree
 
+    async def mend(self) -> None:
+        """Has the folder be this repository's working tree again, where a process has removed or replaced its `.git`.
+        Raises EnvironmentFailed where that was the repository itself.
+        """
+        marker = self.made.root / ".git"
+        if await asyncio.to_thread(_leads_back, marker, self.made.kind):
+            return
+        if self.made.kind == "copy":
+            raise EnvironmentFailed(
+                f"{str(marker)!r} is gone, and the session's commits with it", hint="begin anew: netra-loop run"
+            )
+        await asyncio.to_thread(_take_off, marker)
+        await Git(self.home, self._git.environ).raw("worktree", "repair")
+
     async def restore(self, commit: str, tree: str) -> None:
         """See `Workspace.restore`."""
+        await self.mend()
         await self._git.raw("update-ref", self._branch, commit)
         folder = await asyncio.to_thread(self._clear)
         await self._point_head()
@@ -95,6 +110,7 @@ class Repository:
 
     async def stand_on(self, commit: str) -> bool:
         """See `Workspace.stand_on`."""
+        await self.mend()
         moved = await self._git.maybe("rev-parse", "--verify", f"{self._branch}^{{commit}}") != commit
         folder = await asyncio.to_thread(self._folder)
         halfway = any((folder / name).exists() for name in _HALFWAY)
@@ -270,6 +286,26 @@ async def _state_of(folder: Path, environ: Mapping[str, str]) -> str:
     if index is None or not (folder / index).exists():  # git writes it once it has written all files
         return "half"
     return "whole" if await git.maybe("diff-index", "--quiet", "HEAD", "--") is not None else "changed"
+
+
+def _leads_back(marker: Path, kind: Kind) -> bool:
+    """Whether this `.git` is the repository itself, as in a copy, or leads to one that knows it."""
+    if marker.is_symlink():
+        return False
+    if kind == "copy":
+        return (marker / "HEAD").is_file()
+    if not marker.is_file():
+        return False
+    target = marker.parent / marker.read_text("utf-8", "replace").partition("gitdir:")[2].strip()
+    known = target / "gitdir"
+    return known.is_file() and (target / known.read_text("utf-8", "replace").strip()).resolve() == marker.resolve()
+
+
+def _take_off(marker: Path) -> None:
+    if marker.is_dir() and not marker.is_symlink():
+        shutil.rmtree(marker)
+    else:
+        marker.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:

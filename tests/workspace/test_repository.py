@@ -1,14 +1,21 @@
 """What a workspace promises, whichever kind it is."""
 
+import shutil
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
 
-from netra_loop.errors import GitFailed
+from netra_loop.errors import EnvironmentFailed, GitFailed
 from netra_loop.workspace.base import Change, CommitText, NotKept, Tip, TurnedBack
+from netra_loop.workspace.making import make
 from netra_loop.workspace.repository import DIFF_LIMIT
 
 TEXT = CommitText("Mend the factory\n\nNetra-Loop-Session: demo-1\n", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+
+def shell(command, folder):
+    subprocess.run(["sh", "-c", command], cwd=folder, check=True)
 
 
 async def committed(workspace, parent):
@@ -261,3 +268,22 @@ async def test_what_is_not_as_committed_is_told_whatever_git_was_told(workspace,
     (workspace.made.root / "service/app.py").unlink()
     assert await workspace.edited(head) == ["service/app.py", "tests/test_app.py"]
     assert await workspace.edited(head, ["tests"]) == ["tests/test_app.py"]
+
+
+@pytest.mark.parametrize("how", ["rm -rf .git", "echo 'gitdir: /nonexistent' > .git", "rm .git; git init -q"])
+async def test_a_worktree_that_was_cut_off_its_repository_goes_back(checkout, tmp_path, environ, how):
+    (tmp_path / "session").mkdir()
+    workspace = await make("worktree", checkout, tmp_path / "session", "demo-1", environ)
+    head, before = await workspace.head(), await workspace.snapshot("before")
+    shell(how, workspace.made.root)
+    await workspace.stand_on(head)
+    assert (await workspace.head(), await workspace.snapshot("after")) == (head, before)
+
+
+async def test_a_copy_without_its_repository_is_told(checkout, tmp_path, environ):
+    (tmp_path / "session").mkdir()
+    workspace = await make("copy", checkout, tmp_path / "session", "demo-1", environ)
+    head = await workspace.head()
+    shutil.rmtree(workspace.made.root / ".git")
+    with pytest.raises(EnvironmentFailed, match="is gone, and the session's commits with it"):
+        await workspace.stand_on(head)
