@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from netra_loop.core.records import Verdict
+from netra_loop.core.stability import TAMPERED
 from netra_loop.core.state import Judged, State
 
 _SILENT = ("skipped", "xfailed")
@@ -27,7 +28,8 @@ def best(state: State, services: Collection[str]) -> Best | None:
     can be told: where fewer than two count.
 
     An iteration counts where each of `services` was deployed in it, all tests were selected and it was judged on what
-    it showed. One in which more tests said nothing than in the first does not: fewer failures are no merit then.
+    it showed. One in which more tests said nothing, or were gone, than in the first does not, nor one whose tests were
+    tampered with: fewer failures are no merit then.
     """
     deployed: dict[int, dict[str, str]] = {}
     for one in state.deployed:
@@ -43,7 +45,10 @@ def best(state: State, services: Collection[str]) -> Best | None:
     ]
     if len(counted) < 2:
         return None
-    loud = [one for one in counted if _silent(one) <= _silent(counted[0])]
+    most = counted[0].counts["selected"]
+    loud = [one for one in counted if _silent(one, most) <= _silent(counted[0], most) and not _is_tampered(one)]
+    if not loud:
+        return None
     chosen = min(loud, key=lambda one: (_failures(one), -one.iteration))
     newest = counted[-1]
     return Best(
@@ -59,5 +64,10 @@ def _failures(one: Judged) -> tuple[int, ...]:
     return tuple(tier.failures for tier in one.tiers)
 
 
-def _silent(one: Judged) -> int:
-    return sum(one.counts.get(outcome, 0) for outcome in _SILENT)
+def _silent(one: Judged, most: int) -> int:
+    """How many tests say nothing; of `most`, those that are gone among them."""
+    return sum(one.counts.get(outcome, 0) for outcome in _SILENT) + max(0, most - one.counts["selected"])
+
+
+def _is_tampered(one: Judged) -> bool:
+    return any(reason.startswith(TAMPERED) for reason in one.reasons)

@@ -14,6 +14,7 @@ from netra_loop.values import dataclass
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _SILENT = frozenset({Outcome.SKIPPED, Outcome.XFAILED})
 _SHOWN = 3
+TAMPERED = "what is sealed was changed, and by no commit: "  # begins the reason of an iteration where it was
 
 
 @dataclass(frozen=True, slots=True)

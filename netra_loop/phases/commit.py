@@ -10,7 +10,7 @@ from netra_loop.core.events import (
     FixTurnedBack,
     SessionPaused,
     SessionResumed,
-    Waited,
+    WaitBegan,
     WorkspaceSaved,
 )
 from netra_loop.core.records import Batch, Finding
@@ -97,7 +97,7 @@ async def _changed_later(context: PhaseContext, workspace: Workspace, tree: str)
     for event in (item.event for item in await context.journal.events(context.session)):
         if isinstance(event, WorkspaceSaved | FixerRan):
             seen = event.tree
-        elif isinstance(event, Committed | SessionPaused | SessionResumed | Waited):
+        elif isinstance(event, Committed | SessionPaused | SessionResumed | WaitBegan):
             seen = None
     return [] if seen is None else [change.path for change in await workspace.changes(seen, tree)]
 

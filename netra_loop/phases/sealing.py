@@ -12,7 +12,7 @@ import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
-from netra_loop.core.events import FixerRan, SessionPaused, Waited, WorkspaceSaved
+from netra_loop.core.events import FixerRan, SessionPaused, WaitBegan, WorkspaceSaved
 from netra_loop.core.seal import Seal, allowed, default_seal, pytest_part
 from netra_loop.phases import sealed_files
 from netra_loop.phases.base import PhaseContext
@@ -117,7 +117,7 @@ async def _owed(context: PhaseContext) -> dict[str, str | None]:
         return {}
     owed: dict[str, str | None] = {}
     for event in (item.event for item in await context.journal.events(context.session)):
-        if isinstance(event, SessionPaused | Waited):
+        if isinstance(event, SessionPaused | WaitBegan):
             owed.clear()
         elif isinstance(event, FixerRan) and event.refused:
             folder = context.tools.folder / f"{event.iteration}-{event.phase}-{event.attempt}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from netra_loop.core.records import JOURNEY_PREFIX, Result
 from netra_loop.core.seal import Seal, pytest_part
 from netra_loop.core.sources import told_of
+from netra_loop.core.stability import TAMPERED
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.sealing import seal_of
 from netra_loop.workspace.base import Workspace
@@ -39,7 +40,7 @@ async def tampered(context: PhaseContext, results: Iterable[Result]) -> list[str
         return []
     names = sorted(strange)
     some = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return [f"what is sealed was changed, and by no commit: {context.redactor.text(some)}"]
+    return [f"{TAMPERED}{context.redactor.text(some)}"]
 
 
 def _places(context: PhaseContext, workspace: Workspace, seal: Seal, names: Iterable[str]) -> Iterator[str]:

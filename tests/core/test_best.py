@@ -7,6 +7,7 @@ import pytest
 
 from netra_loop.core.best import best
 from netra_loop.core.records import Revision, TierVerdict, Verdict
+from netra_loop.core.stability import TAMPERED
 from netra_loop.core.state import Deployed, Judged, State
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,6 +43,8 @@ def test_the_first_tiers_count_most_and_of_equals_the_newest():
         judged(2, 0, 0, full=False),
         judged(2, 0, 0, skipped=5),
         judged(2),
+        replace(judged(2, 0, 0), reasons=(f"{TAMPERED}conftest.py",)),
+        replace(judged(2, 0, 0), counts={"selected": 12}),
     ],
 )
 def test_what_cannot_be_compared_is_not(other):
