@@ -166,6 +166,7 @@ class PostgresLane:
             self._backend.end(connection)
         if self._writer:
             self._backend = Backend(connection)
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         else:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True

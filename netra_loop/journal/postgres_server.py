@@ -23,6 +23,7 @@ FIRST_S = 5.0  # and one that was not there yet: a name misspelt is no restart
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 _SETTINGS = {
     "lock_timeout": "10s",
+    "statement_timeout": "0",  # whatever the role's: a statement that it ends would be tried again, and end there again
     "idle_in_transaction_session_timeout": "10s",  # a writer that was suspended locks nobody out for longer
     "jit": "off",  # takes longer than the statements themselves
     **SERVER_SIDE,

@@ -11,6 +11,7 @@ import pytest
 from netra_loop.core.records import Batch
 from netra_loop.errors import Defect, DiskFull, NetraLoopError, StoreDamaged, StoreError, UsageError
 from netra_loop.journal import tables
+from netra_loop.journal.postgres import PostgresGround
 from netra_loop.journal.postgres_address import read_address
 from netra_loop.journal.postgres_errors import meaning, passes
 from netra_loop.journal.postgres_server import Server
@@ -229,6 +230,24 @@ async def test_a_commit_means_that_it_is_on_disk(postgres: PrivatePostgres):
     for connection, is_set in ((psycopg.connect(url), "off"), (Server(url).connect(), "on")):
         assert connection.execute("SHOW synchronous_commit").fetchone() == (is_set,)
         connection.close()
+
+
+def test_what_a_role_prefers_does_not_change_how_a_journal_is_kept(postgres: PrivatePostgres):
+    postgres.execute("DROP ROLE IF EXISTS strict")
+    postgres.execute("CREATE ROLE strict SUPERUSER LOGIN")
+    postgres.execute("ALTER ROLE strict SET statement_timeout = '1h'")
+    postgres.execute("ALTER ROLE strict SET default_transaction_isolation = 'serializable'")
+    ground = PostgresGround(postgres.url_of_new_schema(user="strict"))
+    for writer, isolation in ((True, "read committed"), (False, "repeatable read")):
+        lane = ground.lane(writer=writer)
+        shown = lane.transaction(
+            lambda connection: [
+                connection.scalar(f"SHOW {one}") for one in ("transaction_isolation", "statement_timeout")
+            ]
+        )
+        assert shown == [isolation, "0"]
+        lane.close()
+    ground.close()
 
 
 def test_whoever_keeps_a_file_imports_nothing_of_it(tmp_path: Path):
