@@ -113,6 +113,11 @@ def put_back(before: Kept, above: Path, seal: Seal, workspace: Workspace) -> Non
             (above / path).parent.mkdir(parents=True, exist_ok=True)
             (above / path).unlink(missing_ok=True)
             (above / path).write_text(before.texts[path], "utf-8")
+    put_back_gits(before, workspace)
+
+
+def put_back_gits(before: Kept, workspace: Workspace) -> None:
+    """Of that only a copy's repository, without which git may not even start."""
     if workspace.made.kind == "copy":
         now = _gits(workspace)
         for path in {*before.gits, *now}:

@@ -171,6 +171,7 @@ async def look(context: PhaseContext, before: Saved) -> Looked:
         left = tuple(path for path in owed if path not in broken)
         return Looked(tuple(broken), tuple(broken), (), diff, left=left)
     gits = await asyncio.to_thread(sealed_files.differing_gits, before.files, workspace)
+    await asyncio.to_thread(sealed_files.put_back_gits, before.files, workspace)
     moved = await workspace.stand_on(before.commit)
     tree, unkept = None, None
     try:

@@ -38,12 +38,14 @@ _CALM = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF
 
 class Git:
     """git in one folder, with `environ` as far as it says nothing about git. Every call is safe to cancel: git is
-    killed then.
+    killed then. `alone`: in this folder's own repository or none, never in one of a folder above it.
     """
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], *, alone: bool = False) -> None:
         self.folder = folder
         self.environ = {name: value for name, value in environ.items() if not name.startswith("GIT_")} | _CALM
+        if alone:
+            self.environ["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
 
     async def raw(
         self, *words: str, given: bytes | None = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)

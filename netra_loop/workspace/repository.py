@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ _PATCH = ("diff-tree", "-r", "-p", "--no-renames", "--no-ext-diff", "--no-textco
 _NOISE = tuple(f":(top,exclude,glob)**/{name}/**" for name in ("__pycache__", ".pytest_cache"))  # made by running
 _HOW: Mapping[str, str] = {"A": "added", "D": "deleted", "M": "modified", "T": "retyped"}
 _INDEX = "workspace.index"
+_SHORTEST = 32  # bytes of an index of no file
 _LOCKS = ("index.lock", "HEAD.lock")
 _HALFWAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "sequencer", "BISECT_LOG")
 _NAME, _EMAIL = "netra-loop", "netra-loop@localhost"
@@ -41,7 +43,7 @@ class Repository:
         self.home = home
         self._refs = f"refs/netra-loop/{session}"
         self._branch = f"refs/heads/{made.branch}"
-        self._git = Git(made.root, environ)
+        self._git = Git(made.root, environ, alone=True)
         self._index = made.root.parent / _INDEX
 
     def place(self, path: Path) -> Path:
@@ -88,6 +90,7 @@ class Repository:
         """
         marker = self.made.root / ".git"
         if await asyncio.to_thread(_leads_back, marker, self.made.kind):
+            await asyncio.to_thread(_mend_folder, self._folder(), self._branch)
             return
         if self.made.kind == "copy":
             raise EnvironmentFailed(
@@ -95,6 +98,7 @@ class Repository:
             )
         await asyncio.to_thread(_take_off, marker)
         await Git(self.home, self._git.environ).raw("worktree", "repair")
+        await asyncio.to_thread(_mend_folder, self._folder(), self._branch)
 
     async def restore(self, commit: str, tree: str) -> None:
         """See `Workspace.restore`."""
@@ -293,12 +297,28 @@ def _leads_back(marker: Path, kind: Kind) -> bool:
     if marker.is_symlink():
         return False
     if kind == "copy":
-        return (marker / "HEAD").is_file()
+        return (marker / "objects").is_dir()
     if not marker.is_file():
         return False
     target = marker.parent / marker.read_text("utf-8", "replace").partition("gitdir:")[2].strip()
     known = target / "gitdir"
     return known.is_file() and (target / known.read_text("utf-8", "replace").strip()).resolve() == marker.resolve()
+
+
+def _mend_folder(folder: Path, branch: str) -> None:
+    """Without a HEAD that it can read git takes the folder for no repository, and with a broken index it gives up."""
+    head, index = folder / "HEAD", folder / "index"
+    said = head.read_text("utf-8", "replace").strip() if head.is_file() and not head.is_symlink() else ""
+    if not re.fullmatch(r"ref: refs/\S+|[0-9a-f]{40}|[0-9a-f]{64}", said):
+        _take_off(head)
+        head.write_text(f"ref: {branch}\n", "utf-8")
+    if index.is_dir() or (index.is_file() and (index.stat().st_size < _SHORTEST or not _is_index(index))):
+        _take_off(index)
+
+
+def _is_index(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"DIRC"
 
 
 def _take_off(marker: Path) -> None:

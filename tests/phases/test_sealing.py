@@ -164,6 +164,14 @@ async def test_what_git_itself_goes_by_is_not_for_fixers(bench, fixing):
     assert ((root / ".git/config").read_text(), (root / ".git/hooks/pre-commit").exists()) == (config, False)
 
 
+@pytest.mark.parametrize("broken", ["echo '[broken' >> .git/config", "git config core.bare true"])
+async def test_settings_that_git_gives_up_over_are_put_back_first(bench, fixing, broken):
+    await fixing()
+    result = await bench.act("run", command=f"{FIX}; {broken}")
+    assert result.outcome == "failed"
+    assert "/.git/config; all of its changes were taken back" in result.summary
+
+
 async def test_a_fixers_own_commits_count_as_changes(bench, fixing):
     root = await fixing()
     head = await bench.tools.workspace.head()

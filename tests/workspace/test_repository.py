@@ -280,6 +280,28 @@ async def test_a_worktree_that_was_cut_off_its_repository_goes_back(checkout, tm
     assert (await workspace.head(), await workspace.snapshot("after")) == (head, before)
 
 
+@pytest.mark.parametrize("how", ["echo x > HEAD", "rm HEAD", "echo x > index", "rm index; mkdir index"])
+async def test_what_git_gives_up_over_goes_back(workspace, checkout, run_git, how):
+    head, before = await workspace.head(), await workspace.snapshot("before")
+    shell(f'cd "$(git rev-parse --git-dir)" && {how}', workspace.made.root)
+    refs, status = run_git(checkout, "for-each-ref"), run_git(checkout, "status", "--porcelain")
+    await workspace.stand_on(head)
+    assert (await workspace.snapshot("after"), await workspace.changes(before, head)) == (before, [])
+    await workspace.restore(head, before)
+    assert run_git(checkout, "status", "--porcelain") == status
+    assert workspace.made.kind == "worktree" or run_git(checkout, "for-each-ref") == refs
+
+
+async def test_the_repository_that_a_copy_lies_in_is_never_taken_for_its_own(checkout, environ, run_git):
+    inside = checkout / "inside"
+    inside.mkdir()
+    workspace = await make("copy", checkout, inside, "demo-1", environ)
+    shell("rm -rf .git/objects .git/HEAD", workspace.made.root)
+    with pytest.raises(GitFailed, match="not a git repository"):
+        await workspace.snapshot("x")
+    assert "netra-loop" not in run_git(checkout, "for-each-ref")
+
+
 async def test_a_copy_without_its_repository_is_told(checkout, tmp_path, environ):
     (tmp_path / "session").mkdir()
     workspace = await make("copy", checkout, tmp_path / "session", "demo-1", environ)
