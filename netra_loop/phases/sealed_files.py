@@ -25,7 +25,9 @@ _NOISE = frozenset({"__pycache__", ".pytest_cache", ".git", ".netra-loop", ".ven
 _KEPT = 1_000_000  # bytes of a file whose text is kept for a diff
 _DIFF = 200_000
 _GITS = "git's own "
-_MOVES = re.compile(r'^\[(?:branch|remote) ".*?\n(?=\[|\Z)', re.DOTALL | re.MULTILINE)  # what fetching and pushing set
+_OVER_LINES = re.DOTALL | re.MULTILINE | re.IGNORECASE
+_MOVES = re.compile(r'^\[(?:branch|remote) ".*?\n(?=\[|\Z)', _OVER_LINES)  # what fetching and pushing set
+_ACTED_ON = re.compile(r"^\[(?:core|filter|include|includeif|diff|merge)\b.*?(?=^\[|\Z)", _OVER_LINES)
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,31 @@ def differing(before: Kept, above: Path, seal: Seal) -> list[str]:
     return [path for path in sorted({*before.files, *now}) if before.files.get(path) != now.get(path)]
 
 
-def still_owed(before: Kept, above: Path, seal: Seal) -> list[str]:
-    """Those of the files that are owed which nobody has put back, in order."""
-    now = _manifest(above, seal) if before.owed else {}
-    return [path for path, was in sorted(before.owed.items()) if now.get(path) != was]
+def still_owed(before: Kept, above: Path, seal: Seal, workspace: Workspace | None) -> list[str]:
+    """Those of the files that are owed which nobody has put back, in order; of git's settings what it acts on."""
+    if not before.owed:
+        return []
+    now = {**_manifest(above, seal), **{f"{_GITS}{path}": text for path, text in _gits(workspace).items()}}
+    return [path for path, was in sorted(before.owed.items()) if _tells(path, now.get(path)) != _tells(path, was)]
+
+
+def owed_for(before: Kept, refused: Sequence[str], *, in_place: bool) -> dict[str, str | None]:
+    """What was refused and is not taken back: in place all that is sealed, else git's own files in the user's
+    repository; each with what it held. Hooks are not, for none runs.
+    """
+    gits = {f"{_GITS}{path}": text for path, text in before.gits.items()}
+    if in_place:
+        return {path: before.files.get(path) for path in refused}
+    return {path: gits.get(path) for path in refused if path.startswith(_GITS) and "/hooks/" not in path}
+
+
+def _tells(path: str, told: str | None) -> str | None:
+    return (told or "").rpartition(" ")[2] if path.startswith(_GITS) else told
+
+
+def _acted_on(path: Path, text: str) -> str:
+    """What git runs, or goes elsewhere, by; not who somebody is, for a person may say so at any time."""
+    return "".join(_ACTED_ON.findall(text)) if path.name.startswith("config") else text
 
 
 def differing_gits(before: Kept, workspace: Workspace) -> list[str]:
@@ -207,7 +230,8 @@ def _gits(workspace: Workspace | None) -> dict[str, str]:
             moves = path.name == "config" and workspace.made.kind == "worktree"
             told = _MOVES.sub("", text) if moves else text
             # Of a copy's own it is put back; the user's may hold credentials.
-            found[str(path)] = told if workspace.made.kind == "copy" else _sha256(told)
+            is_copy = workspace.made.kind == "copy"
+            found[str(path)] = told if is_copy else f"{_sha256(told)} {_sha256(_acted_on(path, told))}"
     return found
 
 

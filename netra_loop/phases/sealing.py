@@ -98,7 +98,7 @@ def allowed_paths(context: PhaseContext) -> list[str]:
 async def save(context: PhaseContext, folder: Path) -> Saved:
     """Keeps what is there, before the command runs for the first time; in `folder` for a process that comes later."""
     workspace = context.tools.workspace
-    owed = await _owed(context) if workspace is None else {}
+    owed = await _owed(context)
     before = await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace, owed)
     if workspace is None:
         return Saved(before)
@@ -110,8 +110,8 @@ async def save(context: PhaseContext, folder: Path) -> Saved:
 
 
 async def _owed(context: PhaseContext) -> dict[str, str | None]:
-    """What sealed files held before a command changed them in place, which was refused. A person who had the session
-    stand still, or was waited for, has seen what is there, and owes nothing.
+    """What files held before a command changed them where it cannot be taken back, which was refused. A person who
+    had the session stand still, or was waited for, has seen what is there, and owes nothing.
     """
     if not any(ran.refused for ran in context.state().fixers):
         return {}
@@ -123,7 +123,7 @@ async def _owed(context: PhaseContext) -> dict[str, str | None]:
             folder = context.tools.folder / f"{event.iteration}-{event.phase}-{event.attempt}"
             before = await asyncio.to_thread(sealed_files.kept, folder)
             if before is not None:
-                owed = {path: before.files.get(path) for path in event.refused} | owed
+                owed = sealed_files.owed_for(before, event.refused, in_place=context.tools.workspace is None) | owed
     return owed
 
 
@@ -167,7 +167,7 @@ async def look(context: PhaseContext, before: Saved) -> Looked:
     broken = await asyncio.to_thread(sealed_files.differing, before.files, above, seal)
     if workspace is None or before.commit is None or before.tree is None:
         diff = await asyncio.to_thread(sealed_files.diff, before.files, above, broken)
-        owed = await asyncio.to_thread(sealed_files.still_owed, before.files, above, seal)
+        owed = await asyncio.to_thread(sealed_files.still_owed, before.files, above, seal, None)
         left = tuple(path for path in owed if path not in broken)
         return Looked(tuple(broken), tuple(broken), (), diff, left=left)
     gits = await asyncio.to_thread(sealed_files.differing_gits, before.files, workspace)
@@ -187,7 +187,9 @@ async def look(context: PhaseContext, before: Saved) -> Looked:
     if tree is not None and (sealed or outside):
         diff += await workspace.diff(before.tree, tree, [path for path in (*sealed, *outside) if path in changed])
     whole = tuple(dict.fromkeys((*changed, *broken)))
-    return Looked(whole, tuple(sealed), tuple(outside), diff, tree, unkept, moved)
+    owed = await asyncio.to_thread(sealed_files.still_owed, before.files, above, seal, workspace)
+    left = tuple(path for path in owed if path not in gits)
+    return Looked(whole, tuple(sealed), tuple(outside), diff, tree, unkept, moved, left)
 
 
 async def wrong_in(context: PhaseContext, workspace: Workspace, parent: str, tree: str) -> tuple[list[str], list[str]]:

@@ -172,6 +172,17 @@ async def test_settings_that_git_gives_up_over_are_put_back_first(bench, fixing,
     assert "/.git/config; all of its changes were taken back" in result.summary
 
 
+async def test_what_git_would_run_in_the_users_repository_is_refused_until_it_is_gone(bench, fixing):
+    checkout = bench.spec.root_dir
+    await fixing("worktree")
+    assert (await bench.act("run", command="git config filter.evil.clean cat")).outcome == "failed"
+    again = await bench.act("run", 2, command=FIX)
+    assert again.outcome == "failed"
+    assert f"still as an earlier command left it: git's own {checkout}/.git/config" in again.summary
+    git(checkout, "config", "--unset", "filter.evil.clean")
+    assert (await bench.act("run", 3, command=FIX)).outcome == "ok"
+
+
 async def test_a_fixers_own_commits_count_as_changes(bench, fixing):
     root = await fixing()
     head = await bench.tools.workspace.head()
