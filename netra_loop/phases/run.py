@@ -91,6 +91,8 @@ class Run:
         if looked.refused:
             taken_back = await sealing.put_back(context, before)
             reasons += _refusals(looked, taken_back=taken_back)
+            if taken_back and sealing.of_the_user(context, looked):
+                reasons.append("but for git's own files in the user's repository, which are left to the user")
             facts["refused"], facts["diff"] = list(looked.refused), hide(looked.diff)
         ran = FixerRan(
             exit_code=ended.code,

@@ -100,6 +100,11 @@ def owed_for(before: Kept, refused: Sequence[str], *, in_place: bool) -> dict[st
     return {path: gits.get(path) for path in refused if path.startswith(_GITS) and "/hooks/" not in path}
 
 
+def is_of_git(path: str) -> bool:
+    """Whether what is told is one of git's own files."""
+    return path.startswith(_GITS)
+
+
 def _tells(path: str, told: str | None) -> str | None:
     return (told or "").rpartition(" ")[2] if path.startswith(_GITS) else told
 

@@ -192,6 +192,13 @@ async def look(context: PhaseContext, before: Saved) -> Looked:
     return Looked(whole, tuple(sealed), tuple(outside), diff, tree, unkept, moved, left)
 
 
+def of_the_user(context: PhaseContext, looked: Looked) -> bool:
+    """Whether something was refused that lies in the user's own repository, where nothing is taken back."""
+    workspace = context.tools.workspace
+    is_theirs = workspace is not None and workspace.made.kind == "worktree"
+    return is_theirs and any(sealed_files.is_of_git(path) for path in looked.refused)
+
+
 async def wrong_in(context: PhaseContext, workspace: Workspace, parent: str, tree: str) -> tuple[list[str], list[str]]:
     """The paths in which `tree` differs from `parent`, and those of them that no commit of this phase may hold: what
     is sealed, or not among its paths.

@@ -175,7 +175,9 @@ async def test_settings_that_git_gives_up_over_are_put_back_first(bench, fixing,
 async def test_what_git_would_run_in_the_users_repository_is_refused_until_it_is_gone(bench, fixing):
     checkout = bench.spec.root_dir
     await fixing("worktree")
-    assert (await bench.act("run", command="git config filter.evil.clean cat")).outcome == "failed"
+    first = await bench.act("run", command="git config filter.evil.clean cat")
+    assert first.outcome == "failed"
+    assert "but for git's own files in the user's repository, which are left to the user" in first.summary
     again = await bench.act("run", 2, command=FIX)
     assert again.outcome == "failed"
     assert f"still as an earlier command left it: git's own {checkout}/.git/config" in again.summary
