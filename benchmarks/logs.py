@@ -39,6 +39,7 @@ from netra_loop.cloud.base import LogQuery
 from netra_loop.cloud.google_reads import LogReader
 from netra_loop.cloud.log_reads import ReadBudget
 from netra_loop.core import events as ev
+from netra_loop.core.collecting import seldom
 from netra_loop.core.records import AttemptStarted, Authenticity, Batch, Outcome, Result
 from netra_loop.core.redact import Redactor
 from netra_loop.core.spec import EnvironmentSpec, LoopSpec, PhaseSpec, ServiceSpec
@@ -277,6 +278,7 @@ async def run(entries: int) -> dict[str, float]:
             cloud, context = Cloud(entries, start, stages), session.context()
             reading = log_reading.Reading(context, cloud, (REVISION,))  # type: ignore[arg-type]
             gc.freeze()  # as a command does with all that it imported
+            seldom()  # likewise
             begun, begun_s = time.monotonic(), time.process_time()
             with stages.of("joined"):  # and whatever else is between the others
                 await reading.begin()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from netra_loop.cli.hints import hints_to_type
 from netra_loop.cli.words import LOOKING, SESSIONS, command_of, store_of
+from netra_loop.core.collecting import seldom
 from netra_loop.errors import EnvironmentFailed, Interrupted, NetraLoopError
 from netra_loop.settings import read
 
@@ -34,6 +35,8 @@ def typed() -> int:
     arguments = sys.argv[1:]
     if command_of(arguments) in LOOKING:
         gc.disable()
+    elif command_of(arguments) in SESSIONS:
+        seldom()
     code = _begun(arguments) if "run" in arguments else _run(arguments)
     atexit._run_exitfuncs()  # noqa: SLF001 - nothing is left to be done but to take the interpreter apart, object by object
     sys.stdout.flush()

@@ -37,6 +37,7 @@ _SEVERITIES = {
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANCE_MAX = 32
+_last: tuple[Any, tuple[str, str]] = MonitoredResource(), ("", "")
 
 
 def filter_of(query: LogQuery, project: str = "") -> str:
@@ -81,7 +82,7 @@ def entry_from(message: Any) -> LogEntry:
     has, timestamp = message.HasField, message.timestamp
     payload = struct_of(message.json_payload) if has("json_payload") else None
     request = _request(message.http_request) if has("http_request") else None
-    service, revision = _whose(message.resource.SerializeToString())
+    service, revision = _whose(message.resource)
     return LogEntry(  # by place, which is quicker
         _EPOCH + timedelta(0, timestamp.seconds, timestamp.nanos // 1000),
         _SEVERITIES.get(message.severity, "DEFAULT"),
@@ -104,11 +105,17 @@ def line_of(entry: LogEntry) -> str:
     return entry.message if entry.severity in {"DEFAULT", "INFO"} else f"{entry.severity}: {entry.message}"
 
 
-@lru_cache(maxsize=1024)
-def _whose(resource: bytes) -> tuple[str, str]:
-    """Service and revision of a serialised resource, which a revision's entries share."""
-    labels = MonitoredResource.FromString(resource).labels
-    return str(labels.get("service_name", "")), str(labels.get("revision_name", ""))
+def _whose(resource: Any) -> tuple[str, str]:
+    """Service and revision of a resource, which most entries share with the one before."""
+    global _last  # noqa: PLW0603 - a memory of one
+    last, found = _last
+    if resource != last:
+        labels = resource.labels
+        found = str(labels.get("service_name", "")), str(labels.get("revision_name", ""))
+        copy = MonitoredResource()  # by itself: a part of a message keeps the whole page
+        copy.CopyFrom(resource)
+        _last = copy, found
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any
 
 from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
@@ -29,6 +30,7 @@ _PAGE_LIMIT_S = 60.0
 _BEGINNINGS = 5  # of one sweep, without a new entry between them
 _WHAT = "reading log entries"
 _Key = tuple[str, str]
+_IN_ORDER, _NAMED = attrgetter("timestamp", "insert_id", "log"), attrgetter("insert_id", "log")
 
 
 def asking(link: Link) -> Ask:
@@ -119,9 +121,10 @@ class LogReader:
 
 def _fresh(entries: Sequence[LogEntry], given: set[_Key]) -> list[LogEntry]:
     """`entries` in the order of time, without copies and without those of `given`."""
-    once = {(entry.timestamp, entry.insert_id, entry.log): entry for entry in entries}
-    ordered = map(once.__getitem__, sorted(once))
-    return [entry for entry in ordered if (entry.log, entry.insert_id) not in given] if given else list(ordered)
+    ordered = sorted(entries, key=_IN_ORDER)
+    if len(set(map(_NAMED, ordered))) < len(ordered):  # few pages; an instant takes long to find in a set
+        ordered = list({_IN_ORDER(entry): entry for entry in ordered}.values())
+    return [entry for entry in ordered if (entry.log, entry.insert_id) not in given] if given else ordered
 
 
 def _of_instant(entries: Sequence[LogEntry], instant: datetime) -> Iterator[_Key]:
