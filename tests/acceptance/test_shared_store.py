@@ -28,6 +28,8 @@ import pathlib, time, pytest
 def test_n(n):
     while n == 20 and not pathlib.Path("go").exists():
         time.sleep(0.01)
+    if n == 20:
+        pathlib.Path("gone").touch()
 """
 
 
@@ -200,6 +202,8 @@ def test_a_stop_while_the_store_is_away_ends_soon_and_says_what_is_lost(shared: 
     postgres.stop(immediately=True)
     shared.let_go()
     try:
+        gone = shared.project.folder / "gone"
+        assert shared.project.wait_until(gone.exists, process)  # so that there is something to lose
         process.send_signal(signal.SIGINT)
         code = process.wait(30)  # half of what the store alone would be waited for
     finally:
