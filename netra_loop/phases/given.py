@@ -43,12 +43,16 @@ def options_within(scope: Scope, revision: str | None = None) -> PoolOptions:
 
 
 def environment_within(scope: Scope, revision: str | None) -> Mapping[str, str]:
+    """All of the tests' environment: the machine's, the session's, and the loop's own `tests.env` over both. `revision`
+    is the first service's short name, None before there is one. Raises UsageError for a variable that is not known yet.
+    """
     tests = scope.spec.tests
     own = {} if tests is None else {name: scope.text(value) for name, value in tests.env.items()}
     return {**session_within(scope, revision), **own}
 
 
 def session_within(scope: Scope, revision: str | None) -> dict[str, str]:
+    """The same without `tests.env`: what every command of the session is given, with `NETRA_LOOP_…` as contracted."""
     spec = scope.spec
     # netra-loop may itself run inside another one's test, whose variables say nothing about this session
     given = {name: value for name, value in scope.environ.items() if name not in _GIVEN_ELSEWHERE}
