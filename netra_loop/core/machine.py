@@ -52,7 +52,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class End:
-    """The session is over with `status`, a final one."""
+    """The session is over with `status`, a final one, which `reason` does not say once more."""
 
     status: Status
     exit_code: int
@@ -83,7 +83,7 @@ def decide(spec: LoopSpec, state: State) -> Command:
             return GiveUp(state.phase, state.recoveries)
         return Recover(state.phase, state.iteration, state.attempt)
     if state.turned_back is not None:
-        return End(Status.STUCK, 1, f"stuck: {state.turned_back.why}")
+        return End(Status.STUCK, 1, state.turned_back.why)
     target = state.target
     if target == "pause":
         if not state.pause_taken:
@@ -120,6 +120,8 @@ def _verdict(state: State, why: str) -> End:
             return End(Status.UNMET, 1, f"{why}, after the tiers were met: {reason}")
         if judged.verdict is Verdict.MET:
             return End(Status.MET, 0, reason)
+        if judged.verdict is Verdict.STUCK and state.last_outcome == judged.verdict.value:
+            return End(Status.STUCK, 1, reason)
         return End(Status(judged.verdict.value), 1, f"{why}: {reason}" if reason != why else why)
     if state.last_uses == "deploy" and state.last_outcome == "failed":
         facts = state.failed_deploy or {}

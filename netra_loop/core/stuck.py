@@ -53,8 +53,8 @@ class Round:
 
 
 def why_stuck(rounds: Sequence[Round], no_progress: int, titles: Mapping[str, str]) -> str | None:
-    """Why there is no use in another iteration; None where there may be. `rounds` are newest first and not empty;
-    `titles` says what a signature stands for. `no_progress` 0: never.
+    """Why there is no use in another iteration, for a sentence behind the word `stuck`; None where there may be.
+    `rounds` are newest first and not empty; `titles` says what a signature stands for. `no_progress` 0: never.
     """
     if no_progress <= 0:
         return None
@@ -63,12 +63,12 @@ def why_stuck(rounds: Sequence[Round], no_progress: int, titles: Mapping[str, st
     same = _without_progress(row)
     if len(same) >= max(2, no_progress):  # one iteration alone cannot show that nothing moved
         what = "the same findings" if now.signatures else "unmet without a finding that could be mended,"
-        return f"stuck: {what} in {len(same)} iterations{_numbers(same)}{_named(now.signatures, titles)}"
+        return f"{what} in {len(same)} iterations{_numbers(same)}{_named(now.signatures, titles)}"
     if len(rounds) > 2 and _came_back(rounds):
         gone, then = rounds[1], rounds[2]
         where = f" (there in iteration {then.number}, gone in {gone.number}, there in {now.number})"
         back = _named(then.signatures - gone.signatures, titles)
-        return f"stuck: what was gone an iteration ago is back{where if then.number else ''}{back}"
+        return f"what was gone an iteration ago is back{where if then.number else ''}{back}"
     return None
 
 

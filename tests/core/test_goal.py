@@ -239,18 +239,18 @@ def test_a_finding_that_comes_and_goes_is_stuck(iterate):
 def test_stuck_without_any_finding_speaks_of_none(iterate):
     said = verdict(iterate([FAILED]), [unmet(), unmet()], limits=LimitsSpec(no_progress=3))
     assert said.verdict is Verdict.STUCK
-    assert said.reasons[0] == "stuck: unmet without a finding that could be mended, in 3 iterations"
+    assert said.reasons[0] == "unmet without a finding that could be mended, in 3 iterations"
 
 
 def test_what_makes_it_stuck_is_named_with_its_iterations(iterate):
     named = {"number": 3, "titles": {"a": "F-1 it breaks"}, "signatures": frozenset({"a"})}
     same = [Earlier(Verdict.UNMET, frozenset({"a"}), iteration=number) for number in (1, 2)]
     said = verdict(iterate([FAILED], **named), same, limits=LimitsSpec(no_progress=3))
-    assert said.reasons[0] == "stuck: the same findings in 3 iterations (1, 2, 3): F-1 it breaks"
+    assert said.reasons[0] == "the same findings in 3 iterations (1, 2, 3): F-1 it breaks"
     back = [Earlier(Verdict.UNMET, frozenset(one), iteration=number) for number, one in enumerate("ab", 1)]
     said = verdict(iterate([FAILED], **named), back)
     assert said.reasons[0] == (
-        "stuck: what was gone an iteration ago is back (there in iteration 1, gone in 2, there in 3): F-1 it breaks"
+        "what was gone an iteration ago is back (there in iteration 1, gone in 2, there in 3): F-1 it breaks"
     )
 
 

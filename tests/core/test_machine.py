@@ -47,8 +47,8 @@ def finished(phase: str, outcome: str = "ok", iteration: int = 1, spec: LoopSpec
     return ev.PhaseFinished(phase=phase, iteration=iteration, attempt=1, outcome=outcome, target=target, **more)
 
 
-def judged(verdict: str, iteration: int = 1) -> ev.GoalJudged:
-    return ev.GoalJudged(phase="record", iteration=iteration, attempt=1, outcome=verdict)
+def judged(verdict: str, iteration: int = 1, *reasons: str) -> ev.GoalJudged:
+    return ev.GoalJudged(phase="record", iteration=iteration, attempt=1, outcome=verdict, reasons=reasons)
 
 
 def test_a_new_session_starts_its_first_phase():
@@ -140,6 +140,13 @@ def test_stopping_at_any_other_verdict_ends_with_one(verdict):
     end = decide(spec, state)
     assert isinstance(end, End)
     assert (end.status, end.exit_code) == (Status(verdict), 1)
+
+
+def test_that_it_is_stuck_is_left_to_the_state_s_own_word():
+    spec = loop(PhaseSpec(name="record", uses="record"))
+    said = judged("stuck", 1, "the same findings in 5 iterations")
+    state = after(started("record", spec=spec), said, finished("record", "stuck", spec=spec), spec=spec)
+    assert decide(spec, state) == End(Status.STUCK, 1, "the same findings in 5 iterations")
 
 
 def test_a_loop_that_judged_nothing_is_inconclusive_and_never_a_pass():

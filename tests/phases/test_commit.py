@@ -101,7 +101,7 @@ async def test_a_change_that_takes_an_earlier_one_back_is_not_committed_and_ends
     assert decide(bench.spec, bench.state) == End(
         Status.STUCK,
         1,
-        f"stuck: {kept[:12]} (Back), which was not committed, takes back {first[:12]} (Mend the answer, iteration 1): "
+        f"{kept[:12]} (Back), which was not committed, takes back {first[:12]} (Mend the answer, iteration 1): "
         f"all would be as it was at {bench.state.workspace.base[:12]}, where the session began",
     )
 
