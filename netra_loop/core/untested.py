@@ -93,8 +93,8 @@ def only_in_logs(
 ) -> list[Finding]:
     """Server-side errors over which no test failed: exceptions, entries of severity ERROR, requests answered with 5xx.
 
-    `explained` are the entries and `roots` the signatures that already stand behind a failure; `failed` the
-    failed tests; `perhaps` entries of which it is not known whether a test failed over them.
+    `explained` are the entries and `roots` the signatures that already stand behind a failure; `failed` the failed
+    tests: it is not known whether they did so over what was logged while they ran, nor over any of `perhaps`.
     """
     gathered: dict[str, list[Thrown]] = {}
     inside: set[EntryKey] = set()
@@ -114,7 +114,7 @@ def only_in_logs(
             f"{many[0].entries[0].revision} logged it {len(many)} times" if len(many) > 1 else "it was logged once",
             *_newness(facts, named),
         )
-        unknown = any(key_of(entry) in perhaps for one in many for entry in one.entries)
+        unknown = any(key_of(entry) in perhaps or failed & set(entry.tests) for one in many for entry in one.entries)
         over = "no test is known to have failed over it" if unknown else "no test failed over it"
         found.append(
             plain(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netra_loop.core.findings import Facts, make_findings
@@ -54,6 +56,15 @@ def test_what_is_possibly_behind_a_failure_is_a_finding_that_claims_no_test(make
     (logged,) = (one for one in findings if one.symptom is Symptom.SERVER_ERROR)
     assert logged.tests == ()
     assert logged.title.endswith("no test is known to have failed over it")
+
+
+def test_of_several_exceptions_near_failures_none_is_said_to_have_failed_no_test(make):
+    other = [replace(entry, message=entry.message.replace("AttributeError", "KeyError")) for entry in traceback(make)]
+    other = [replace(entry, insert_id=f"other-{entry.insert_id}", log="stdout") for entry in other]
+    findings = found([refused(make, "test_a"), refused(make, "test_b", "/other")], [*traceback(make), *other])
+    logged = [one.title for one in findings if one.symptom is Symptom.SERVER_ERROR]
+    assert [title.split(" at ")[0] for title in logged] == ["AttributeError", "KeyError"]
+    assert all(title.endswith("no test is known to have failed over it") for title in logged)
 
 
 def test_an_exception_explains_all_that_ran_then_where_they_all_failed_alike(make):
