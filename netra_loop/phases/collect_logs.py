@@ -44,7 +44,7 @@ class CollectLogs:
         if not revisions:
             fact = context.stamp(LogsRead(entries=0, cursor="", complete=False))
             return PhaseResult("ok", "there are no revisions whose logs could be read", batch=Batch(events=(fact,)))
-        began = Beginning(context.clock)
+        began, began_s = Beginning(context.clock), context.clock.monotonic()
         marks = await self._mark(context)
         settle_s = float(context.phase.with_.get("settle_s", _DEFAULT_SETTLE_S))
         reading = Reading(context, cloud, revisions, context.phase.with_.get("severity"))
@@ -55,11 +55,11 @@ class CollectLogs:
         if complete:
             await read_errors_before(context, cloud)
         fact = context.stamp(LogsRead(entries=0, cursor=reading.cursor(), complete=complete))
-        told = "complete" if complete else f"not complete after {settle_s:g} s"
+        told = "complete" if complete else _why_not(marks, context.clock.monotonic() - began_s)
         entries = context.state().log_entries
         return PhaseResult(
             "ok",
-            f"{entries} entries, {told}",
+            f"{entries} entr{'y' if entries == 1 else 'ies'}, {told}",
             {"entries": entries, "complete": complete},
             Batch(events=(fact,)),
         )
@@ -80,6 +80,12 @@ class CollectLogs:
         if context.state().failed_deploy is not None:
             return []
         return [await _marked(context, revision) for revision in context.state().revisions.values()]
+
+
+def _why_not(marks: list[str], waited_s: float) -> str:
+    if not marks:
+        return "not known to be complete: a revision that never got ready answers no marked request"
+    return f"not complete after {waited_s:.3g} s"
 
 
 async def read_on(context: PhaseContext, cloud: Cloud, reading: Reading | None = None) -> Reading:

@@ -61,6 +61,7 @@ async def test_logs_that_never_get_complete_are_said_to_be_so_and_fail_nothing(b
     began = bench.clock.monotonic()
     result = await bench.act("collect-logs", **SETTLE)
     assert (result.outcome, result.facts["complete"]) == ("ok", False)
+    assert result.summary == "1 entry, not complete after 5 s"
     assert bench.state.logs_complete is False
     assert await kept(bench) == ["served"]
     assert 5 <= bench.clock.monotonic() - began < 6
@@ -187,6 +188,7 @@ async def test_a_failed_revision_s_entries_are_read_though_it_cannot_be_asked(be
     bench.entry("no module named x")
     result = await bench.act("collect-logs", **SETTLE)
     assert (result.outcome, result.facts["complete"]) == ("ok", False)
+    assert "not known to be complete" in result.summary
     assert await kept(bench) == ["no module named x"]
 
 

@@ -10,8 +10,8 @@ import grpc
 import grpc.aio
 
 _REFUSAL = (
-    "Request is missing required authentication credential, expected `authorization: Bearer TOKEN` with the token that "
-    "`netra-loop cloud` printed as NETRA_LOOP_CLOUD_TOKEN"
+    "Request is missing required authentication credential: the header `authorization`, with the word Bearer and the "
+    "token that `netra-loop cloud` printed as NETRA_LOOP_CLOUD_TOKEN"
 )
 
 
