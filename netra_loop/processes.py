@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import ctypes.util
 import math
 import os
 import signal as signals
@@ -19,8 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import field
 from functools import cache
 from pathlib import Path
-
-import psutil
+from types import ModuleType
 
 from netra_loop.values import dataclass
 
@@ -140,8 +137,21 @@ async def end_carriers(variable: str, value: str) -> None:
         await end_known(stray, term_grace_s=0)
 
 
+def kill_descendants() -> None:
+    """SIGKILL for all that this process has started, however deep; waits for none of them. Orphans are nobody's."""
+    below: dict[int, list[_Row]] = {}
+    for row in _rows():
+        below.setdefault(row.parent, []).append(row)
+    parents = [os.getpid()]
+    for parent in parents:
+        for row in below.get(parent, ()):
+            parents.append(row.pid)  # whose own children are looked at in turn
+            send(ProcessIdentity(row.pid, row.started, _boot_id()), signals.SIGKILL)
+
+
 def command(pid: int) -> tuple[str, ...]:
     """The words that `pid` was started with, as it shows them now; empty where nobody can tell."""
+    psutil = _psutil()
     try:
         return tuple(psutil.Process(pid).cmdline())
     except (psutil.Error, OSError):
@@ -288,7 +298,7 @@ def _rows() -> Iterator[_Row]:
     pids = (
         (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
         if _has_proc()
-        else iter(psutil.pids())
+        else iter(_psutil().pids())
     )
     for pid in pids:
         row = _row(pid)
@@ -312,6 +322,7 @@ def _row_from_proc(pid: int) -> _Row | None:
 
 
 def _row_from_psutil(pid: int) -> _Row | None:
+    psutil = _psutil()
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -321,6 +332,13 @@ def _row_from_psutil(pid: int) -> _Row | None:
             return _Row(pid, process.ppid(), os.getsid(pid), started, zombie, still)
     except (psutil.Error, OSError):
         return None
+
+
+def _psutil() -> ModuleType:
+    """Asked for where there is no /proc; importing it takes as long as a process's start."""
+    import psutil
+
+    return psutil
 
 
 @cache
@@ -333,6 +351,8 @@ def give_back_memory() -> None:
     library cannot (it is not glibc), nothing happens.
     """
     if sys.platform == "linux":
+        import ctypes
+
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
 
@@ -340,14 +360,16 @@ def give_back_memory() -> None:
 @cache
 def _boot_id() -> str:
     file = Path("/proc/sys/kernel/random/boot_id")
-    return file.read_text().strip() if file.exists() else str(int(psutil.boot_time()))
+    return file.read_text().strip() if file.exists() else str(int(_psutil().boot_time()))
 
 
 @cache
 def _libc_prctl() -> Callable[[int, int, int, int, int], int] | None:
     if sys.platform != "linux":
         return None
-    library = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)  # what this process has loaded: its C library among it
     call: Callable[[int, int, int, int, int], int] = library.prctl
     return call
 

@@ -103,6 +103,29 @@ def test_orphans_are_found_by_what_they_carry():
     assert processes.carrying("NETRA_TEST_MARK", "here") == []
 
 
+ENDS_ALL = """
+import os, select, subprocess, sys
+from netra_loop.processes import kill_descendants
+tree = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
+pids = [tree.pid, *map(int, tree.stdout.readline().split())]
+poll = select.poll()
+for handle in map(os.pidfd_open, pids):
+    poll.register(handle, select.POLLIN)
+kill_descendants()
+ended = 0
+while ended < len(pids):
+    for handle, _ in poll.poll(30_000):
+        poll.unregister(handle)
+        ended += 1
+print("all ended")
+"""
+
+
+def test_all_that_a_process_started_is_killed_however_deep_and_whatever_it_ignores():
+    done = subprocess.run([sys.executable, "-c", ENDS_ALL, TREE], stdout=subprocess.PIPE, check=True, timeout=60)
+    assert done.stdout == b"all ended\n"
+
+
 def test_a_tied_process_dies_with_its_parent():
     parent = start(
         "import subprocess, time; from netra_loop import processes;"

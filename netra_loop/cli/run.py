@@ -66,7 +66,7 @@ def run(
     opening = context.meta.get(OPENING) or Opening()
 
     async def main() -> State:
-        from netra_loop.engine.signals import unless_begun  # psutil
+        from netra_loop.engine.signals import unless_begun
 
         with unless_begun():
             return await begun()
@@ -133,7 +133,7 @@ def resume(
         raise UsageError("there is no unfinished session to resume", hint="netra-loop run LOOP")
 
     async def main() -> State:
-        from netra_loop.engine.signals import unless_begun  # psutil
+        from netra_loop.engine.signals import unless_begun
 
         with unless_begun():
             return await _driven(settings, None, work, plain=plain, verbose=verbose)

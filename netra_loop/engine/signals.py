@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import psutil
-
 from netra_loop.core.events import ASKED
 from netra_loop.engine.heard import EARS, KINDS, Ears
 from netra_loop.errors import Interrupted, StoreError
+from netra_loop.processes import kill_descendants
 
 if TYPE_CHECKING:  # it is not what is needed first of a session
     from netra_loop.journal.base import Journal
@@ -171,9 +170,5 @@ async def _heed(stop: Stop, journal: Journal, session: str) -> None:
 
 def kill_everything() -> None:
     """Ends all our children, however deep, and this process, without another word. Does not return."""
-    for child in psutil.Process().children(recursive=True):
-        try:
-            child.kill()
-        except psutil.Error:  # gone meanwhile, or not ours to end
-            continue
+    kill_descendants()
     os._exit(130)

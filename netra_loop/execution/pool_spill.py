@@ -7,8 +7,6 @@ place in them, but no blocks. Where the system cannot do that, nothing happens.
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import os
 import sys
 from collections.abc import Callable
@@ -60,7 +58,9 @@ def _punch(path: str, gaps: tuple[tuple[int, int], ...]) -> bool:
 def _fallocate() -> Callable[[int, int, int, int], int] | None:
     if sys.platform != "linux":
         return None
-    library = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
+    import ctypes  # of use once there are workers
+
+    library = ctypes.CDLL(None, use_errno=True)
     call = library.fallocate
     call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
     found: Callable[[int, int, int, int], int] = call
