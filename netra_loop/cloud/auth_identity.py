@@ -127,5 +127,6 @@ async def _of_gcloud(clock: Clock, env: Mapping[str, str], before: str) -> Token
     try:
         found = await run_command(argv, clock, env={**env, "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"})
     except Refused as refused:
-        raise Refused(None, f"gcloud auth print-identity-token: {refused.answer}; google-auth: {before}") from refused
+        told = f"`gcloud auth print-identity-token` gave {refused.answer}; google-auth: {before}"
+        raise Refused(None, told) from refused
     return Token(found.text, by="gcloud")

@@ -56,8 +56,8 @@ async def ask_bypass(url: str, key: str, clock: Clock) -> Token:
         raise Refused(None, f"{url!r} is no URL: {error}") from error
     except (httpx.HTTPError, OSError) as error:
         raise Refused(None, f"{_place(url)} cannot be reached: {error or type(error).__name__}") from error
-    if response.is_redirect:
-        raise Refused(response.status_code, f"redirected to {response.headers.get('location')}, which is not followed")
+    if response.has_redirect_location:
+        raise Refused(response.status_code, f"redirected to {response.headers['location']}, which is not followed")
     if not response.is_success:
         raise Refused(response.status_code, _why(response))
     return _token_in(response)
@@ -145,7 +145,7 @@ async def run_command(
         await asyncio.shield(end_tree(process.pid, term_grace_s=_GRACE_S))
         await process.wait()
     if process.returncode:
-        raise Refused(None, f"exit code {process.returncode}: {_last_line(err) or _last_line(out) or 'no output'}")
+        raise Refused(None, f"exit code {process.returncode}: {_said(err) or _said(out) or 'no output'}")
     return Token(checked(out))
 
 
@@ -164,6 +164,7 @@ async def _read(stream: asyncio.StreamReader) -> str:
     return bytes(kept).decode("utf-8", "backslashreplace")
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else ""
+def _said(text: str) -> str:
+    """The line that names the error, as gcloud's does with its advice below it, else the last one."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return next((line for line in lines if line.startswith("ERROR:")), lines[-1] if lines else "")

@@ -179,6 +179,7 @@ async def test_no_chain_at_all_is_the_loop_files_mistake() -> None:
         ((200, "", {}), "an empty answer, expected a token"),
         ((200, "<html>Sign in</html>", {}), "20 characters that are no token, expected one word"),
         ((302, "", {"location": "http://evil.example/"}), "redirected to http://evil.example/, which is not followed"),
+        ((302, "nowhere", {}), "nowhere"),
         ((500, "x" * 500, {}), "x" * 199 + "…"),
         (None, "gave no answer within 30 s"),
     ],

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from netra_loop.clock import SystemClock
 from netra_loop.cloud.auth_identity import ask_identity, in_thread
 from netra_loop.cloud.auth_ways import Refused
+from netra_loop.core.redact import Redactor
 
 AUDIENCE = "https://backend.example.run.app"
 
@@ -113,10 +114,15 @@ async def test_a_person_has_theirs_from_gcloud(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("nobody")
 async def test_a_gcloud_without_login_is_told_with_where_else_was_looked(tmp_path: Path) -> None:
     env = gcloud(
-        tmp_path, 'echo "ERROR: (gcloud.auth) You do not currently have an active account selected." >&2; exit 1'
+        tmp_path,
+        'echo "ERROR: (gcloud.auth) You do not currently have an active account selected." >&2',
+        'echo "to select an already authenticated account to use." >&2; exit 1',
     )
-    with pytest.raises(Refused, match=r"active account.*GOOGLE_APPLICATION_CREDENTIALS path is either not found"):
+    with pytest.raises(Refused, match="active account") as refused:
         await ask(env)
+    told = refused.value.answer
+    assert "GOOGLE_APPLICATION_CREDENTIALS path is either not found" in told
+    assert "exit code 1: ERROR" in Redactor().text(told)
 
 
 @pytest.mark.usefixtures("nobody")
