@@ -18,8 +18,8 @@ _LOOKS = 4  # from one look for the session's owner to the next
 class Pulse:
     """Reads the store and nothing else: whatever becomes of the reader, the session goes on. `begin` it first.
 
-    `state` is the session's as far as it was read. `abandoned`: its process ended without a word. `unread`: nobody
-    reads our standard output any more.
+    `state` is the session's as far as it was read, up to `mark`. `abandoned`: its process ended without a word.
+    `unread`: nobody reads our standard output any more.
     """
 
     def __init__(self, store: Journal, session: str, clock: Clock) -> None:
@@ -29,14 +29,14 @@ class Pulse:
         self._store = store
         self._session = session
         self._clock = clock
-        self._mark = Mark()
+        self.mark = Mark()
 
     async def begin(self) -> list[Recorded]:
         """What the journal holds so far. What is read of the rows from here on may be told by `news` once more."""
         mark = await self._store.mark(self._session)
         recorded = await self._store.events(self._session)
         self.state = fold(recorded)
-        self._mark = Mark(self.state.seq, mark.attempts, mark.results, mark.entries)
+        self.mark = Mark(self.state.seq, mark.attempts, mark.results, mark.entries)
         return recorded
 
     @property
@@ -51,11 +51,11 @@ class Pulse:
         looks = 0
         while True:
             over = self.is_over or self.abandoned
-            news = await self._store.news(self._session, self._mark)
-            self._mark = news.mark
+            news = await self._store.news(self._session, self.mark)
+            self.mark = news.mark
             self.state = fold(news.events, self.state)
             yield news
-            self.unread = _is_unread()
+            self.unread = is_unread()
             self.abandoned = self.abandoned and not self.is_over
             if self.unread or (over and not news.more):
                 return
@@ -67,7 +67,7 @@ class Pulse:
                     await self._clock.sleep(_PACE_S)
 
 
-def _is_unread() -> bool:
+def is_unread() -> bool:
     """Whether standard output is a pipe or a terminal whose other end is gone."""
     if getattr(sys.stdout, "broken", False):
         return True

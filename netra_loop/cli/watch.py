@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from netra_loop.cli.pulse import Pulse
     from netra_loop.core.events import Recorded
     from netra_loop.core.records import AttemptStarted, Result
-    from netra_loop.journal.base import Journal, SessionHead
-    from netra_loop.report.observer import Observer
+    from netra_loop.journal.base import Journal, News, SessionHead, Standing
+    from netra_loop.report.observer import Onlooker
+    from netra_loop.report.tally import Stood
 
 _PAUSED = 75
 _INTERRUPTED = 130
 _NEWEST_ENTRIES = 200
+_NEWEST_FAILURES = 20
+_AT_ONCE = 500  # tests that the store is asked for by name
 
 
 def watch(
@@ -78,7 +81,7 @@ def watch(
     raise typer.Exit(codes[0] if exit_status and codes else 0)
 
 
-async def show(store: Journal, session: str, observer: Observer, clock: ToldClock) -> Pulse:
+async def show(store: Journal, session: str, observer: Onlooker, clock: ToldClock) -> Pulse:
     """Tells `observer` what happened in the newest iteration, and what happens from now on until the session is over.
 
     `clock` is the observer's own: each thing is told at its time.
@@ -89,46 +92,86 @@ async def show(store: Journal, session: str, observer: Observer, clock: ToldCloc
     told = _Telling(store, session, observer, clock, pulse)
     await told.begin()
     async for news in pulse.news():
-        told.tell(news.events, news.attempts, news.results)
-        if news.entries:
-            observer.logged(news.entries)
+        await told.tell(news)
     return pulse
 
 
 class _Telling:
-    """What an observer of the session's own process would have been told, from the rows that it left."""
+    """What an observer of the session's own process would have been told, from the rows that it left: of tests that had
+    ended before anybody looked, how they stand.
+    """
 
-    def __init__(self, store: Journal, session: str, observer: Observer, clock: ToldClock, pulse: Pulse) -> None:
+    def __init__(self, store: Journal, session: str, observer: Onlooker, clock: ToldClock, pulse: Pulse) -> None:
         self._store = store
         self._session = session
         self._observer = observer
         self._clock = clock
         self._pulse = pulse
+        self._stood: Recorded | None = None  # the beginning of the tests that were told as a sum
 
     async def begin(self) -> None:
-        """The newest iteration so far."""
-        recorded = await self._pulse.begin()
-        iteration = self._pulse.state.iteration
-        shown = list(_worth_telling(recorded, iteration))
-        began = next((item for item in reversed(shown) if _is_execute(item)), None)
-        if began is None:
-            self.tell(shown, (), ())
-            return
-        # at once, for reading what a hundred thousand tests did takes a while
-        self.tell([item for item in shown if item.seq <= began.seq], (), ())
-        shown = [item for item in shown if item.seq > began.seq]
-        attempts = await self._store.attempts(self._session, iteration)
-        results = await self._store.results(self._session, iteration, bodies=False)
-        kept = await self._store.count(self._session, iteration) - len(results)
-        if began.event.attempt > 1:  # the tests were run once more
-            attempts = [one for one in attempts if one.started_at >= began.at]
-            results = [one for one in results if one.started_at >= began.at]
-        self.tell(shown, attempts, results)
-        newest = await self._store.entries(self._session, iteration, limit=_NEWEST_ENTRIES)
-        if newest:
-            self._observer.logged(newest, max(0, kept - len(newest)))
+        """The newest iteration so far: its events, and how its tests stand."""
+        from netra_loop.cli.pulse import is_unread
 
-    def tell(self, events: Sequence[Recorded], attempts: Sequence[AttemptStarted], results: Sequence[Result]) -> None:
+        recorded = await self._pulse.begin()
+        shown = list(_worth_telling(recorded, self._pulse.state.iteration))
+        began = next((item for item in reversed(shown) if _is_execute(item)), None)
+        ended = None if began is None else _end_of(began, shown)
+        self._tell([item for item in shown if ended is None or item.seq < ended.seq])
+        if is_unread():
+            return
+        if began is not None:
+            await self._stand(began, ended or (recorded[-1] if self._pulse.is_over else None))
+        if ended is not None:
+            self._tell([item for item in shown if item.seq >= ended.seq])
+
+    async def _stand(self, began: Recorded, ended: Recorded | None) -> None:
+        """How the tests that `began` then stand: at what `ended` them, else now."""
+        store, iteration, mark, since = self._store, began.event.iteration, self._pulse.mark, _since(began)
+        so_far = await store.standing(self._session, iteration, mark, _NEWEST_FAILURES, since=since)
+        newest = await store.entries(self._session, iteration, limit=_NEWEST_ENTRIES)
+        if ended is None:
+            self._tell(attempts=await store.under_way(self._session, iteration, mark, since=since))
+        with self._clock.at(began.at):  # no progress of that time is to be told
+            began_s = self._clock.monotonic()
+            if newest:
+                self._observer.logged(newest, max(0, so_far.entries - len(newest)))
+        with self._clock.at(ended.at) if ended is not None else nullcontext():
+            self._observer.stood(_sum_of(so_far, began_s))
+        self._stood = began
+
+    async def tell(self, news: News) -> None:
+        """What came since."""
+        if self._stood is not None:
+            await self._again(self._stood, news.results)
+        self._tell(news.events, news.attempts, news.results)
+        if news.entries:
+            self._observer.logged(news.entries)
+
+    async def _again(self, began: Recorded, results: Sequence[Result]) -> None:
+        """How tests that end once more had ended before: what is in the sum is not to be counted twice."""
+        several = {one.id for one in results if one.attempt > 1}
+        first: dict[str, int] = {}
+        for one in results:
+            if one.id in several:
+                first[one.id] = min(one.attempt, first.get(one.id, one.attempt))
+        since = _since(began)
+        left = list(first)
+        while left:
+            some, left = left[:_AT_ONCE], left[_AT_ONCE:]
+            known = await self._store.results(self._session, began.event.iteration, test=some, bodies=False)
+            before = [
+                one for one in known if one.attempt < first[one.id] and (since is None or one.started_at >= since)
+            ]
+            for one in {one.id: one for one in before}.values():
+                self._observer.again(one)
+
+    def _tell(
+        self,
+        events: Sequence[Recorded] = (),
+        attempts: Sequence[AttemptStarted] = (),
+        results: Sequence[Result] = (),
+    ) -> None:
         """Everything in the order of its time."""
         moments: list[tuple[datetime, int, Callable[[], None]]] = []
         last = datetime.min.replace(tzinfo=UTC)
@@ -147,6 +190,7 @@ class _Telling:
         self._observer.event(item)
         selection = self._pulse.state.selection
         if _is_execute(item) and selection is not None:
+            self._stood = None
             self._observer.plan(selection.selected)
 
 
@@ -159,6 +203,33 @@ def _worth_telling(recorded: Sequence[Recorded], iteration: int) -> Iterator[Rec
         holds = isinstance(item.event, SessionStarted) or item.seq in ready.values()
         if holds or item.event.iteration == iteration:
             yield item
+
+
+def _end_of(began: Recorded, shown: Sequence[Recorded]) -> Recorded | None:
+    """The end of the phase that `began`; None where it is still open."""
+    from netra_loop.core.events import PhaseFinished
+
+    after = (item for item in shown if item.seq > began.seq and item.event.phase == began.event.phase)
+    return next((item for item in after if isinstance(item.event, PhaseFinished)), None)
+
+
+def _since(began: Recorded) -> datetime | None:
+    """From when on results are of the tests that `began`; None: all of the iteration are."""
+    return began.at if began.event.attempt > 1 else None  # then the tests are run once more
+
+
+def _sum_of(standing: Standing, began_s: float) -> Stood:
+    from netra_loop.core.records import Authenticity
+    from netra_loop.report.tally import Stood
+
+    counted = standing.counted.items()
+    return Stood(
+        sum(standing.counted.values()),
+        sum(number for (of, _, seen), number in counted if of.is_failure or seen is Authenticity.FAKE),
+        sum(number for (_, flaky, _), number in counted if flaky),
+        began_s,
+        standing.failed,
+    )
 
 
 def _is_execute(item: Recorded) -> bool:
@@ -210,7 +281,7 @@ class ToldClock:
             self._told.at = None
 
 
-def _observer(clock: ToldClock, *, drawn: bool, verbose: bool) -> Observer:
+def _observer(clock: ToldClock, *, drawn: bool, verbose: bool) -> Onlooker:
     if not drawn:
         from netra_loop.report.plain import PlainConsole
 

@@ -123,6 +123,18 @@ class Counted:
     retried: Sequence[Result] = ()
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How an iteration's tests stand for who comes late. `counted`: how many came to an outcome (with the mark `flaky`,
+    and what they were seen as), each by its latest attempt; `failed` are the last of those that failed or are fake,
+    without bodies, in the order of storing; `entries`: how many were logged.
+    """
+
+    counted: Mapping[tuple[Outcome, bool, Authenticity], int]
+    failed: Sequence[Result] = ()
+    entries: int = 0
+
+
 class Journal(Protocol):
     """Where sessions are remembered. Methods may be called from several tasks at once; appends then queue up.
 
@@ -223,6 +235,22 @@ class Journal(Protocol):
 
     async def counted(self, session: str, iteration: int) -> Counted:
         """How the iteration's results stand, counted in the store."""
+        ...
+
+    async def standing(
+        self, session: str, iteration: int, until: Mark, newest: int, *, since: datetime | None = None
+    ) -> Standing:
+        """How the iteration stood at `until`, counted in the store: what `news` brings since then is not in it. With
+        `since` only what began then or later. Of those that failed the `newest`, or some of them.
+        """
+        ...
+
+    async def under_way(
+        self, session: str, iteration: int, until: Mark, *, since: datetime | None = None
+    ) -> list[AttemptStarted]:
+        """The attempts that had no end at `until`, by start; `since` as above. One that a crash ended is among them
+        until a later attempt at its test has ended.
+        """
         ...
 
     async def named(self, session: str, iteration: int, part: str) -> list[str]:

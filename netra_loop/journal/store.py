@@ -27,6 +27,7 @@ from netra_loop.journal.base import (
     Mark,
     News,
     SessionHead,
+    Standing,
     StoreIdentity,
     Verified,
     check_id,
@@ -322,6 +323,23 @@ class StoredJournal:
     async def counted(self, session: str, iteration: int) -> Counted:
         """See `Journal.counted`."""
         return await self._read(partial(onlooking.counted, session=session, iteration=iteration))
+
+    async def standing(
+        self, session: str, iteration: int, until: Mark, newest: int, *, since: datetime | None = None
+    ) -> Standing:
+        """See `Journal.standing`."""
+        read = onlooking.standing
+        return await self._read(
+            partial(read, session=session, iteration=iteration, until=until, newest=newest, since=since)
+        )
+
+    async def under_way(
+        self, session: str, iteration: int, until: Mark, *, since: datetime | None = None
+    ) -> list[AttemptStarted]:
+        """See `Journal.under_way`."""
+        return await self._read(
+            partial(onlooking.under_way, session=session, iteration=iteration, until=until, since=since)
+        )
 
     async def named(self, session: str, iteration: int, part: str) -> list[str]:
         """See `Journal.named`."""

@@ -24,7 +24,7 @@ from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result
 from netra_loop.report import phrases, render
 from netra_loop.report.log_tally import LogTally
 from netra_loop.report.safe import safe_line
-from netra_loop.report.tally import Tally
+from netra_loop.report.tally import Stood, Tally
 from netra_loop.report.view import SessionView
 from netra_loop.values import dataclass
 
@@ -43,7 +43,7 @@ class _Phase:
 
 
 class LiveConsole:
-    """An `Observer` that draws on `console`, as many lines as fit, each cut at its width; the summary stays.
+    """An `Onlooker` that draws on `console`, as many lines as fit, each cut at its width; the summary stays.
 
     Redrawn by a thread of its own, so that clocks go on ticking while the session waits.
     """
@@ -100,6 +100,16 @@ class LiveConsole:
         """See `Observer.finished`."""
         with self._changing():
             self._tally.finished(result)
+
+    def stood(self, before: Stood) -> None:
+        """See `Onlooker.stood`."""
+        with self._changing():
+            self._tally.stood(before)
+
+    def again(self, earlier: Result) -> None:
+        """See `Onlooker.again`."""
+        with self._changing():
+            self._tally.again(earlier)
 
     def logged(self, entries: Sequence[LogEntry], others: int = 0) -> None:
         """See `Observer.logged`."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result
+from netra_loop.report.tally import Stood
 from netra_loop.report.view import SessionView
 
 
@@ -45,6 +46,18 @@ class Observer(Protocol):
 
     def close(self) -> None:
         """Lets go of the screen. Safe to repeat."""
+        ...
+
+
+class Onlooker(Observer, Protocol):
+    """One that comes late to a session of another process: what was before is told to it as a sum."""
+
+    def stood(self, before: Stood) -> None:
+        """So the tests stand that ended before. What runs was told; `finished` tells what ends from now on."""
+        ...
+
+    def again(self, earlier: Result) -> None:
+        """A test is about to end once more that had ended as `earlier` before; it was told of, or is in the sum."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from netra_loop.clock import Clock
@@ -22,7 +23,7 @@ from netra_loop.core.records import AttemptStarted, Authenticity, Finding, LogEn
 from netra_loop.report import phrases
 from netra_loop.report.log_tally import LogTally
 from netra_loop.report.safe import safe_line
-from netra_loop.report.tally import Tally
+from netra_loop.report.tally import Stood, Tally
 from netra_loop.report.view import SessionView
 
 PROGRESS_EVERY_S = 10.0
@@ -31,7 +32,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 class PlainConsole:
-    """An `Observer` that writes lines to `stream`. Once nobody reads them any more it goes on in silence.
+    """An `Onlooker` that writes lines to `stream`. Once nobody reads them any more it goes on in silence.
 
     `verbose` adds every test as it ends, every page of logs, every way to a token. Progress is told every 10 s at most;
     a sentence for a person at once where it says something else than the one before.
@@ -82,6 +83,20 @@ class PlainConsole:
             self._line(f"[{result.iteration}] {phrases.result(result)}{behind}")
         self._progress()
 
+    def stood(self, before: Stood) -> None:
+        """See `Onlooker.stood`: said at once, the last of those that failed first."""
+        self._tally.stood(before)
+        for result in before.newest:
+            ended_at = result.started_at + timedelta(seconds=result.duration_s)
+            self._line(f"[{result.iteration}] {phrases.result(result)}", ended_at)
+        self._told_at = self._clock.monotonic()
+        left = before.failed - len(before.newest)
+        self._line(self._counts() + (f"; {left} failed before those above, see `results`" if left else ""))
+
+    def again(self, earlier: Result) -> None:
+        """See `Onlooker.again`."""
+        self._tally.again(earlier)
+
     def logged(self, entries: Sequence[LogEntry], others: int = 0) -> None:
         """See `Observer.logged`."""
         self._logs.take(entries, others)
@@ -123,16 +138,19 @@ class PlainConsole:
         if now - self._told_at < PROGRESS_EVERY_S:
             return
         self._told_at = now
+        self._line(self._counts())
+
+    def _counts(self) -> str:
         tally = self._tally
         left = tally.remaining_s()
         guess = f", about {phrases.duration(left)} left" if left is not None else ""
         retried = f", {tally.flaky} only on retry" if tally.flaky else ""
         counts = f"{tally.failed} failed{retried}, {tally.running} running"
         logs = self._logs.line()
-        self._line(f"{tally.done} of {tally.total} done, {counts}{guess}" + (f"; {logs}" if logs else ""))
+        return f"{tally.done} of {tally.total} done, {counts}{guess}" + (f"; {logs}" if logs else "")
 
-    def _line(self, text: str) -> None:
-        self._write(f"{self._clock.now():%H:%M:%S} {text}")
+    def _line(self, text: str, at: datetime | None = None) -> None:
+        self._write(f"{at or self._clock.now():%H:%M:%S} {text}")
 
     def _block(self, lines: Sequence[str]) -> None:
         for line in (*lines, ""):

@@ -9,7 +9,7 @@ from typing import Literal, Never
 
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected, Sighting
-from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, StoreIdentity, Verified
+from netra_loop.journal.base import Counted, Holder, Journal, Mark, News, SessionHead, Standing, StoreIdentity, Verified
 
 
 class Crash(BaseException):
@@ -137,6 +137,18 @@ class CrashingJournal:
     async def counted(self, session: str, iteration: int) -> Counted:
         """See `Journal.counted`."""
         return await self._living().counted(session, iteration)
+
+    async def standing(
+        self, session: str, iteration: int, until: Mark, newest: int, *, since: datetime | None = None
+    ) -> Standing:
+        """See `Journal.standing`."""
+        return await self._living().standing(session, iteration, until, newest, since=since)
+
+    async def under_way(
+        self, session: str, iteration: int, until: Mark, *, since: datetime | None = None
+    ) -> list[AttemptStarted]:
+        """See `Journal.under_way`."""
+        return await self._living().under_way(session, iteration, until, since=since)
 
     async def named(self, session: str, iteration: int, part: str) -> list[str]:
         """See `Journal.named`."""

@@ -14,10 +14,21 @@ from datetime import datetime
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
-from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected, Sighting
+from netra_loop.core.records import AttemptStarted, Authenticity, Batch, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreError
 from netra_loop.journal import chain, codec, verifying
-from netra_loop.journal.base import Counted, Holder, Mark, News, SessionHead, StoreIdentity, Verified, check_id, choose
+from netra_loop.journal.base import (
+    Counted,
+    Holder,
+    Mark,
+    News,
+    SessionHead,
+    Standing,
+    StoreIdentity,
+    Verified,
+    check_id,
+    choose,
+)
 from netra_loop.journal.codec import Row
 
 
@@ -245,6 +256,48 @@ class MemoryJournal:
         retried = {one.id for one in found if one.attempt > 1}
         once = Counter((one.outcome, one.flaky, one.authenticity) for one in found if one.id not in retried)
         return Counted(once, [one for one in found if one.id in retried])
+
+    async def standing(
+        self, session: str, iteration: int, until: Mark, newest: int, *, since: datetime | None = None
+    ) -> Standing:
+        """See `Journal.standing`."""
+        rows = self._rows(session, "results")[: until.results]
+        found = [codec.result_from_row(row | {"body": None}) for row in rows if row["iteration"] == iteration]
+        last: dict[str, Result] = {}
+        for one in found:
+            if (since is None or one.started_at >= since) and (
+                one.id not in last or one.attempt > last[one.id].attempt
+            ):
+                last[one.id] = one
+        failed = [
+            one
+            for one in found
+            if last.get(one.id) is one and (one.outcome.is_failure or one.authenticity is Authenticity.FAKE)
+        ]
+        entries = self._rows(session, "entries")[: until.entries]
+        return Standing(
+            Counter((one.outcome, one.flaky, one.authenticity) for one in last.values()),
+            failed[len(failed) - min(newest, len(failed)) :],
+            sum(row["iteration"] == iteration for row in entries),
+        )
+
+    async def under_way(
+        self, session: str, iteration: int, until: Mark, *, since: datetime | None = None
+    ) -> list[AttemptStarted]:
+        """See `Journal.under_way`."""
+        ended: dict[str, int] = {}
+        for row in self._rows(session, "results")[: until.results]:
+            if row["iteration"] == iteration:
+                ended[row["id"]] = max(row["attempt"], ended.get(row["id"], 0))
+        rows = [
+            row
+            for row in self._rows(session, "attempts")[: until.attempts]
+            if row["iteration"] == iteration and row["attempt"] > ended.get(row["id"], 0)
+        ]
+        begun = map(
+            codec.attempt_from_row, sorted(rows, key=lambda row: (row["started_at"], row["attempt"], row["id"]))
+        )
+        return [one for one in begun if since is None or one.started_at >= since]
 
     async def named(self, session: str, iteration: int, part: str) -> list[str]:
         """See `Journal.named`."""

@@ -56,6 +56,12 @@ class Eye(Silence):
     def finished(self, result):
         self._keep("finished", result.id)
 
+    def stood(self, before):
+        self._keep("stood", before.done, before.failed, before.flaky, [one.id for one in before.newest])
+
+    def again(self, earlier):
+        self._keep("again", earlier.id, earlier.attempt)
+
     def logged(self, entries, others=0):
         self.seen.append(("logged", [entry.insert_id for entry in entries], others))
 
@@ -118,12 +124,10 @@ async def test_the_newest_iteration_is_told_at_its_own_times(write):
         ("phase_finished", 3.0),
         ("phase_started", 4.0),
         ("plan", 3, 4.0),
-        ("started", "a", 4.5),
-        ("started", "b", 5.0),
-        ("finished", "a", 6.0),
+        ("logged", ["e1"], 0),
+        ("stood", 1, 0, 0, [], 9.0),
         ("phase_finished", 9.0),
         ("session_ended", 9.0),
-        ("logged", ["e1"], 0),
     ]
     assert pulse.state.exit_code == 1
 
@@ -140,7 +144,42 @@ async def test_what_happens_from_now_on_is_told_as_well(write):
     await ended(write, 9)
     eye, _ = await watching
     kinds = [one[0] for one in eye.seen]
-    assert kinds[-6:] == ["plan", "started", "finished", "logged", "phase_finished", "session_ended"]
+    assert kinds[-7:] == ["plan", "started", "stood", "finished", "logged", "phase_finished", "session_ended"]
+
+
+async def test_tests_that_ended_before_are_told_as_a_sum_and_the_last_failures_by_name(write):
+    await executing(write)
+    rows = [result(f"t{n:02d}", **of(started_at=after(5), outcome=Outcome.FAILED)) for n in range(25)]
+    rows.append(result("ok", **of(started_at=after(5), flaky=True)))
+    begun = tuple(attempt(row.id, **of(started_at=after(5))) for row in (*rows, result("under way")))
+    await write(started=begun, results=tuple(rows))
+    watching = asyncio.create_task(watched(write))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await write(results=(result("under way", **of(started_at=after(5), duration_s=2)),))
+    await ended(write, 9)
+    eye, _ = await watching
+    told = [one[:-1] for one in eye.seen if one[0] in {"started", "stood", "finished"}]
+    assert told == [
+        ("started", "under way"),
+        ("stood", 26, 25, 1, [f"t{n:02d}" for n in range(5, 25)]),
+        ("finished", "under way"),
+    ]
+
+
+async def test_a_test_of_the_sum_that_ends_once_more_is_counted_once(write):
+    await executing(write)
+    failed = of(started_at=after(5), outcome=Outcome.FAILED, message="no")
+    await write(results=(result("a", **failed), result("b", **of(started_at=after(5)))))
+    watching = asyncio.create_task(watched(write))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    second = [result("a", **of(attempt=n, started_at=after(10 * n))) for n in (2, 3)]
+    await write(results=(*second, result("c", **of(started_at=after(30)))))
+    await ended(write, 40)
+    eye, _ = await watching
+    told = [one[:-1] for one in eye.seen if one[0] in {"stood", "again", "finished"}]
+    assert told == [("stood", 2, 1, 0, ["a"]), ("again", "a", 1), *[("finished", id_) for id_ in "aac"]]
 
 
 async def test_many_entries_are_counted_and_the_newest_looked_at(write):
@@ -161,7 +200,8 @@ async def test_tests_that_run_once_more_are_told_alone(write):
     await write(results=(result("a", **of(attempt=2, started_at=after(8))),))
     await ended(write, 9)
     eye, _ = await watched(write)
-    assert [one for one in eye.seen if one[0] == "finished"] == [("finished", "a", 8.25)]
+    assert [one[1] for one in eye.seen if one[0] in {"stood", "finished"}] == [1]
+    assert "again" not in {one[0] for one in eye.seen}
 
 
 async def test_lines_carry_the_time_of_what_they_tell(write):

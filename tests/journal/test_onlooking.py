@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
 from netra_loop.core.records import Authenticity, Batch, Outcome
 from netra_loop.journal.base import Journal
 from netra_loop.report.view import count_tests, count_told
-from netra_loop.testing.rows import after, attempt, head, result, selected
+from netra_loop.testing.rows import after, attempt, entry, head, result, selected
 
 S = "golden-1"
 
@@ -65,6 +66,55 @@ async def test_only_tests_with_several_attempts_are_read_to_be_counted(night: Jo
 async def test_a_test_that_has_a_second_attempt_alone_is_counted_once(journal: Journal):
     await put(journal, Batch(results=(result("a", attempt=2), result("b"))))
     assert count_told(2, await journal.counted(S, 1))["passed"] == 2
+
+
+async def test_a_test_stands_by_its_latest_attempt_at_the_mark(journal: Journal):
+    failed = {"outcome": Outcome.FAILED, "message": "no", "output": "said"}
+    first = [result("a", **failed), result("b", **failed), result("c"), result("d", iteration=2, **failed)]
+    await journal.create(head(S), Batch())
+    async with journal.own(S):
+        await journal.append(S, Batch(results=tuple(first), entries=(entry("e1"), entry("e2", iteration=2))))
+        mark = await journal.mark(S)
+        again = (result("b", attempt=2, flaky=True), result("c", attempt=2, authenticity=Authenticity.FAKE))
+        await journal.append(S, Batch(results=again, entries=(entry("e3"),)))
+    then = await journal.standing(S, 1, mark, 20)
+    kind = Outcome.FAILED, False, first[0].authenticity
+    assert (then.counted[kind], sum(then.counted.values()), then.entries) == (2, 3, 1)
+    assert [(one.id, one.output) for one in then.failed] == [("a", ""), ("b", "")]
+    now = await journal.standing(S, 1, await journal.mark(S), 20)
+    assert (now.counted[kind], sum(now.counted.values()), now.entries) == (1, 3, 2)
+    assert [one.id for one in now.failed] == ["a", "c"]
+    assert [one.id for one in (await journal.standing(S, 1, await journal.mark(S), 1)).failed] == ["c"]
+
+
+async def test_a_large_iteration_stands_as_its_latest_attempts_do(night: Journal):
+    latest = {one.id: one for one in sorted(await night.results(S, 1), key=lambda one: one.attempt)}
+    told = Counter((one.outcome, one.flaky, one.authenticity) for one in latest.values())
+    now = await night.standing(S, 1, await night.mark(S), 100)
+    assert now.counted == told
+    failed = {one.id for one in latest.values() if one.outcome.is_failure or one.authenticity is Authenticity.FAKE}
+    assert {one.id for one in now.failed} == failed
+
+
+async def test_what_began_before_an_instant_is_left_out(journal: Journal):
+    rows = (result("a", outcome=Outcome.FAILED), result("a", attempt=2, started_at=after(9)), result("b"))
+    begun = (attempt("a"), attempt("x"), attempt("y", started_at=after(9)))
+    await put(journal, Batch(started=begun, results=rows))
+    mark = await journal.mark(S)
+    now = await journal.standing(S, 1, mark, 20, since=after(5))
+    assert (sum(now.counted.values()), now.failed) == (1, [])
+    assert [one.id for one in await journal.under_way(S, 1, mark, since=after(5))] == ["y"]
+    assert [one.id for one in await journal.under_way(S, 1, mark)] == ["x", "y"]
+
+
+async def test_what_ended_after_the_mark_is_under_way_at_it(journal: Journal):
+    await journal.create(head(S), Batch())
+    async with journal.own(S):
+        await journal.append(S, Batch(started=(attempt("a"), attempt("b"), attempt("c", iteration=2))))
+        mark = await journal.mark(S)
+        await journal.append(S, Batch(started=(attempt("d"),), results=(result("a"),)))
+    assert [one.id for one in await journal.under_way(S, 1, mark)] == ["a", "b"]
+    assert [one.id for one in await journal.under_way(S, 1, await journal.mark(S))] == ["b", "d"]
 
 
 async def test_parts_of_ids_are_found_as_they_are_written(night: Journal):

@@ -11,6 +11,7 @@ import pytest
 from netra_loop.core.events import AuthTried, Event, GoalJudged, PhaseFinished, PhaseStarted, Recorded
 from netra_loop.core.records import AttemptStarted, Authenticity, Finding, LogEntry, Result
 from netra_loop.report.console import PlainConsole
+from netra_loop.report.tally import Stood
 from netra_loop.report.view import SessionView
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -189,3 +190,15 @@ def test_what_is_logged_is_told_with_the_progress(console: PlainConsole, stream:
     console.logged([said], 5)
     told = "0 of 2 done, 0 failed, 0 running; logs: 7 entries, 2 errors; last ERROR: no such table"
     assert stream.getvalue() == f"04:00:11 {told}\n"
+
+
+def test_how_tests_stood_is_said_at_once_with_the_last_failures(
+    console: PlainConsole, stream: io.StringIO, clock: Any, result: Callable[..., Result]
+) -> None:
+    console.plan(30)
+    clock.passed_s = 60.0
+    console.stood(Stood(20, 3, 0, began=0.0, newest=(result("a", "failed", message="no"),)))
+    assert stream.getvalue().splitlines() == [
+        "04:00:02 [1] FAILED a (P1, 2.35 s): no",
+        "04:01:00 20 of 30 done, 3 failed, 0 running, about 30.0 s left; 2 failed before those above, see `results`",
+    ]

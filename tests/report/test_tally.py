@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from netra_loop.core.records import Result
-from netra_loop.report.tally import Tally
+from netra_loop.report.tally import Stood, Tally
 
 
 @pytest.fixture
@@ -37,3 +37,23 @@ def test_what_is_kept_of_first_failures_is_light(tally: Tally, result: Callable[
     tally.finished(result("a", "failed", message="m" * 10_000, output="o" * 10_000, traceback="t"))
     kept = tally.first_failures["a"]
     assert (len(kept.message or ""), kept.output, kept.traceback, kept.evidence.frames) == (500, "", "", ())
+
+
+def test_what_stood_before_adds_to_what_is_told(tally: Tally, result: Callable[..., Result], clock: Any) -> None:
+    tally.plan(200)
+    clock.passed_s = 100.0
+    tally.stood(Stood(100, 10, 1, began=0.0, newest=(result("a", "failed"), result("b", "failed"))))
+    assert (tally.done, tally.failed, tally.flaky, tally.remaining_s()) == (100, 10, 1, 100.0)
+    assert [one.id for one in tally.failures] == ["a", "b"]
+    tally.finished(result("z"))
+    assert (tally.done, tally.failed) == (101, 10)
+
+
+def test_one_of_them_that_ends_again_counts_once(tally: Tally, result: Callable[..., Result]) -> None:
+    tally.plan(3)
+    tally.stood(Stood(3, 2, 0, began=0.0, newest=(result("a", "failed"),)))
+    for id_ in "ab":
+        tally.again(result(id_, "failed", message="first"))
+        tally.finished(result(id_, attempt=2, flaky=True))
+    assert (tally.done, tally.failed, tally.flaky) == (3, 0, 2)
+    assert tally.first_failures["b"].message == "first"
