@@ -254,14 +254,18 @@ def validate(
     context: typer.Context,
     loop: Annotated[str, typer.Argument(metavar="LOOP", help="A path, or a name looked up as loops/NAME.yaml.")],
 ) -> None:
-    """Say all that is wrong with a loop file, with file:line:column; nothing is run."""
+    """Say all that is wrong with a loop file, or may not be meant, with file:line:column; nothing is run."""
     from netra_loop.beginning import read_loop
+    from netra_loop.core.loopfile import doubts
     from netra_loop.loops import find_loop
     from netra_loop.report.safe import safe_line
     from netra_loop.settings import read
 
     path = find_loop(read(context.obj), loop)
-    spec, _ = read_loop(path)
+    spec, text = read_loop(path)
+    for doubt in doubts(text, path):
+        where = f"{doubt.file}:{doubt.line}:{doubt.column}"
+        sys.stderr.write(f"{safe_line(where)}: warning: {safe_line(doubt.message)}\n")
     parts: dict[str, Sized] = {
         "phase": spec.phases,
         "service": spec.services,

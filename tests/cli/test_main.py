@@ -102,7 +102,19 @@ def test_a_wrong_loop_file_is_2_with_its_places(project, call):
 
 
 def test_a_good_loop_file_is_fine(call):
-    assert call("validate", "plain").code == 0
+    done = call("validate", "plain")
+    assert (done.code, "warning" in done.stderr) == (0, False)
+
+
+def test_what_decides_nothing_is_warned_of_and_no_mistake(project, call):
+    last = "  record: {uses: record}\n  compare: {uses: compare}\n"
+    (project / "loops" / "idle.yaml").write_text(
+        f"name: idle\ntests: {{}}\nphases:\n  execute: {{uses: execute}}\n{last}"
+    )
+    done = call("validate", "idle")
+    assert (done.code, done.stdout) == (0, "")
+    assert f"{project}/loops/idle.yaml:6:3: warning: phase 'compare' decides nothing: " in done.stderr
+    assert ": fine: 3 phases" in done.stderr
 
 
 def test_nothing_to_list_is_no_failure(call):

@@ -274,6 +274,28 @@ class TestNames:
     def test_a_phase_may_not_be_called_like_a_target(self):
         assert "'done' is taken" in problem("name: x\ntests: {}\nphases: {a: {uses: select}, done: {uses: record}}")
 
+    @pytest.mark.parametrize(
+        ("phases", "idle"),
+        [
+            ("execute: {uses: execute}, compare: {uses: compare}, record: {uses: record}", False),
+            ("execute: {uses: execute}, record: {uses: record}, compare: {uses: compare}", True),
+            ("record: {uses: record}, compare: {uses: compare, next: {ok: record}}", True),
+            ("execute: {uses: execute}, record: {uses: record}, compare: {uses: compare, next: {ok: record}}", False),
+            (
+                "tests: {uses: execute}, c: {uses: compare, next: {ok: stop, failed: record}}, record: {uses: record}",
+                False,
+            ),
+            ("execute: {uses: execute}, compare: {uses: compare}", True),
+        ],
+    )
+    def test_a_comparison_that_no_record_reads_is_doubted(self, phases, idle):
+        found = loopfile.doubts(f"name: x\ntests: {{}}\nphases: {{{phases}}}", PATH)
+        assert [one.line for one in found] == [3] * idle
+
+    def test_what_is_wrong_is_no_doubt(self):
+        with pytest.raises(LoopFileError):
+            loopfile.doubts("name: x\n", PATH)
+
     def test_deploying_needs_services_and_they_a_command(self):
         text = "name: x\ntests: {}\nphases: {deploy: {uses: deploy}}\n"
         assert "needs 'services'" in problem(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from netra_loop.core.loopfile import grammar, grammar_services
 from netra_loop.core.loopfile.assemble import assemble
@@ -19,9 +20,9 @@ from netra_loop.core.loopfile.problems import Problems
 from netra_loop.core.loopfile.shape import BAD, At, Notes
 from netra_loop.core.spec import LoopSpec
 from netra_loop.core.template import closest, escape
-from netra_loop.errors import UsageError
+from netra_loop.errors import Problem, UsageError
 
-__all__ = ["MAX_CHARACTERS", "NAME", "apply_vars", "load"]
+__all__ = ["MAX_CHARACTERS", "NAME", "apply_vars", "doubts", "load"]
 
 NAME = re.compile(grammar_services.NAME)
 """What a loop, and a session, may be called: `NAME.fullmatch(text)`."""
@@ -33,7 +34,22 @@ def load(text: str, path: Path, shown: str | None = None) -> LoopSpec:
     Raises LoopFileError with every problem found, in the order of the file. Nothing is read, started or looked up:
     whether an environment variable is set, or a folder is there, shows when it is needed.
     """
-    problems = Problems(shown or str(path))
+    values, notes = _read(text, shown or str(path))
+    return assemble(values, path, notes)
+
+
+def doubts(text: str, path: Path) -> tuple[Problem, ...]:
+    """What `text` says rightly and may not mean, in the order of the file. Raises LoopFileError as `load` does."""
+    from netra_loop.core.loopfile.doubting import doubt  # for `validate` alone
+
+    values, notes = _read(text, str(path))
+    found = Problems(str(path))
+    doubt(values, At(found, notes))
+    return found.error().problems if found else ()
+
+
+def _read(text: str, shown: str) -> tuple[Any, Notes]:
+    problems = Problems(shown)
     notes = Notes()
     at = At(problems, notes)
     root = compose(text, problems)
@@ -42,7 +58,7 @@ def load(text: str, path: Path, shown: str | None = None) -> LoopSpec:
         check(root, values, at)
     if problems:
         raise problems.error()
-    return assemble(values, path, notes)
+    return values, notes
 
 
 def apply_vars(spec: LoopSpec, given: Mapping[str, str]) -> LoopSpec:

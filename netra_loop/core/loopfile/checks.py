@@ -247,7 +247,6 @@ def _check_waits(values: Values, at: At) -> None:
 
 
 def _reached(phases: Values, order: list[str]) -> set[str]:
-    following = dict(itertools.pairwise(order))
     reached: set[str] = set()
     waiting = [order[0]]
     while waiting:
@@ -255,12 +254,18 @@ def _reached(phases: Values, order: list[str]) -> set[str]:
         if name in reached or name in TARGETS:
             continue
         reached.add(name)
-        phase = phases[name]
-        targets = {phase.get("next", {}).get(outcome, DEFAULTS[outcome]) for outcome in OUTCOMES[phase["uses"]]}
-        waiting += [target for target in targets if target not in {NEXT, *TARGETS}]
-        if targets & {NEXT, "pause"} and name in following:  # a resume after a pause goes on in order
-            waiting.append(following[name])
+        waiting += after(name, phases, order)
     return reached
+
+
+def after(name: str, phases: Values, order: list[str]) -> set[str]:
+    """The phases that may come right after the one of that name; `order` are all names as the file has them."""
+    phase = phases[name]
+    targets = {phase.get("next", {}).get(outcome, DEFAULTS[outcome]) for outcome in OUTCOMES[phase["uses"]]}
+    found = {target for target in targets if target not in {NEXT, *TARGETS}}
+    if targets & {NEXT, "pause"}:  # a resume after a pause goes on in order
+        found |= {following for one, following in itertools.pairwise(order) if one == name}
+    return found
 
 
 def _check_reference(reference: Reference, filled: Filled, names: _Names, values: Values, at: At) -> None:
