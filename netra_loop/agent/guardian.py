@@ -4,9 +4,9 @@ A small process of its own, in netra-loop's interpreter. Orphans below it become
 whatever session they are. Its standard input is a socket: it ends all of them once that closes, which happens however
 netra-loop ends, and tells there how they ended, a line each. What it is to start comes as one line of JSON:
 
-`argv`, `env`, `cwd`; `group`, the folder of a cgroup that holds all of it, or null; `join`, the cgroup the process is
-put in, or null; `heirs`: whether the process's own children live on when it dies (a zygote's workers do). Other orphans
-are killed as they come.
+`argv`, `env`, `cwd`; `output`, the file that its output is added to, and that of the guardian; `group`, the folder of a
+cgroup that holds all of it, or null; `join`, the cgroup the process is put in, or null; `heirs`: whether the process's
+own children live on when it dies (a zygote's workers do). Other orphans are killed as they come.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from . import system
 
 _LINE = 0  # the socket's descriptor
+_LAST_STREAM = 2
 _END_LIMIT_S = 30.0
 _PAUSE_MS = 5
 
@@ -30,6 +31,9 @@ def main() -> None:
     """Does not return; ends as the process did, once nothing of it is left."""
     os.chdir("/")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    _close_inherited()
     system.adopt_orphans()
     line = _first_line()
     if line is None:
@@ -79,6 +83,10 @@ class Guardian:
         failed, failing = os.pipe()  # closed by a successful exec
         parent = os.getpid()
         try:
+            output = os.open(self._order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(output)
             pid = os.fork()
         except OSError as error:
             _tell(b"failed " + str(error).encode())
@@ -158,6 +166,15 @@ class Guardian:
             select.select((), (), (), _PAUSE_MS / 1000)
         self._tell_ends()
         system.remove_group(self._order["group"])
+
+
+def _close_inherited() -> None:
+    """What netra-loop was given beside the three standard streams, by make or a shell, is nothing for tests."""
+    with contextlib.suppress(OSError):  # a system without such a folder
+        for name in os.listdir("/dev/fd"):
+            if int(name) > _LAST_STREAM:
+                with contextlib.suppress(OSError):  # the one that was listed by
+                    os.close(int(name))
 
 
 def _kill(pid: int) -> None:

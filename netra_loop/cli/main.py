@@ -11,13 +11,17 @@ import sys
 
 from netra_loop.cli.words import SESSIONS, command_of
 from netra_loop.engine.heard import EARS
+from netra_loop.execution import pool_spare
 
 
 def main() -> None:
     """Runs the command line and ends the process with the contract's exit code."""
-    if command_of(sys.argv[1:]) in SESSIONS:
+    command = command_of(sys.argv[1:])
+    if command in SESSIONS:
         EARS.listen()
     try:
+        if command == "run" and not {"-h", "--help"} & set(sys.argv):
+            pool_spare.keep()  # on the other core, while we import
         from netra_loop.cli.boundary import typed  # a tenth of a second
 
         code = typed()

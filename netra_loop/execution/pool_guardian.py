@@ -9,33 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
-import socket
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import netra_loop.agent
 from netra_loop.cgroups import Group
+from netra_loop.execution import pool_spare
 from netra_loop.processes import end_tree, identify, send, stopped
 
-AGENT = str(Path(netra_loop.agent.__file__).parent)
 _START_LIMIT_S = 30.0
 _END_LIMIT_S = 35.0
-
-# The agent is loaded by name from its own folder; the entry that `python -c` adds to the path is taken away.
-LOAD = """\
-import sys
-if sys.path and sys.path[0] == "":
-    del sys.path[0]
-import importlib.util, os
-folder = sys.argv[1]
-spec = importlib.util.spec_from_file_location(
-    "netra_loop_agent", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
-module = sys.modules["netra_loop_agent"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-"""
-_GUARD = LOAD + "from netra_loop_agent.guardian import main\nmain()\n"
 
 
 class Guarded:
@@ -43,16 +27,17 @@ class Guarded:
 
     def __init__(
         self,
-        guardian: asyncio.subprocess.Process,
+        guardian: int,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._guardian = guardian
-        self._who = identify(guardian.pid)
+        self._who = identify(guardian)
         self._reader = reader
         self._writer = writer
         self._ends: dict[int, asyncio.Future[int | None]] = {}
         self._listening: asyncio.Task[None] | None = None
+        self._gone_by: asyncio.Task[None] | None = None
         self.pid = 0
 
     @classmethod
@@ -62,24 +47,27 @@ class Guarded:
         *,
         env: Mapping[str, str],
         cwd: Path,
-        output: int,
+        output: Path,
         group: Group | None = None,
         join: Group | None = None,
         heirs: bool = False,
         launched: Callable[[], None] | None = None,
     ) -> Guarded:
-        """Starts `argv` in a session of its own, its output going to the descriptor `output`, itself put in `join`.
+        """Starts `argv` in a session of its own, its output added to the file `output`, itself put in `join`.
 
         `group` is ended and removed with it; with `heirs`, its own children live on when it dies. `launched` is
         called once it comes up without any more from us. Raises OSError with the reason where it cannot be started.
         Cancelled, nothing is left.
         """
-        told = {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "heirs": heirs}
-        places = {"group": group and str(group.path), "join": join and str(join.path)}
-        guarded = await cls._guard(output)
+        order = _order(argv, env, cwd, output) | {
+            "group": group and str(group.path),
+            "join": join and str(join.path),
+            "heirs": heirs,
+        }
+        guarded = await cls._guard()
         try:
             async with asyncio.timeout(_START_LIMIT_S):
-                await guarded._begin(json.dumps(told | places).encode() + b"\n", launched)  # noqa: SLF001 - its own
+                await guarded._begin(json.dumps(order).encode() + b"\n", launched)  # noqa: SLF001 - its own
         except BaseException:
             await guarded.end()
             raise
@@ -98,19 +86,14 @@ class Guarded:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def _guard(cls, output: int) -> Guarded:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            reader, writer = await asyncio.open_connection(sock=ours)
-            try:
-                guardian = await asyncio.create_subprocess_exec(
-                    sys.executable, "-I", "-S", "-c", _GUARD, AGENT,
-                    stdin=theirs.fileno(), stdout=output, stderr=output, start_new_session=True,
-                )  # fmt: skip
-            except BaseException:
-                writer.close()
-                raise
-        return cls(guardian, reader, writer)
+    async def _guard(cls) -> Guarded:
+        launched = pool_spare.take()
+        try:
+            reader, writer = await asyncio.open_connection(sock=launched.line)
+        except BaseException:
+            launched.line.close()
+            raise
+        return cls(launched.pid, reader, writer)
 
     def ended(self, pid: int) -> asyncio.Future[int | None]:
         """How the process ended (`pid` its own), or an heir of it that outlived it: its exit code, a signal's number
@@ -129,7 +112,6 @@ class Guarded:
 
     def wake(self) -> None:
         """Lets the guardian go on, where a test whose parent it had become has stopped it."""
-        # not `self._guardian.send_signal`: that may reap it before asyncio does, which then knows of no exit code
         if self._who is not None and hasattr(signal, "SIGCONT") and stopped(self._who):
             send(self._who, signal.SIGCONT)
 
@@ -141,13 +123,16 @@ class Guarded:
         try:
             await asyncio.wait_for(asyncio.shield(self._gone()), _END_LIMIT_S)
         except TimeoutError:
-            await end_tree(self._guardian.pid, term_grace_s=0)
+            await end_tree(self._guardian, term_grace_s=0)
         if self._listening is not None:
             await self._listening
         self._writer.close()
 
     async def _gone(self) -> None:
-        await self._guardian.wait()
+        """Returns once the guardian has ended, having reaped it. Safe to repeat."""
+        if self._gone_by is None:
+            self._gone_by = asyncio.create_task(_reaped(self._guardian))
+        await asyncio.shield(self._gone_by)
 
     async def _listen(self) -> None:
         try:
@@ -162,3 +147,28 @@ class Guarded:
             for future in self._ends.values():
                 if not future.done():
                     future.set_result(None)
+
+
+def _order(argv: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path) -> dict[str, object]:
+    return {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "output": str(output.absolute())}
+
+
+async def _reaped(pid: int) -> None:
+    """Waits for a child of ours to end."""
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(ChildProcessError):
+            await asyncio.to_thread(os.waitpid, pid, 0)
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:  # somebody else has reaped it
+        return
+    loop.add_reader(handle, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended

@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 from netra_loop.cgroups import Group
 from netra_loop.execution.options import PoolOptions
-from netra_loop.execution.pool_guardian import AGENT, LOAD, Guarded
+from netra_loop.execution.pool_guardian import Guarded
+from netra_loop.execution.pool_spare import AGENT, LOAD
 
 DUMP_SIGNAL = int(signal.SIGRTMAX) - 3 if hasattr(signal, "SIGRTMAX") else int(signal.SIGUSR2)
 _SIDE = 64 * 1024
@@ -37,15 +37,10 @@ async def start(
     `ahead` is for one that has to wait for its order, and is to get ready meanwhile (`agent.main`).
     What tests print may hold anything: `log` is for our eyes alone. For the rest see `Guarded.start`.
     """
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     argv = [str(options.python), "-c", _BEGIN, AGENT, socket, token, ahead]
-    try:
-        return await Guarded.start(
-            argv, env=options.env, cwd=options.root, output=output, group=group, join=join, heirs=heirs,
-            launched=launched,
-        )  # fmt: skip
-    finally:
-        os.close(output)
+    return await Guarded.start(
+        argv, env=options.env, cwd=options.root, output=log, group=group, join=join, heirs=heirs, launched=launched
+    )
 
 
 def excerpt(path: Path, side: int = _SIDE, start: int = 0) -> str:

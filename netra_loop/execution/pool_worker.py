@@ -22,9 +22,10 @@ from netra_loop.core.records import CollectedTest, Sources
 from netra_loop.execution import pool_launch
 from netra_loop.execution.base import PoolOptions
 from netra_loop.execution.gathered import Gathered
-from netra_loop.execution.pool_guardian import AGENT, Guarded
+from netra_loop.execution.pool_guardian import Guarded
 from netra_loop.execution.pool_queue import Assignment
 from netra_loop.execution.pool_result import Seen
+from netra_loop.execution.pool_spare import AGENT
 from netra_loop.execution.pool_spill import Spill
 from netra_loop.execution.pool_wire import Channel, Message, Switchboard
 from netra_loop.execution.pool_zygote import Zygote, dump_stacks, order

@@ -9,15 +9,13 @@ import select
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from netra_loop import processes
-from netra_loop.execution.pool_guardian import AGENT, LOAD, Guarded
-
-GUARD = LOAD + "from netra_loop_agent.guardian import main\nmain()\n"
+from netra_loop.execution.pool_guardian import Guarded
+from netra_loop.execution.pool_spare import AGENT, GUARD
 
 LEAVES_TWO = """
 import os, sys, time
@@ -34,10 +32,8 @@ os.kill(os.getpid(), 9)
 
 
 async def start(code: str, folder: Path, *, heirs: bool = False) -> Guarded:
-    with (folder / "output").open("wb") as output:
-        return await Guarded.start(
-            [sys.executable, "-c", code], env=dict(os.environ), cwd=folder, output=output.fileno(), heirs=heirs
-        )
+    argv = [sys.executable, "-c", code]
+    return await Guarded.start(argv, env=dict(os.environ), cwd=folder, output=folder / "output", heirs=heirs)
 
 
 def guard(line: socket.socket) -> subprocess.Popen[bytes]:
@@ -53,6 +49,11 @@ def here(folder: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def is_known(pid: str) -> bool:
+    """To the kernel, be it as a zombie."""
+    return Path("/proc", pid.strip()).exists()
 
 
 async def test_the_code_or_signal_of_the_process_is_told(tmp_path):
@@ -90,7 +91,7 @@ async def test_heirs_live_on_and_their_ends_are_told_until_all_is_ended(tmp_path
 @pytest.mark.parametrize(("argv", "where"), [("/nonexistent", "."), (sys.executable, "nowhere")])
 async def test_what_cannot_be_started_is_told(tmp_path, argv, where):
     with pytest.raises(OSError, match="No such file or directory"):
-        await Guarded.start([argv], env={}, cwd=tmp_path / where, output=2)
+        await Guarded.start([argv], env={}, cwd=tmp_path / where, output=tmp_path / "output")
 
 
 async def test_a_stopped_guardian_ends_all_the_same(tmp_path):
@@ -104,6 +105,7 @@ async def test_one_that_told_what_nobody_read_ends_all_the_same(tmp_path):
     guardian = guard(theirs)
     theirs.close()
     order = {"argv": [sys.executable, "-c", "import time; time.sleep(300)"], "env": {}, "cwd": str(tmp_path)}
+    order["output"] = str(tmp_path / "output")
     ours.sendall(json.dumps(order | {"group": None, "join": None, "heirs": False}).encode() + b"\n")
     assert select.select([ours], [], [], 30)[0]  # `started`, left unread: what closes now is reset, not ended
     assert len(here(tmp_path)) == 1
@@ -112,12 +114,9 @@ async def test_one_that_told_what_nobody_read_ends_all_the_same(tmp_path):
     assert here(tmp_path) == []
 
 
-async def test_its_end_is_left_for_asyncio_to_see(tmp_path, caplog):
-    for _ in range(8):
-        guarded = await start("", tmp_path)
-        await guarded.wait()
-        end = time.monotonic() + 0.1
-        while time.monotonic() < end:  # it ends meanwhile: who looks after it now takes its exit code away
-            guarded.wake()
-        await guarded.end()
-    assert caplog.messages == []  # of a child that somebody else had waited for
+async def test_it_is_no_zombie_once_it_was_ended_however_often_that_is_asked_for(tmp_path):
+    guarded = await start("import os; print(os.getppid())", tmp_path)
+    await guarded.wait()
+    await asyncio.gather(guarded.end(), guarded.end())
+    await guarded.end()
+    assert not is_known((tmp_path / "output").read_text())

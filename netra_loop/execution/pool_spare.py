@@ -1,0 +1,77 @@
+"""Guardians as processes: launched, and waited for. One may be launched ahead of what it is to guard, by a process that
+has imported next to nothing yet: it takes as long to start as we do to find out what for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+import netra_loop.agent
+
+AGENT = os.path.dirname(netra_loop.agent.__file__)  # noqa: PTH120 - pathlib takes longer than all of this
+
+# The agent is loaded by name from its own folder; the entry that `python -c` adds to the path is taken away.
+LOAD = """\
+import sys
+if sys.path and sys.path[0] == "":
+    del sys.path[0]
+import importlib.util, os
+folder = sys.argv[1]
+spec = importlib.util.spec_from_file_location(
+    "netra_loop_agent", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
+module = sys.modules["netra_loop_agent"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+"""
+GUARD = LOAD + "from netra_loop_agent.guardian import main\nmain()\n"
+
+_spare: list[Launched] = []
+
+
+class Launched:
+    """A guardian that waits for its order on the other end of `line`; it ends once that closes. `pid` is a child's, to
+    be reaped by whoever took it.
+    """
+
+    def __init__(self) -> None:
+        """Raises OSError."""
+        self.line, theirs = socket.socketpair()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        try:
+            self.pid = _spawn(theirs.fileno(), nowhere)
+        except BaseException:
+            self.line.close()
+            raise
+        finally:
+            os.close(nowhere)
+            theirs.close()
+
+
+def keep() -> None:
+    """Launches one for whoever asks first. Where it cannot be, the one who asks launches his own, and is told why not.
+
+    Not where a standard stream is closed: what is opened before that is mended would get its number.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        try:
+            _spare.append(Launched())
+        except OSError:
+            return
+
+
+def take() -> Launched:
+    """The one that was kept, else a new one. Raises OSError."""
+    return _spare.pop() if _spare else Launched()
+
+
+def _spawn(line: int, nowhere: int) -> int:
+    """In a session of its own: a Ctrl-C is not for it. It closes for itself what it inherits beside these three."""
+    argv = [sys.executable, "-I", "-S", "-c", GUARD, AGENT]
+    streams = [(os.POSIX_SPAWN_DUP2, number, place) for number, place in ((line, 0), (nowhere, 1), (nowhere, 2))]
+    reset = [getattr(signal, name) for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ") if hasattr(signal, name)]
+    try:
+        return os.posix_spawn(argv[0], argv, os.environ, file_actions=streams, setsigdef=reset, setsid=True)
+    except NotImplementedError:  # a system whose own call has no such thing: it makes one when it begins
+        return os.posix_spawn(argv[0], argv, os.environ, file_actions=streams, setsigdef=reset)
