@@ -25,7 +25,9 @@ _GIVEN_ELSEWHERE = frozenset(
 
 
 def options_within(scope: Scope, revision: str | None = None) -> PoolOptions:
-    """The same for whatever `scope` knows; `revision` is the short name of the one under test."""
+    """What a pool runs the tests by, from whatever `scope` knows; `revision` as below. Raises UsageError where their
+    interpreter is not found, and for a variable without a value.
+    """
     spec, tests = scope.spec, scope.spec.tests
     assert tests is not None
     root = spec.root_dir
@@ -44,7 +46,8 @@ def options_within(scope: Scope, revision: str | None = None) -> PoolOptions:
 
 def environment_within(scope: Scope, revision: str | None) -> Mapping[str, str]:
     """All of the tests' environment: the machine's, the session's, and the loop's own `tests.env` over both. `revision`
-    is the first service's short name, None before there is one. Raises UsageError for a variable that is not known yet.
+    is the first service's short name, None before there is one. Raises UsageError for a variable in `tests.env`, or in
+    a service's `url`, that is not set, or not known yet.
     """
     tests = scope.spec.tests
     own = {} if tests is None else {name: scope.text(value) for name, value in tests.env.items()}
@@ -52,7 +55,9 @@ def environment_within(scope: Scope, revision: str | None) -> Mapping[str, str]:
 
 
 def session_within(scope: Scope, revision: str | None) -> dict[str, str]:
-    """The same without `tests.env`: what every command of the session is given, with `NETRA_LOOP_…` as contracted."""
+    """The same without `tests.env`: what every command of the session is given, with `NETRA_LOOP_…` as contracted.
+    Raises UsageError for a variable in a service's `url`.
+    """
     spec = scope.spec
     # netra-loop may itself run inside another one's test, whose variables say nothing about this session
     given = {name: value for name, value in scope.environ.items() if name not in _GIVEN_ELSEWHERE}
