@@ -143,12 +143,15 @@ class AuthFailed(EnvironmentFailed):
 
 
 class ForeignChange(EnvironmentFailed):
-    """The service now serves `found`, which is not the `expected` revision of this session."""
+    """The service, or its `tag`, now leads to `found`, which is not the `expected` revision of this session."""
 
-    def __init__(self, service: str, expected: str, found: str) -> None:
+    def __init__(self, service: str, expected: str, found: str, tag: str | None = None) -> None:
+        what = f"service {service!r} serves" if tag is None else f"tag {tag!r} of service {service!r} leads to"
+        seen = found if found.startswith("nothing") else repr(found)
+        who = "deployed" if tag is None else "changed its traffic"
         super().__init__(
-            f"service {service!r} serves {found!r}, expected {expected!r}: somebody else deployed meanwhile",
-            hint="agree on who deploys, then resume the session",
+            f"{what} {seen}, expected {expected!r}: somebody else {who} meanwhile",
+            hint="agree on who deploys; then resume, once that is what it leads to again, or run the loop anew",
         )
         self.service = service
         self.expected = expected

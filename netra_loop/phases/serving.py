@@ -31,7 +31,7 @@ async def ensure_serving(context: PhaseContext) -> Mapping[str, Revision]:
     for service, revision in known.items():
         found = await _settled(context, cloud, revision)
         if isinstance(found, str):
-            raise ForeignChange(service, revision.name, found)
+            raise ForeignChange(service, revision.name, found, revision.tag)
         if found.url != revision.url:
             await context.event(revision_ready(found))
     return context.state().revisions
@@ -45,7 +45,7 @@ async def foreign_now(context: PhaseContext) -> ForeignChange | None:
     for service, revision in context.state().revisions.items():
         found = await _settled(context, cloud, revision)
         if isinstance(found, str):
-            return ForeignChange(service, revision.name, found)
+            return ForeignChange(service, revision.name, found, revision.tag)
     return None
 
 
