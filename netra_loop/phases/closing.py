@@ -7,6 +7,9 @@ so a crash in between is repeated by the next process. A paused session keeps it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from netra_loop.cloud.base import Cloud
 from netra_loop.core.best import best
 from netra_loop.core.events import Noted, TrafficMoved
@@ -41,19 +44,29 @@ async def close_session(context: PhaseContext, *, met: bool) -> bool:
 
 
 async def _promote(context: PhaseContext, cloud: Cloud) -> None:
-    for service in context.spec.deploy_order:
-        revision = context.state().revisions.get(service)
-        if revision is None or revision.tag is None or service in context.state().promoted:
-            continue
-        try:
+    """None of several services is promoted where one of them cannot be, as far as looking tells."""
+    revisions = context.state().revisions
+    found = [revisions[service] for service in context.spec.deploy_order if service in revisions]
+    waiting = [one for one in found if one.tag is not None and one.service not in context.state().promoted]
+    for revision in waiting:
+        with _unpromoted(context, revision):
             await _check_ours(context, cloud, revision)
-            await cloud.route(service, revision.name, drop_tag=revision.tag)
-        except EnvironmentFailed as error:
-            raise EnvironmentFailed(
-                f"the goal is met, but {revision.name!r} was not promoted: {error}",
-                hint=error.hint or f"then: netra-loop resume {context.session}",
-            ) from error
-        await context.event(TrafficMoved(service=service, revision=revision.name, why=PROMOTED))
+    for revision in waiting:
+        with _unpromoted(context, revision):
+            await _check_ours(context, cloud, revision)
+            await cloud.route(revision.service, revision.name, drop_tag=revision.tag)
+        await context.event(TrafficMoved(service=revision.service, revision=revision.name, why=PROMOTED))
+
+
+@contextmanager
+def _unpromoted(context: PhaseContext, revision: Revision) -> Iterator[None]:
+    try:
+        yield
+    except EnvironmentFailed as error:
+        raise EnvironmentFailed(
+            f"the goal is met, but {revision.name!r} was not promoted: {error}",
+            hint=error.hint or f"then: netra-loop resume {context.session}",
+        ) from error
 
 
 async def _leave_at_best(context: PhaseContext, cloud: Cloud) -> None:

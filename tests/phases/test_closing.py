@@ -79,6 +79,20 @@ async def test_what_somebody_deployed_meanwhile_is_not_overwritten(tagged):
     assert (await serves(tagged))[0] == theirs
 
 
+async def test_of_several_services_none_is_promoted_where_one_cannot_be(bench):
+    tagged = ServiceSpec(command=("serve",), traffic="tagged")
+    bench.change(services={"backend": ServiceSpec(command=("serve",)), "front": ServiceSpec(command=("serve",))})
+    await bench.act("deploy")
+    bench.iteration = 2
+    bench.change(services={"backend": tagged, "front": tagged})
+    await bench.act("deploy")
+    theirs = bench.cloud.somebody_deploys("front")
+    with pytest.raises(EnvironmentFailed, match=theirs):
+        await end(bench, met=True)
+    assert (await serves(bench))[0] == OLD
+    assert bench.cloud.routed == []
+
+
 async def test_a_tag_that_cannot_be_taken_off_is_only_noted(tagged):
     tagged.cloud.raise_next(REFUSED, call="untag")
     assert await end(tagged, met=False)
