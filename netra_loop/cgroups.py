@@ -7,7 +7,6 @@ that is not ours to write (no cgroup v2, a container's read-only one, a system's
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import os
@@ -56,6 +55,8 @@ class Group:
 
     async def end(self) -> bool:
         """Kills, waits until nothing runs, removes it; False where something would not die within 10 s."""
+        import asyncio  # here, since what is done first of all must not wait for it
+
         limit = time.monotonic() + _EMPTY_LIMIT_S
         pause_s = _FIRST_PAUSE_S
         while self.populated():

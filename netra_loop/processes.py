@@ -6,7 +6,6 @@ signalled only after it was seen to belong to the tree, through a handle (pidfd)
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import os
@@ -254,6 +253,8 @@ async def _end(tree: _Tree, term_grace_s: float, first_signal: int) -> tuple[Pro
 
 
 async def _until_gone(tree: _Tree, limit_s: float, each: Callable[[ProcessIdentity], object]) -> list[ProcessIdentity]:
+    import asyncio  # here, since what is done first of all must not wait for it
+
     end = time.monotonic() + limit_s
     pause_s = _FIRST_PAUSE_S
     while living := tree.alive():

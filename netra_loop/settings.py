@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote
 
 from netra_loop.values import dataclass
 
@@ -71,6 +70,8 @@ def without_password(store: str) -> str:
 
 def passwords_of(store: str | None) -> tuple[str, ...]:
     """The password in a store's URL, as written there and as it is meant; none where it has none."""
+    from urllib.parse import unquote  # of use for a server alone
+
     found = _PASSWORD.findall(store) if store is not None and is_server(store) else []
     written = [part for pair in found for part in pair if part]
     return tuple(dict.fromkeys([*written, *map(unquote, written)]))

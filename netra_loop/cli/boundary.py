@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from netra_loop.cli.opening import Opening
 
 
-def typed() -> int:
-    """Does what the process's command line says, and answers with the contract's exit code."""
-    _open_what_is_closed()
+def typed(opening: Opening | None = None) -> int:
+    """Does what the process's command line says, and answers with the contract's exit code. `opening` is what the front
+    door has begun for `run`.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # else what it is was chosen by whoever put it there
             stream.reconfigure(errors="backslashreplace")  # no odd letter ends a command that is to tell of it
@@ -37,7 +38,11 @@ def typed() -> int:
         gc.disable()
     elif command_of(arguments) in SESSIONS:
         seldom()
-    code = _begun(arguments) if "run" in arguments else _run(arguments)
+    try:
+        code = _run(arguments, opening)
+    finally:
+        if opening is not None:
+            opening.close()
     atexit._run_exitfuncs()  # noqa: SLF001 - nothing is left to be done but to take the interpreter apart, object by object
     sys.stdout.flush()
     if told.trouble and not code and command_of(arguments) not in SESSIONS:
@@ -46,18 +51,6 @@ def typed() -> int:
         code = lost.exit_code
     sys.stderr.flush()
     return code
-
-
-def _open_what_is_closed() -> None:
-    """A standard stream that we were started without (`>&-`) leads nowhere: else a file of ours gets its number."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-                os.close(nowhere)
-            os.set_inheritable(number, True)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 class _Unbroken:
@@ -95,21 +88,8 @@ class _Unbroken:
         return getattr(self._stream, name)
 
 
-def _begun(arguments: list[str]) -> int:
-    """`run`, whose tests' interpreter starts before Typer knows that it is one."""
-    from netra_loop.cli.opening import Opening  # asyncio, which the others may do without
-
-    opening = Opening()
-    try:
-        return _run(arguments, opening)
-    finally:
-        opening.close()
-
-
 def _run(arguments: list[str], opening: Opening | None = None) -> int:
     try:
-        if opening is not None:
-            opening.glance(arguments)
         from netra_loop.cli.commands import understand  # Typer: whatever was begun need not wait for that
 
         with hints_to_type(lambda: read(store_of(arguments)).command()):

@@ -11,7 +11,6 @@ import sys
 
 from netra_loop.cli.words import SESSIONS, command_of
 from netra_loop.engine.heard import EARS
-from netra_loop.execution import pool_spare
 
 
 def main() -> None:
@@ -19,18 +18,34 @@ def main() -> None:
     command = command_of(sys.argv[1:])
     if command in SESSIONS:
         EARS.listen()
+    _open_what_is_closed()
     try:
+        opening = None
         if command == "run" and not {"-h", "--help"} & set(sys.argv):
-            pool_spare.keep()  # on the other core, while we import
-        from netra_loop.cli.boundary import typed  # a tenth of a second
+            from netra_loop.cli.opening import Opening
 
-        code = typed()
+            opening = Opening.glancing(sys.argv[1:])
+        from netra_loop.cli.boundary import typed  # a tenth of a second: whatever was begun need not wait for it
+
+        code = typed(opening)
     except KeyboardInterrupt:
         code = 130
     except Exception:  # noqa: BLE001 - where not even the boundary holds; Python's own code for it, 1, means another thing
         sys.excepthook(*sys.exc_info())
         code = 4
     os._exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that we were started without (`>&-`) leads nowhere: else a file of ours gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8"))
 
 
 if __name__ == "__main__":

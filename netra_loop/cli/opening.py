@@ -8,22 +8,24 @@ collecting runs the project's own code.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
-import importlib
 import os
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from netra_loop.errors import UsageError
+from netra_loop.errors import EnvironmentFailed, UsageError
+from netra_loop.execution import pool_spare
 from netra_loop.loops import find_loop, guess
 from netra_loop.settings import STORE_FILE, Settings, read
 
 if TYPE_CHECKING:
+    import asyncio
+
     from netra_loop.beginning import Beginning, Options
     from netra_loop.execution.pool_ahead import Ahead
+    from netra_loop.execution.pool_begun import Begun
 
 T = TypeVar("T")
 
@@ -32,36 +34,46 @@ class Opening:
     """The event loop of one command, and the interpreters that it began: leaving it ends them, used or not."""
 
     def __init__(self) -> None:
-        self._runner = asyncio.Runner()
+        self._runner: asyncio.Runner | None = None
+        self._glanced: Begun | None = None
         self._begun: list[Ahead] = []
         self.ahead: Ahead | None = None
         self._first = False
 
-    def glance(self, arguments: Sequence[str]) -> None:
+    @classmethod
+    def glancing(cls, arguments: Sequence[str]) -> Opening:
         """Starts the interpreter that `run` with these arguments most likely needs, before they are understood.
 
         For a process that does nothing else: what it imports stays, so the garbage collector need not look through it.
         """
-        self._first = True
+        pool_spare.keep()
+        opening = cls()
+        opening._first = True
         gc.disable()
-        if "run" not in arguments or {"--continue", "-h", "--help"} & set(arguments):
-            return
+        if "run" not in arguments or "--continue" in arguments:
+            return opening
         settings = read()
         for word in arguments[arguments.index("run") + 1 :]:
             with contextlib.suppress(UsageError, OSError, ValueError):  # said once the word is known to be the loop
                 found = None if word.startswith("-") else guess(find_loop(settings, word))
                 if found is not None:
-                    self._runner.run(self._launch(found.python, found.root, settings.environ))
-                    return
+                    opening._glanced = _begin(found.python, found.root, settings.environ)
+                    break
+        return opening
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What `asyncio.run` does."""
+        if self._runner is None:
+            import asyncio
+
+            self._runner = asyncio.Runner()
         return self._runner.run(work)
 
     async def prepare(self, path: Path, settings: Settings, options: Options, *, ahead: bool) -> Beginning:
         """The session that is to be. With `ahead` its interpreter knows what to collect, where that can be known, and
         begins at once where nothing can refuse the session any more; else `Session.start` lets it.
         """
+        self._take_glanced()
         await _imported("netra_loop.beginning")
         from netra_loop.beginning import first_collection, prepare
         from netra_loop.clock import SystemClock
@@ -70,11 +82,11 @@ class Opening:
         wanted = first_collection(beginning, settings) if ahead else None
         if wanted is not None:
             if self.ahead is None or not self.ahead.matches(wanted):
-                self._begin(wanted.python, wanted.root, wanted.env)
-            assert self.ahead is not None
-            self.ahead.plan(wanted)
-            if _is_fresh(settings, path):
-                self.ahead.go()
+                self._follow(_begin(wanted.python, wanted.root, wanted.env))
+            if self.ahead is not None:
+                self.ahead.plan(wanted)
+                if _is_fresh(settings, path):
+                    self.ahead.go()
         await _imported("netra_loop.app", "netra_loop.journal.store", "netra_loop.execution.pool")
         if self._first:
             gc.freeze()
@@ -84,20 +96,39 @@ class Opening:
     def close(self) -> None:
         """Safe to repeat."""
         gc.enable()
+        if self._glanced is not None or self._begun:
+            self.run(self._end())
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    async def _end(self) -> None:
+        self._take_glanced()
         begun, self._begun = self._begun, []
-        if begun:
-            self._runner.run(_end(begun))
-        self._runner.close()
+        for ahead in begun:
+            await ahead.end()
 
-    async def _launch(self, python: Path, root: Path, environ: Mapping[str, str]) -> None:
-        await self._begin(python, root, environ).launched()
+    def _take_glanced(self) -> None:
+        glanced, self._glanced = self._glanced, None
+        self._follow(glanced)
 
-    def _begin(self, python: Path, root: Path, environ: Mapping[str, str]) -> Ahead:
-        from netra_loop.execution.pool_ahead import Ahead
+    def _follow(self, begun: Begun | None) -> None:
+        """From here on there is an event loop that looks after it."""
+        if begun is not None:
+            from netra_loop.execution.pool_ahead import Ahead
 
-        self.ahead = Ahead(python, root, environ)
-        self._begun.append(self.ahead)
-        return self.ahead
+            self.ahead = Ahead(begun)
+            self._begun.append(self.ahead)
+
+
+def _begin(python: Path, root: Path, environ: Mapping[str, str]) -> Begun | None:
+    """None where it could not be: the pool, which starts its own then, says why."""
+    from netra_loop.execution.pool_begun import Begun
+
+    try:
+        return Begun(python, root, environ)
+    except (OSError, EnvironmentFailed):
+        return None
 
 
 def _is_fresh(settings: Settings, path: Path) -> bool:
@@ -114,11 +145,9 @@ def _is_fresh(settings: Settings, path: Path) -> bool:
     )
 
 
-async def _end(begun: Sequence[Ahead]) -> None:
-    for ahead in begun:
-        await ahead.end()
-
-
 async def _imported(*names: str) -> None:
+    import asyncio
+    import importlib
+
     for name in names:  # in a thread: what the interpreter says meanwhile is answered
         await asyncio.to_thread(importlib.import_module, name)

@@ -94,7 +94,7 @@ class PytestPool:
         ahead = self._ahead
         if ahead is None:
             return None
-        if not await ahead.serves(self._options) or ahead.zygote is None:
+        if not await ahead.serves(self._options):
             await ahead.end()
             self._ahead = None
             return None

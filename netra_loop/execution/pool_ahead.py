@@ -8,57 +8,40 @@ then. A pool that turns out to need another interpreter, folder or environment e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netra_loop.cgroups import Group
-from netra_loop.cgroups import make as make_group
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution import pool_folder
 from netra_loop.execution.options import PoolOptions
+from netra_loop.execution.pool_begun import Begun, given
+from netra_loop.execution.pool_guardian import reaped
 from netra_loop.execution.pool_wire import Switchboard
 from netra_loop.execution.pool_zygote import Zygote
 
 if TYPE_CHECKING:
     from netra_loop.execution.base import Collection
 
-_OURS = "NETRA_LOOP_"  # what nothing looks at while an interpreter starts; it may come later
-
 
 class Ahead:
-    """Starts at once, in the running event loop. `environ` is all of the tests' environment but for `NETRA_LOOP_…`.
-
-    To be ended by whoever made it, unless a pool took it over. What goes wrong meanwhile is told by nobody: a pool that
-    is given it starts its own interpreter then, and says what that meets.
+    """What was `begun`, in the running event loop. To be ended by whoever made it, unless a pool took it over. What
+    goes wrong meanwhile is told by nobody: a pool that is given it starts its own interpreter and says what that meets.
     """
 
-    def __init__(self, python: Path, root: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, begun: Begun) -> None:
         self.board = Switchboard()
-        self.group: Group | None = None
-        self.zygote: Zygote | None = None
-        self._options = PoolOptions(python=python, root=root, paths=(), env=environ)
+        self.group = begun.group
+        self._begun = begun
+        self._options = PoolOptions(python=begun.python, root=begun.root, paths=(), env=begun.environ)
+        self.zygote = Zygote(self._options, self.board, begun.folder.path)
         self._wanted: PoolOptions | None = None
         self._planned: PoolOptions | None = None
-        self._launched = asyncio.Event()
         self._starting = asyncio.create_task(self._start())
-        self._starting.add_done_callback(lambda _: self._launched.set())
         self._collecting: asyncio.Task[Collection] | None = None
 
-    async def _start(self) -> Zygote:
-        await self.board.open()
-        self.group = make_group()
-        record = pool_folder.Record.new(self.board.folder.name, self.group)
-        record.write(self.board.folder)
-        options = replace(self._options, env={**_given(self._options.env), pool_folder.MARK: record.mark})
-        zygote = self.zygote = Zygote(options, self.board, self.board.folder, self.group)
-        await zygote.start(early=self._launched.set)
-        return zygote
-
-    async def launched(self) -> None:
-        """Returns once it comes up by itself, whether or not the event loop runs."""
-        await self._launched.wait()
+    async def _start(self) -> None:
+        await self.board.adopt(self._begun.folder, self._begun.socket)
+        await self.zygote.adopt(self._begun)
 
     def plan(self, options: PoolOptions) -> None:
         """Says what `go` is to collect."""
@@ -76,10 +59,10 @@ class Ahead:
             self._collecting = asyncio.create_task(self._collect(options))
 
     async def _collect(self, options: PoolOptions) -> Collection:
-        zygote = await self._starting
+        await self._starting
         await pool_folder.clear(self.board.folder)  # what a killed process left of its tests, before ours are imported
-        zygote.settle(replace(options, env={**options.env, pool_folder.MARK: self.board.folder.name}))
-        return await zygote.collect()
+        self.zygote.settle(replace(options, env={**options.env, pool_folder.MARK: self.board.folder.name}))
+        return await self.zygote.collect()
 
     async def serves(self, options: PoolOptions) -> bool:
         """Whether a pool of these options may take it over. False where it could not be started."""
@@ -101,17 +84,16 @@ class Ahead:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.zygote is not None:
+        if self.board.path:
             await self.zygote.end(quit_s=0)
+        else:  # before it was taken over
+            self._begun.drop()
+            await reaped(self._begun.guardian.pid)
         if self.group is not None:
             await self.group.end()
         await self.board.close()
 
     def matches(self, options: PoolOptions) -> bool:
         """Whether it was started for such options."""
-        own = self._options
-        return (own.python, own.root, _given(own.env)) == (options.python, options.root, _given(options.env))
-
-
-def _given(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if not name.startswith(_OURS)}
+        own = self._begun
+        return (own.python, own.root, own.environ) == (options.python, options.root, given(options.env))

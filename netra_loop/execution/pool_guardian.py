@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netra_loop.cgroups import Group
@@ -51,32 +50,34 @@ class Guarded:
         group: Group | None = None,
         join: Group | None = None,
         heirs: bool = False,
-        launched: Callable[[], None] | None = None,
     ) -> Guarded:
         """Starts `argv` in a session of its own, its output added to the file `output`, itself put in `join`.
 
-        `group` is ended and removed with it; with `heirs`, its own children live on when it dies. `launched` is
-        called once it comes up without any more from us. Raises OSError with the reason where it cannot be started.
-        Cancelled, nothing is left.
+        `group` is ended and removed with it; with `heirs`, its own children live on when it dies. Raises OSError with
+        the reason where it cannot be started. Cancelled, nothing is left.
         """
-        order = _order(argv, env, cwd, output) | {
-            "group": group and str(group.path),
-            "join": join and str(join.path),
-            "heirs": heirs,
-        }
-        guarded = await cls._guard()
+        order = pool_spare.order(argv, env=env, cwd=cwd, output=output, group=group, join=join, heirs=heirs)
+        return await cls.of(pool_spare.take(), order)
+
+    @classmethod
+    async def of(cls, launched: pool_spare.Launched, order: bytes = b"") -> Guarded:
+        """The same with a guardian that was launched, and given its order unless that is given here."""
+        try:
+            reader, writer = await asyncio.open_connection(sock=launched.line)
+        except BaseException:
+            launched.line.close()
+            raise
+        guarded = cls(launched.pid, reader, writer)
         try:
             async with asyncio.timeout(_START_LIMIT_S):
-                await guarded._begin(json.dumps(order).encode() + b"\n", launched)  # noqa: SLF001 - its own
+                await guarded._begin(order)
         except BaseException:
             await guarded.end()
             raise
         return guarded
 
-    async def _begin(self, order: bytes, launched: Callable[[], None] | None) -> None:
+    async def _begin(self, order: bytes) -> None:
         self._writer.write(order)
-        if launched is not None:
-            launched()
         answer = (await self._reader.readline()).decode("utf-8", "replace").strip()
         word, _, rest = answer.partition(" ")
         if word != "started":
@@ -84,16 +85,6 @@ class Guarded:
         self.pid = int(rest)
         self._ends[self.pid] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
-
-    @classmethod
-    async def _guard(cls) -> Guarded:
-        launched = pool_spare.take()
-        try:
-            reader, writer = await asyncio.open_connection(sock=launched.line)
-        except BaseException:
-            launched.line.close()
-            raise
-        return cls(launched.pid, reader, writer)
 
     def ended(self, pid: int) -> asyncio.Future[int | None]:
         """How the process ended (`pid` its own), or an heir of it that outlived it: its exit code, a signal's number
@@ -131,7 +122,7 @@ class Guarded:
     async def _gone(self) -> None:
         """Returns once the guardian has ended, having reaped it. Safe to repeat."""
         if self._gone_by is None:
-            self._gone_by = asyncio.create_task(_reaped(self._guardian))
+            self._gone_by = asyncio.create_task(reaped(self._guardian))
         await asyncio.shield(self._gone_by)
 
     async def _listen(self) -> None:
@@ -149,11 +140,7 @@ class Guarded:
                     future.set_result(None)
 
 
-def _order(argv: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path) -> dict[str, object]:
-    return {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "output": str(output.absolute())}
-
-
-async def _reaped(pid: int) -> None:
+async def reaped(pid: int) -> None:
     """Waits for a child of ours to end."""
     if not hasattr(os, "pidfd_open"):
         with contextlib.suppress(ChildProcessError):

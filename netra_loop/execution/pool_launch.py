@@ -7,17 +7,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 from netra_loop.cgroups import Group
 from netra_loop.execution.options import PoolOptions
 from netra_loop.execution.pool_guardian import Guarded
-from netra_loop.execution.pool_spare import AGENT, LOAD
+from netra_loop.execution.pool_spare import interpreter
 
 DUMP_SIGNAL = int(signal.SIGRTMAX) - 3 if hasattr(signal, "SIGRTMAX") else int(signal.SIGUSR2)
 _SIDE = 64 * 1024
-_BEGIN = LOAD + "from netra_loop_agent.main import main\nmain(*sys.argv[2:])\n"
 
 
 async def start(
@@ -26,21 +24,16 @@ async def start(
     token: str,
     log: Path,
     *,
-    ahead: str = "",
     group: Group | None = None,
     join: Group | None = None,
     heirs: bool = False,
-    launched: Callable[[], None] | None = None,
 ) -> Guarded:
     """The interpreter, in a session of its own, its output going to `log`; it ends with us. Raises OSError.
 
-    `ahead` is for one that has to wait for its order, and is to get ready meanwhile (`agent.main`).
     What tests print may hold anything: `log` is for our eyes alone. For the rest see `Guarded.start`.
     """
-    argv = [str(options.python), "-c", _BEGIN, AGENT, socket, token, ahead]
-    return await Guarded.start(
-        argv, env=options.env, cwd=options.root, output=log, group=group, join=join, heirs=heirs, launched=launched
-    )
+    argv = interpreter(options.python, socket, token)
+    return await Guarded.start(argv, env=options.env, cwd=options.root, output=log, group=group, join=join, heirs=heirs)
 
 
 def excerpt(path: Path, side: int = _SIDE, start: int = 0) -> str:

@@ -4,14 +4,18 @@ has imported next to nothing yet: it takes as long to start as we do to find out
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import netra_loop.agent
+from netra_loop.cgroups import Group
 
-AGENT = os.path.dirname(netra_loop.agent.__file__)  # noqa: PTH120 - pathlib takes longer than all of this
+AGENT = str(Path(netra_loop.agent.__file__).parent)
 
 # The agent is loaded by name from its own folder; the entry that `python -c` adds to the path is taken away.
 LOAD = """\
@@ -26,6 +30,7 @@ module = sys.modules["netra_loop_agent"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 """
 GUARD = LOAD + "from netra_loop_agent.guardian import main\nmain()\n"
+_BEGIN = LOAD + "from netra_loop_agent.main import main\nmain(*sys.argv[2:])\n"
 
 _spare: list[Launched] = []
 
@@ -64,6 +69,33 @@ def keep() -> None:
 def take() -> Launched:
     """The one that was kept, else a new one. Raises OSError."""
     return _spare.pop() if _spare else Launched()
+
+
+def interpreter(python: Path, socket: str, token: str, ahead: str = "") -> list[str]:
+    """The command of a tests' interpreter with the agent in it (`agent.main`)."""
+    return [str(python), "-c", _BEGIN, AGENT, socket, token, ahead]
+
+
+def order(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    output: Path,
+    group: Group | None,
+    join: Group | None,
+    heirs: bool,
+) -> bytes:
+    """What a guardian is told (`agent.guardian`)."""
+    groups = {name: one and str(one.path) for name, one in (("group", group), ("join", join))}
+    told = {
+        "argv": list(argv),
+        "env": dict(env),
+        "cwd": str(cwd),
+        "heirs": heirs,
+        "output": str(output.absolute()),
+    } | groups
+    return json.dumps(told).encode() + b"\n"
 
 
 def _spawn(line: int, nowhere: int) -> int:

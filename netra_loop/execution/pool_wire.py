@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import struct
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from netra_loop.execution import pool_folder
+from netra_loop.execution.pool_begun import BACKLOG, SOCKET
 
 _HEAD = struct.Struct("!I")
 _AT_ONCE = 65_536  # bytes read at once
@@ -129,11 +131,18 @@ class Switchboard:
     async def open(self) -> None:
         """Starts to listen; does nothing when it does already. Raises EnvironmentFailed where no socket can be made."""
         if self._server is None:
-            loop = asyncio.get_running_loop()
             # not in the session's scratch folder: a socket's path may be no longer than about 100 characters
-            self._folder = pool_folder.Folder()
-            self.path = str(self._folder.path / "pool")
-            self._server = await loop.create_unix_server(lambda: Channel(self._guests), self.path, backlog=1024)
+            folder = pool_folder.Folder()
+            own = socket.socket(socket.AF_UNIX)
+            own.bind(str(folder.path / SOCKET))
+            await self.adopt(folder, own)
+
+    async def adopt(self, folder: pool_folder.Folder, own: socket.socket) -> None:
+        """The same on a socket that was bound before, in its folder."""
+        self._folder = folder
+        self.path = str(folder.path / SOCKET)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: Channel(self._guests), sock=own, backlog=BACKLOG)
 
     def expect(self, token: str, guest: Guest) -> None:
         """Connects the process that will bring `token` with `guest`."""

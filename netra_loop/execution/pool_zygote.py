@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
-import uuid
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from netra_loop.processes import ProcessIdentity, identify, send, stopped
 if TYPE_CHECKING:  # once it has been started there is time for what is made of its answers
     from netra_loop.execution.base import Collection
     from netra_loop.execution.gathered import Gathered
+    from netra_loop.execution.pool_begun import Begun
 
 _STACKS_S = 0.5
 _TRIM_S = 0.1
@@ -33,14 +33,14 @@ _TELLING = re.compile(r"(?:E\s+)?(?:ERROR\b|\w*(?:Error|Exception)\b)")  # the l
 class Zygote:
     """One interpreter that collects. Its end is told by `lost`; the ends of its forks by `ended`.
 
-    `start` may be called before all of its options are known: they are settled by `settle`, and only then is anything
-    of the project's imported.
+    One that was begun before all of its options are known is taken by `adopt`; they are settled by `settle`, and only
+    then is anything of the project's imported.
     """
 
     def __init__(self, options: PoolOptions, board: Switchboard, scratch: Path, group: Group | None = None) -> None:
         self._options = options
         self._board = board
-        self._token = uuid.uuid4().hex
+        self._token = os.urandom(16).hex()
         self._files = str(scratch / f"zygote-{self._token[:8]}")
         self.group = None if group is None else group.child(f"zygote-{self._token[:8]}")
         self._process: Guarded | None = None
@@ -63,11 +63,8 @@ class Zygote:
 
     # ------------------------------------------------------------------------------------------- what it is asked
 
-    async def start(self, *, early: Callable[[], None] | None = None) -> None:
-        """Starts the interpreter. With `early` it imports pytest, and waits for `settle`; that is called once it needs
-        no more from us to get there. Raises OSError.
-        """
-        self._early, self._settled = early is not None, early is None
+    async def start(self) -> None:
+        """Starts the interpreter. Raises OSError."""
         self._board.expect(self._token, self)
         try:
             self._process = await pool_launch.start(
@@ -75,12 +72,23 @@ class Zygote:
                 self._board.path,
                 self._token,
                 Path(self._files + ".log"),
-                ahead=self._files if self._early else "",
-                launched=early,
                 group=self.group,
                 join=self.group and self.group.child("zygote"),
                 heirs=True,
             )
+        except OSError:
+            self._board.forget(self._token)
+            raise
+
+    async def adopt(self, begun: Begun) -> None:
+        """Takes an interpreter that was begun early: it has imported pytest, and waits for `settle`. Raises OSError
+        where it could not be started.
+        """
+        self._token, self._files, self.group = begun.token, begun.files, begun.own_group
+        self._early, self._settled = True, False
+        self._board.expect(self._token, self)
+        try:
+            self._process = await Guarded.of(begun.guardian)
         except OSError:
             self._board.forget(self._token)
             raise

@@ -12,6 +12,7 @@ import pytest
 
 from netra_loop import processes
 from netra_loop.execution.pool_ahead import Ahead
+from netra_loop.execution.pool_begun import Begun
 
 TELLS = """
     import os, sys
@@ -24,7 +25,7 @@ TELLS = """
 @asynccontextmanager
 async def begun(suite, **changes):
     options = suite.options(testrun_uid="one", **changes)
-    ahead = Ahead(options.python, options.root, options.env)
+    ahead = Ahead(Begun(options.python, options.root, options.env))
     try:
         yield ahead, options
     finally:
@@ -33,6 +34,11 @@ async def begun(suite, **changes):
 
 def told(suite):
     return [line.split()[1:] for line in (suite.root / "told").read_text().splitlines()]
+
+
+def is_known(pid):
+    """To the kernel, be it as a zombie."""
+    return Path("/proc", str(pid)).exists()
 
 
 def given(options, **more):
@@ -91,7 +97,6 @@ async def test_one_that_cannot_be_started_serves_nobody_and_the_pool_says_why(su
     suite.write(test_a="def test_a(): pass")
     missing = suite.root / "no-python"
     async with begun(suite, python=missing) as (ahead, options):
-        await ahead.launched()
         assert not await ahead.serves(options)
         collection = await suite.pool(ahead=ahead, testrun_uid="one", python=missing).collect()
     assert str(missing) in collection.fatal
@@ -130,3 +135,13 @@ async def test_its_place_is_told_by_interpreter_and_folder(suite, tmp_path):
         assert ahead.matches(options)
         assert not ahead.matches(replace(options, root=tmp_path))
         assert not ahead.matches(replace(options, python=Path(sys.executable + "-other")))
+
+
+async def test_one_that_is_ended_before_anybody_looked_after_it_leaves_nothing(suite):
+    options = suite.options()
+    begun = Begun(options.python, options.root, options.env)
+    assert begun.folder.path.exists()
+    await Ahead(begun).end()
+    assert not begun.folder.path.exists()
+    assert not is_known(begun.guardian.pid)
+    assert not processes.carrying("NETRA_LOOP_POOL", begun.folder.path.name)
