@@ -1,25 +1,17 @@
-"""One SQLite file as the journal's ground: found, checked, made, opened; and what its errors mean.
-
-A file is looked at before SQLite is let near it, so that a damaged or foreign one stays untouched. A new one is made
-complete under another name and then linked into place: there never is a half-made store, and two processes that make
-it at once end with one.
+"""One SQLite file as the journal's ground: found, looked at (`sqlite_checks`), made (`sqlite_making`), opened; and what
+its errors mean.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import shlex
 import shutil
 import sqlite3
-import stat
-import threading
-from collections.abc import Iterator
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.errors import Defect, DiskFull, StoreDamaged, StoreError, UsageError
@@ -27,19 +19,27 @@ from netra_loop.journal import keeping, leftovers, naming, ownership, reserve, s
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.sql import Connection, SqliteConnection
-from netra_loop.journal.tables import APPLICATION_ID, OLDEST, SCHEMA, TABLES
+from netra_loop.journal.sqlite_checks import (
+    Peek,
+    check_folder,
+    check_header,
+    check_kind,
+    check_mode,
+    check_schema,
+    damaged,
+    exists,
+    file_errors,
+)
+from netra_loop.journal.tables import OLDEST, SCHEMA
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 10.0
-_MAGIC = b"SQLite format 3\0"
-_HEADER = 100  # bytes; offsets below are SQLite's file format, "The Database Header"
 _ROOM = 16 * 1024 * 1024  # bytes that a batch of any size we make fits in, with its copy in the -wal
 _WAL_WRITE_LOCK = 120  # the byte of the -shm file that a writer has locked
 _CACHE_KB = 1024  # for each connection; the system keeps more of the file in memory by itself
 _INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
 _PAGES = 4096  # given back in one transaction
-_ASIDE = "move it away, or name another store with --store"
 
 
 def path_of(url: str) -> Path:
@@ -68,17 +68,17 @@ class SqliteFile:
         self.folder = path.parent
         self.busy_timeout_s = busy_timeout_s
         self._snapshots = keeping.Keeper(path, partial(self.connect, writer=False))
-        with _file_errors(path):
+        with file_errors(path):
             if not make and leftovers.never_made(path):
                 raise naming.missing(path)
-            _check_folder(self.folder)
+            check_folder(self.folder)
             leftovers.sweep(path)
-            if not _exists(path):
+            if not exists(path):
                 self._make()
-            _check_kind(path)
-            self._peek = _Peek.at(path)
+            check_kind(path)
+            self._peek = Peek.at(path)
             try:
-                if _check_header(path, self._peek.header()) < SCHEMA:
+                if check_header(path, self._peek.header()) < SCHEMA:
                     self._migrate()
             except StoreDamaged as error:
                 self._peek.release()
@@ -91,13 +91,15 @@ class SqliteFile:
     def _make(self) -> None:
         """A new store, unless there was one before: then it is missing, and nothing takes its place."""
         lost = leftovers.of_lost(self.path)
-        if lost is not None and not _exists(self.path):  # in this order: nothing tells of a store before it is there
+        if lost is not None and not exists(self.path):  # in this order: nothing tells of a store before it is there
             hint = f"put the file back; to begin anew: {leftovers.aside(self.path)}"
             told = f"store {str(self.path)!r} is missing, and there was one, by what lies beside its place: {lost}"
             raise self.offered(StoreDamaged(told, hint=hint))
         with using.alone(self.path, "makes", self.busy_timeout_s):
-            if not _exists(self.path):
-                _make(self.path)
+            if not exists(self.path):
+                from netra_loop.journal.sqlite_making import make  # once in a project's life
+
+                make(self.path)
 
     def _migrate(self) -> None:
         from netra_loop.journal.migrating import migrate  # of use on one day in many
@@ -214,10 +216,10 @@ class SqliteFile:
         try:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
-            _check_schema(
+            check_schema(
                 self.path, connection.execute("PRAGMA user_version").fetchone()[0], OLDEST if older else SCHEMA
             )
-            _check_mode(self.path, connection.execute("PRAGMA journal_mode").fetchone()[0])
+            check_mode(self.path, connection.execute("PRAGMA journal_mode").fetchone()[0])
         except BaseException:
             connection.close()
             raise
@@ -256,7 +258,7 @@ class SqliteFile:
                     hint=f"check limits, quota and disk of {self.folder}, then resume",
                 )
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_SCHEMA | None:
-                return self.offered(_damaged(self.path, f"cannot be read: {error}"))
+                return self.offered(damaged(self.path, f"cannot be read: {error}"))
         return Defect(f"{where}: {error}")
 
     def _locker(self) -> str:
@@ -312,7 +314,7 @@ class SqliteLane:
             self._file.offered(error)
             raise
         except UnicodeError as error:  # SQLite quotes what it could not make sense of, and Python cannot read that
-            raise self._file.offered(_damaged(self._file.path, f"cannot be read: {error}")) from error
+            raise self._file.offered(damaged(self._file.path, f"cannot be read: {error}")) from error
         except sqlite3.Error as error:
             raise self._file.meaning(error) from error
         return done
@@ -333,183 +335,3 @@ class SqliteLane:
             self._driver.close()
             self._driver = None
         self._use.end()
-
-
-# ---------------------------------------------------------------------------------------------------- checks
-
-
-def _exists(path: Path) -> bool:
-    return os.path.lexists(path)
-
-
-def _check_folder(folder: Path) -> None:
-    if not _exists(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):  # another process makes it at the same moment
-            folder.mkdir(mode=0o700)
-            folder.chmod(0o700)  # whatever the umask
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        raise StoreError(f"{str(folder)!r} is a symbolic link, expected the folder itself", hint=_ASIDE)
-    if not stat.S_ISDIR(found.st_mode):
-        raise StoreError(f"{str(folder)!r} is no folder, expected one for the store", hint=_ASIDE)
-    if found.st_mode & stat.S_IWOTH:
-        raise StoreError(
-            f"folder {str(folder)!r} may be written by everybody (mode {found.st_mode & 0o7777:04o}), expected 0700",
-            hint=f"chmod 700 {folder}, or name another store with --store",
-        )
-    _check_ours(folder, found)
-
-
-def _check_ours(path: Path, found: os.stat_result) -> None:
-    if found.st_uid != os.geteuid():
-        raise StoreError(
-            f"{str(path)!r} belongs to user {found.st_uid}, expected {os.geteuid()}, who runs netra-loop",
-            hint="run as its owner, or name another store with --store",
-        )
-    # the owner's bit is looked at too: root may write anything, but a file made read-only is not meant to be written
-    if not found.st_mode & stat.S_IWUSR or not os.access(path, os.W_OK):
-        raise StoreError(f"{str(path)!r} is read-only, expected to write there", hint=f"chmod u+w {path}")
-
-
-def _check_kind(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        part = Path(f"{path}{suffix}")
-        if not _exists(part):
-            continue
-        found = part.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            raise StoreError(f"{str(part)!r} is a symbolic link, expected the file itself", hint=_ASIDE)
-        if not stat.S_ISREG(found.st_mode):
-            raise StoreError(f"{str(part)!r} is no plain file, expected a store", hint=f"--store {path}/journal.db")
-        _check_ours(part, found)
-
-
-class _Peek:
-    """A descriptor to look at a store file with, one for each file in this process, however many stores it opens.
-
-    To close any descriptor of a file lets go of all POSIX locks that the process has on it, SQLite's own among them; so
-    this one stays open until the last store on that file is closed.
-    """
-
-    _open: ClassVar[dict[tuple[int, int], _Peek]] = {}
-    _guard: ClassVar[threading.Lock] = threading.Lock()
-
-    def __init__(self, key: tuple[int, int], descriptor: int) -> None:
-        self.key = key
-        self._descriptor = descriptor
-        self.users = 0
-
-    @classmethod
-    def at(cls, path: Path) -> _Peek:
-        with cls._guard:
-            found = path.lstat()
-            key = (found.st_dev, found.st_ino)
-            if key not in cls._open:
-                cls._open[key] = cls(key, os.open(path, os.O_RDONLY | os.O_NOFOLLOW))
-            peek = cls._open[key]
-            peek.users += 1
-            return peek
-
-    def header(self) -> bytes:
-        return os.pread(self._descriptor, _HEADER, 0)
-
-    def release(self) -> None:
-        with self._guard:
-            self.users -= 1
-            if not self.users:
-                del self._open[self.key]
-                os.close(self._descriptor)
-
-
-def _check_header(path: Path, header: bytes) -> int:
-    """The file's schema, which may lag behind what its -wal says."""
-    size = path.stat().st_size
-    if size < _HEADER:
-        raise _damaged(path, f"is cut off: {size} bytes are left")
-    if not header.startswith(_MAGIC):
-        raise _damaged(path, f"is no netra-loop store: it begins with {header[:16]!r}")
-    mark = int.from_bytes(header[68:72], "big")
-    if mark != APPLICATION_ID:
-        raise _damaged(path, f"is another program's database (mark {mark:#010x}, expected {APPLICATION_ID:#010x})")
-    schema = int.from_bytes(header[60:64], "big")
-    _check_schema(path, schema, OLDEST)
-    page = int.from_bytes(header[16:18], "big")
-    expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
-    wal = Path(f"{path}-wal")
-    # with a -wal the file's own length may rightly lag behind, and SQLite knows better
-    if size < expected and not (_exists(wal) and wal.stat().st_size):
-        raise _damaged(path, f"is cut off: {size} of {expected} bytes are left")
-    return schema
-
-
-def _check_schema(path: Path, found: int, oldest: int) -> None:
-    if found > SCHEMA:
-        raise StoreError(
-            f"store {str(path)!r} has schema {found}, this version knows {SCHEMA}: a newer netra-loop made it",
-            hint="use the newer version, or name another store with --store",
-        )
-    if found < oldest:
-        raise _damaged(path, f"has schema {found}, expected {oldest} at least")
-
-
-def _check_mode(path: Path, found: str) -> None:
-    if found != "wal":
-        raise StoreError(
-            f"store {str(path)!r} is in journal mode {found!r}, expected 'wal': another program changed it",
-            hint=f"sqlite3 {path} 'PRAGMA journal_mode=WAL'",
-        )
-
-
-def _damaged(path: Path, what: str) -> StoreDamaged:
-    return StoreDamaged(
-        f"store {str(path)!r} {what}; it is left untouched", hint=f"put a backup in its place, {_ASIDE}"
-    )
-
-
-@contextlib.contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"store {str(path)!r} cannot be opened: {error.strerror or error}", hint=f"ls -ld {path.parent} {path}"
-        ) from error
-
-
-# ---------------------------------------------------------------------------------------------------- making
-
-
-def _make(path: Path) -> None:
-    """Makes an empty store at `path`, whole or not at all; one that somebody else made meanwhile is left alone."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)  # left by a process of the same number that was killed right here
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-        _fill(draft)
-        os.fsync(descriptor)
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"store {str(path)!r} cannot be made: {error}", hint=f"make room on the disk of {path.parent}"
-        ) from error
-    finally:
-        os.close(descriptor)
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
-    snapshots.sync_folder(path.parent)
-
-
-def _fill(draft: Path) -> None:
-    with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as driver:
-        driver.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning can give room back
-        connection = SqliteConnection(driver)
-        with connection.transaction():
-            for table in TABLES:
-                for statement in table.making({}):
-                    connection.run(statement)
-            connection.run("INSERT INTO store_identity (id, epochs) VALUES (?, 0)", (secrets.token_hex(16),))
-            connection.run(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.run(f"PRAGMA user_version={SCHEMA}")
-        driver.execute("PRAGMA journal_mode=WAL")

@@ -13,13 +13,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Batch, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.errors import Defect, StaleEpoch, StoreDamaged
-from netra_loop.journal import chain, forgetting, onlooking, reading, verifying, writing
+from netra_loop.journal import chain, onlooking, reading, writing
 from netra_loop.journal.base import (
     Counted,
     Holder,
@@ -39,6 +39,9 @@ from netra_loop.journal.sql import Connection
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 from netra_loop.settings import is_server
 from netra_loop.values import dataclass
+
+if TYPE_CHECKING:
+    from netra_loop.journal import verifying
 
 T = TypeVar("T")
 _CLOSING_S = 2.0  # for a server that does not answer any more
@@ -243,11 +246,15 @@ class StoredJournal:
 
     async def verify_all(self, session: str, told: verifying.Told = lambda _done, _of: None) -> Verified:
         """See `Journal.verify_all`."""
+        from netra_loop.journal import verifying  # not for every start of a command
+
         known = self._ground.acknowledged(session)
         return await self._read(partial(verifying.verify, session=session, known=known, told=told))
 
     async def verify_form(self) -> None:
         """See `Journal.verify_form`."""
+        from netra_loop.journal import verifying  # as above
+
         await self._read(verifying.verify_form)
 
     async def sessions(self) -> list[SessionHead]:
@@ -408,6 +415,8 @@ class StoredJournal:
         await self._forget_rows(session)
 
     def _forget_head(self, session: str) -> None:
+        from netra_loop.journal.forgetting import forget_head  # as above
+
         owned = self._owned.get(session)
         if owned is None:
             raise Defect(f"session {session!r} was to be removed by a process that does not own it")
@@ -415,7 +424,7 @@ class StoredJournal:
         def work(connection: Connection) -> None:
             place = writing.place_of(connection, session)
             owned.check(session, place)
-            forgetting.forget_head(connection, session, place.epoch)
+            forget_head(connection, session, place.epoch)
 
         owned.lock.forget()
         try:
@@ -425,13 +434,17 @@ class StoredJournal:
             raise
 
     async def _forget_rows(self, session: str) -> None:
-        some = partial(forgetting.forget_some, session=session)
+        from netra_loop.journal.forgetting import forget_some  # as above
+
+        some = partial(forget_some, session=session)
         while await self._write(partial(self._writer.lane.transaction, some)):
             continue
 
     async def reclaim(self) -> int:
         """See `Journal.reclaim`."""
-        for session in await self._read(forgetting.strays):
+        from netra_loop.journal.forgetting import strays  # as above
+
+        for session in await self._read(strays):
             await self._forget_rows(session)
         return await self._write(partial(self._ground.reclaim, self._writer.lane))
 
