@@ -2,7 +2,7 @@
 
 Instants become RFC 3339 text in UTC, which sorts as time does; lists and mappings become canonical JSON text; the heavy
 part of a result becomes one blob, compressed where that pays. Text columns lose what no database takes: NUL and lone
-surrogates become visible replacement marks. JSON and blobs keep both.
+surrogates become visible replacement marks. JSON and blobs keep both. Log entries: `entry_rows`.
 
 Reading raises ValueError, KeyError or TypeError on what this version cannot have written; callers say where it was.
 """
@@ -12,11 +12,10 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from netra_loop.core.records import (
     AttemptStarted,
@@ -31,8 +30,6 @@ from netra_loop.core.records import (
     Finding,
     FindingState,
     Frame,
-    LogEntry,
-    LogEntryDraft,
     Outcome,
     Result,
     RootCause,
@@ -46,6 +43,7 @@ from netra_loop.journal.base import SessionHead
 
 Row = dict[str, Any]
 Values = tuple[Any, ...]
+K = TypeVar("K")
 
 JUDGED_COLUMNS = ("authenticity", "reasons", "symptom")
 HEAD_COLUMNS = tuple(one.name for one in fields(SessionHead))
@@ -54,7 +52,6 @@ SELECTED_READ = t.selection.names[2:]
 ATTEMPT_READ = t.attempts.names[1:]
 RESULT_READ = t.results.names[1:]
 RESULT_LIGHT = RESULT_READ[:-1]  # without the body
-ENTRY_READ = t.entries.names[1:]
 FINDING_READ = t.findings.names[2:]
 
 COMPRESS_ABOVE = 4096  # bytes; below it the saving is not worth the time
@@ -64,21 +61,32 @@ _make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)
 _encode = _make_encoder and _make_encoder(
     None, _ENCODER.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
 )
-_scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what decode calls, without its search for spaces
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_KNOWN = 4096
 _SECONDS = tuple(f":{second:02d}." for second in range(60))
-_SETS = 512  # of tests that are remembered: of all that run at a moment, each may be tens of kilobytes
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
-_INSTANCE = ""  # the key, no field of a request, under which its column holds the instance; first in order
-_INSTANCE_FIRST = '{"":'
-_NO_TESTS: tuple[tuple[str, ...], str | None] = ((), None)
-_NO_REQUEST: tuple[Row | None, str | None] = (None, None)
 _NO_EVIDENCE = Evidence()
 _NOTHING_HEAVY: Row = {}
 _intern = sys.intern
 _from_iso = datetime.fromisoformat
 _WHOLE = {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}
+
+
+class Known(dict[K, str]):
+    """What `make` makes of each key, remembered of some thousands: of what many rows hold. A look at a mapping takes
+    half the time of a call.
+    """
+
+    def __init__(self, make: Callable[[K], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> str:
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        made = self[key] = self._make(key)
+        return made
 
 
 def clean(text: str) -> str:
@@ -94,13 +102,19 @@ def write_at(instant: datetime) -> str:
         raise Defect(f"instant {instant!r} for the journal has no time zone, expected UTC")
     since = instant - _EPOCH
     minutes, seconds = divmod(since.seconds, 60)
-    return "%s%s%06dZ" % (_minute(since.days, minutes), _SECONDS[seconds], since.microseconds)  # noqa: UP031 - quicker
+    return "%s%s%06dZ" % (_MINUTES[since.days, minutes], _SECONDS[seconds], since.microseconds)  # noqa: UP031 - quicker
 
 
-@lru_cache(maxsize=4096)
-def _minute(days: int, minutes: int) -> str:
-    """Many rows are of one minute, and spelling one takes longer than all else that is done with its instant."""
+def _minute(of: tuple[int, int]) -> str:
+    """Of the days since 1970, and the minutes of the day. Many rows are of one minute, and spelling one takes longer
+    than all else that is done with its instant.
+    """
+    days, minutes = of
     return (_EPOCH + timedelta(days, minutes=minutes)).isoformat()[: len("2026-01-01T00:00")]
+
+
+WORDS: Known[str] = Known(clean)  # of what many rows hold
+_MINUTES: Known[tuple[int, int]] = Known(_minute)
 
 
 def read_at(text: str) -> datetime:
@@ -172,9 +186,9 @@ def selected_to_row(session: str, iteration: int, item: Selected) -> Row:
 
 def selected_values(session: str, iteration: int, item: Selected) -> Values:
     """The same without names."""
-    reason, path = _word(item.reason), item.path
+    reason, path = WORDS[item.reason], item.path
     tier = optional(item.tier)
-    return session, iteration, clean(item.id), tier, item.position, reason, path and _word(path), item.line
+    return session, iteration, clean(item.id), tier, item.position, reason, path and WORDS[path], item.line
 
 
 def selected_from_row(row: Mapping[str, Any]) -> Selected:
@@ -196,7 +210,7 @@ def attempt_to_row(session: str, item: AttemptStarted) -> Row:
 def attempt_values(session: str, item: AttemptStarted) -> Values:
     """The same without names."""
     started_at = write_at(item.started_at)
-    return session, item.iteration, clean(item.id), item.attempt, _word(item.worker), started_at, clean(item.trace_id)
+    return session, item.iteration, clean(item.id), item.attempt, WORDS[item.worker], started_at, clean(item.trace_id)
 
 
 def attempt_from_row(row: Mapping[str, Any]) -> AttemptStarted:
@@ -227,7 +241,7 @@ def result_values(session: str, item: Result) -> Values:
         item.outcome.value,
         item.duration_s,
         write_at(item.started_at),
-        _word(item.worker),
+        WORDS[item.worker],
         optional(item.revision),
         clean(item.trace_id),
         item.flaky,
@@ -351,159 +365,6 @@ def _unbody(body: bytes) -> Row:
 
 def _timed(row: Row) -> Row:
     return {key: read_at(value) if key in _INSTANTS else value for key, value in row.items()}
-
-
-# ---------------------------------------------------------------------------------------------------- logs
-
-
-def entry_to_row(session: str, item: LogEntry) -> Row:
-    """One log entry. The column `request` holds the instance as well, and `tests` by what they were joined where that
-    does not go without saying.
-    """
-    return dict(zip(t.entries.names, entry_values(session, item), strict=True))
-
-
-def entry_values(session: str, item: LogEntry) -> Values:
-    """The same without names: entries are by far the most rows there are."""
-    instance, request = item.instance, item.request
-    asked = None if request is None else canonical(request)
-    if instance is not None:
-        asked = f"{_begun_with(instance)},{asked[1:]}" if asked and request else _only_instance(instance)
-    message, insert_id, trace_id, payload = item.message, item.insert_id, item.trace_id, item.payload
-    return (
-        session,
-        write_at(item.timestamp),
-        _word(item.log),
-        insert_id if insert_id.isascii() and "\0" not in insert_id else clean(insert_id),
-        item.iteration,
-        _word(item.severity),
-        _word(item.service),
-        _word(item.revision),
-        _word(trace_id) if trace_id is not None else None,
-        _tests_column(item.tests, item.joined) if item.tests else "[]",
-        asked,
-        message if message.isascii() and "\0" not in message else clean(message),
-        None if payload is None else canonical(payload),
-    )
-
-
-def entry_from_row(row: Mapping[str, Any]) -> LogEntry:
-    """The reverse of `entry_to_row`."""
-    return entries_from_values([tuple(row[name] for name in ENTRY_READ)])[0]
-
-
-def entries_from_values(rows: Iterable[Sequence[Any]], *, lean: bool = False) -> list[LogEntry]:
-    """The same of several rows of `ENTRY_READ`. `lean`: a payload without a text of several lines stays empty, for
-    whoever looks for stack traces alone.
-    """
-    found: list[LogEntry] = []
-    for at, log, insert_id, iteration, severity, service, revision, trace_id, tests, request, message, payload in rows:
-        entry: Any = LogEntryDraft()
-        entry.timestamp = instant = _from_iso(at)
-        if instant.tzinfo is not UTC:
-            raise ValueError(f"{at!r} is no instant in UTC")
-        entry.severity, entry.log = _intern(severity), _intern(log)
-        entry.service, entry.revision = _intern(service), _intern(revision)
-        entry.message, entry.insert_id, entry.iteration = message, insert_id, iteration
-        entry.trace_id = trace_id and _intern(trace_id)
-        entry.tests, entry.joined = _NO_TESTS if tests == "[]" else _tests_known(tests)
-        entry.request, entry.instance = _NO_REQUEST if request is None else _request_from_column(request)
-        if payload is not None:
-            payload = {} if lean and "\\n" not in payload else _loaded(payload)  # noqa: PLW2901 - quicker
-        entry.payload = payload
-        entry.__class__ = LogEntry
-        found.append(entry)
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _word(text: str) -> str:
-    """`clean`, of what many rows hold."""
-    return clean(text)
-
-
-def _loaded(text: str) -> Any:
-    """`json.loads` of what `canonical` wrote, which has no spaces round it."""
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration as error:
-        raise ValueError(f"no JSON at {error.value}") from error
-    if end != len(text):
-        raise ValueError(f"more than one JSON value, at {end}")
-    return value
-
-
-@lru_cache(maxsize=4096)
-def _only_instance(instance: str) -> str:
-    return canonical({_INSTANCE: instance})
-
-
-@lru_cache(maxsize=4096)
-def _begun_with(instance: str) -> str:
-    """The column as it begins where fields of a request follow, all of which come after it in order."""
-    return _only_instance(instance)[:-1]
-
-
-def _request_from_column(text: str) -> tuple[Row | None, str | None]:
-    if text.startswith(_INSTANCE_FIRST) and '","' not in text:
-        return None, _the_instance(text)
-    request = _loaded(text)
-    return request, request.pop(_INSTANCE, None)
-
-
-@lru_cache(maxsize=4096)
-def _the_instance(text: str) -> str | None:
-    """Of a column that holds nothing else; kept once for all its entries."""
-    found: str | None = json.loads(text)[_INSTANCE]
-    return found
-
-
-@lru_cache(maxsize=_SETS)
-def _tests_column(tests: tuple[str, ...], by: str | None) -> str:
-    return canonical(tests if by is None else {"joined": by, "tests": tests})
-
-
-@lru_cache(maxsize=_SETS)
-def _tests_known(text: str) -> tuple[tuple[str, ...], str | None]:
-    known = json.loads(text)
-    tests, joined_by = (known["tests"], known["joined"]) if isinstance(known, dict) else (known, None)
-    return tuple(map(_intern, tests)), joined_by
-
-
-def joined(earlier: Mapping[str, Any], later: Row) -> Row:
-    """`later` as it replaces `earlier`, the same entry: tests add up, the iteration stays the first one's."""
-    return {**later, "tests": tests_of_both(earlier, later), "iteration": earlier["iteration"]}
-
-
-def tests_of_both(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> str:
-    """The column `tests` of one entry that two rows know: they add up, but what was joined by more than the time stands
-    against what was not.
-    """
-    before, after = str(earlier["tests"]), str(later["tests"])
-    if before == after or "[]" in {before, after}:
-        return before if after == "[]" else after
-    first, second = json.loads(before), json.loads(after)
-    if isinstance(first, dict) != isinstance(second, dict):
-        return before if isinstance(first, dict) else after
-    if isinstance(first, dict):
-        both = list(dict.fromkeys((*first["tests"], *second["tests"])))
-        return canonical({"joined": min(first["joined"], second["joined"]), "tests": both})
-    return canonical(list(dict.fromkeys((*first, *second))))
-
-
-def joined_to_row(item: LogEntry) -> Row:
-    """The columns that `Batch.joined` needs: the entry's key, and its tests."""
-    return {
-        "log": clean(item.log),
-        "timestamp": write_at(item.timestamp),
-        "insert_id": clean(item.insert_id),
-        "tests": _tests_column(item.tests, item.joined) if item.tests else "[]",
-    }
-
-
-def entry_key(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What makes an entry one: log, timestamp and insert id."""
-    return (row["log"], row["timestamp"], row["insert_id"])
 
 
 # ---------------------------------------------------------------------------------------------------- findings

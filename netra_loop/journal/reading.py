@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.errors import StoreDamaged, StoreError
-from netra_loop.journal import chain, codec
+from netra_loop.journal import chain, codec, entry_rows
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import Mark, News, SessionHead
 from netra_loop.journal.ownership import Acknowledged
@@ -167,9 +167,9 @@ def entries(connection: Connection, session: str, iteration: int | None, limit: 
     if limit is not None:
         rest += " LIMIT ?"
         values.append(limit)
-    rows = connection.rows(t.entries.select(rest, codec.ENTRY_READ), values)
+    rows = connection.rows(t.entries.select(rest, entry_rows.ENTRY_READ), values)
     with understood(session, "entries"):
-        return codec.entries_from_values(rows)[::-1]
+        return entry_rows.entries_from_values(rows)[::-1]
 
 
 def entry_page(
@@ -190,7 +190,7 @@ def entry_page(
         values += (codec.write_at(after.timestamp), after.log, codec.clean(after.insert_id))
     rows = connection.all(_entry_page(since is not None, after is not None), (*values, size))
     with understood(session, "entries"):
-        return codec.entries_from_values(rows, lean=lean)
+        return entry_rows.entries_from_values(rows, lean=lean)
 
 
 @cache
@@ -200,7 +200,7 @@ def _entry_page(since: bool, after: bool) -> str:
         rest += " AND timestamp >= ?"
     if after:
         rest += " AND (timestamp, log, insert_id) > (?, ?, ?)"
-    return t.entries.select(rest + " ORDER BY timestamp, log, insert_id LIMIT ?", codec.ENTRY_READ)
+    return t.entries.select(rest + " ORDER BY timestamp, log, insert_id LIMIT ?", entry_rows.ENTRY_READ)
 
 
 def findings(connection: Connection, session: str, iteration: int | None) -> list[Finding]:
@@ -237,13 +237,13 @@ def news(connection: Connection, session: str, since: Mark, known: Acknowledged 
     found = events(connection, session, since.events, known)
     attempts, attempts_end = _new(connection, t.attempts, session, since.attempts, codec.ATTEMPT_READ)
     results, results_end = _new(connection, t.results, session, since.results, codec.RESULT_LIGHT)
-    entries, entries_end = _new(connection, t.entries, session, since.entries, codec.ENTRY_READ)
+    entries, entries_end = _new(connection, t.entries, session, since.entries, entry_rows.ENTRY_READ)
     return News(
         Mark(found[-1].seq if found else since.events, attempts_end, results_end, entries_end),
         found,
         decoded(session, "attempts", attempts, codec.attempt_from_values),
         decoded(session, "results", results, codec.result_from_values),
-        decoded(session, "entries", [entries], codec.entries_from_values)[0],
+        decoded(session, "entries", [entries], entry_rows.entries_from_values)[0],
         more=_NEWS in {len(attempts), len(results), len(entries)},
     )
 

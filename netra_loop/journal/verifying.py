@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from netra_loop.errors import StoreDamaged, StoreError
-from netra_loop.journal import chain, codec, reading
+from netra_loop.journal import chain, codec, entry_rows, reading
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import Verified
 from netra_loop.journal.codec import Row
@@ -23,7 +23,7 @@ BESIDE: Mapping[str, Callable[[Any], object]] = {
     "selection": codec.selected_from_row,
     "attempts": codec.attempt_from_row,
     "results": codec.result_from_row,
-    "entries": codec.entry_from_row,
+    "entries": entry_rows.entry_from_row,
     "findings": codec.finding_from_row,
 }
 

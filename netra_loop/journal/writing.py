@@ -10,7 +10,7 @@ from typing import TypeVar
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import Batch, LogEntry, Result
 from netra_loop.errors import StoreError
-from netra_loop.journal import chain, codec, forgetting
+from netra_loop.journal import chain, codec, entry_rows, forgetting
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import SessionHead
 from netra_loop.journal.codec import Row, Values
@@ -25,10 +25,8 @@ _END = ("last_seq", "last_hash")
 _KEY_AND_TESTS = ("log", "timestamp", "insert_id", "tests", "iteration")
 _JUDGE = t.results.update(codec.JUDGED_COLUMNS, "WHERE session = ? AND iteration = ? AND id = ? AND attempt = ?")
 _JOIN = t.entries.update(("tests",), "WHERE session = ? AND log = ? AND timestamp = ? AND insert_id = ?")
-_KEY, _TIME = (
-    itemgetter(*map(t.entries.names.index, _KEY_AND_TESTS[:3])),
-    itemgetter(t.entries.names.index("timestamp")),
-)
+_KEY = itemgetter(*map(t.entries.names.index, _KEY_AND_TESTS[:3]))
+_TIME, _ID = (itemgetter(t.entries.names.index(name)) for name in ("timestamp", "insert_id"))
 _KNOWN = t.entries.select("WHERE session = ? AND timestamp BETWEEN ? AND ?", _KEY_AND_TESTS)
 
 
@@ -127,13 +125,14 @@ def _write_rows(connection: Connection, session: str, loop: str, batch: Batch) -
 
 def _store_entries(connection: Connection, session: str, entries: Sequence[LogEntry]) -> None:
     """One row for each entry, having taken over what earlier copies of it know."""
-    written = [codec.entry_values(session, entry) for entry in entries]
-    keys: list[EntryKey] = list(map(_KEY, written))
-    known = _known(connection, session, min(map(_TIME, written)), max(map(_TIME, written)))
-    different = set(keys)
-    if len(different) < len(keys) or not different.isdisjoint(known):
-        written = _told_together(keys, written, known)
-    connection.many(t.entries.upsert, written)
+    written = entry_rows.entries_values(session, entries)
+    times = list(map(_TIME, written))
+    known = _known(connection, session, min(times), max(times))
+    # whoever writes to the file does so alone: what was not there just now is not there; an upsert takes longer
+    statement = t.entries.upsert if known or connection.is_shared else t.entries.insert
+    if known or len(set(map(_ID, written))) < len(written):
+        written = _told_together(list(map(_KEY, written)), written, known)
+    connection.many(statement, written)
 
 
 def _told_together(keys: Sequence[EntryKey], written: Sequence[Values], known: dict[EntryKey, Row]) -> list[Values]:
@@ -142,7 +141,7 @@ def _told_together(keys: Sequence[EntryKey], written: Sequence[Values], known: d
         before = known.get(key) or (_named(rows[key]) if key in rows else None)
         rows[key] = values
         if before is not None:
-            known[key] = codec.joined(before, _named(values))
+            known[key] = entry_rows.joined(before, _named(values))
             rows[key] = tuple(known[key][name] for name in t.entries.names)
     return list(rows.values())
 
@@ -154,18 +153,18 @@ def _named(values: Values) -> Row:
 def _known(connection: Connection, session: str, first: str, last: str) -> dict[EntryKey, Row]:
     """What is stored of the entries of a time."""
     found = (dict(zip(_KEY_AND_TESTS, row, strict=True)) for row in connection.rows(_KNOWN, (session, first, last)))
-    return {codec.entry_key(row): row for row in found}
+    return {entry_rows.entry_key(row): row for row in found}
 
 
 def _join(connection: Connection, session: str, entries: Sequence[LogEntry]) -> None:
-    rows = [codec.joined_to_row(entry) for entry in entries]
+    rows = [entry_rows.joined_to_row(entry) for entry in entries]
     times = [row["timestamp"] for row in rows]
     known = _known(connection, session, min(times), max(times))
     changed = [
         (both, session, row["log"], row["timestamp"], row["insert_id"])
         for row in rows
-        if (before := known.get(codec.entry_key(row))) is not None
-        and (both := codec.tests_of_both(before, row)) != before["tests"]
+        if (before := known.get(entry_rows.entry_key(row))) is not None
+        and (both := entry_rows.tests_of_both(before, row)) != before["tests"]
     ]
     connection.many(_JOIN, changed)
 

@@ -16,7 +16,7 @@ from netra_loop.clock import Clock, SystemClock
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import AttemptStarted, Authenticity, Batch, Finding, LogEntry, Result, Selected, Sighting
 from netra_loop.errors import Defect, SessionHeld, StaleEpoch, StoreError
-from netra_loop.journal import chain, codec, verifying
+from netra_loop.journal import chain, codec, entry_rows, verifying
 from netra_loop.journal.base import (
     Counted,
     Holder,
@@ -92,7 +92,7 @@ class MemoryJournal:
         selection = [codec.selected_to_row(session, chosen or 0, item) for item in batch.selected or ()]
         attempts = [codec.attempt_to_row(session, item) for item in batch.started]
         results = [codec.result_to_row(session, item) for item in batch.results]
-        entries = [codec.entry_to_row(session, item) for item in batch.entries]
+        entries = [entry_rows.entry_to_row(session, item) for item in batch.entries]
         findings = [
             codec.finding_to_row(session, found or 0, place, item) for place, item in enumerate(batch.findings or ())
         ]
@@ -106,8 +106,8 @@ class MemoryJournal:
         timed = {row["id"]: row["duration_s"] for row in codec.duration_rows(batch)}
         self._durations.setdefault(stored.loop, {}).update(timed)
         for row in entries:
-            key = codec.entry_key(row)
-            stored.entries[key] = codec.joined(stored.entries[key], row) if key in stored.entries else row
+            key = entry_rows.entry_key(row)
+            stored.entries[key] = entry_rows.joined(stored.entries[key], row) if key in stored.entries else row
         self._change(stored, batch)
         return recorded
 
@@ -119,10 +119,10 @@ class MemoryJournal:
             if place in stored.results:
                 stored.results[place] |= codec.judged_to_row(item)
         for entry in batch.joined:
-            row = codec.joined_to_row(entry)
-            known = stored.entries.get(codec.entry_key(row))
+            row = entry_rows.joined_to_row(entry)
+            known = stored.entries.get(entry_rows.entry_key(row))
             if known is not None:
-                known["tests"] = codec.tests_of_both(known, row)
+                known["tests"] = entry_rows.tests_of_both(known, row)
 
     def own(self, session: str, *, takeover: bool = False) -> AbstractAsyncContextManager[int]:
         """See `Journal.own`. Who takes a session over is from then on the only owner that this object knows."""
@@ -315,7 +315,8 @@ class MemoryJournal:
         rows = [row for row in self._rows(session, "entries") if iteration in {None, row["iteration"]}]
         rows.sort(key=lambda row: (row["timestamp"], row["log"], row["insert_id"]))
         return [
-            codec.entry_from_row(row) for row in (rows if limit is None else rows[len(rows) - min(limit, len(rows)) :])
+            entry_rows.entry_from_row(row)
+            for row in (rows if limit is None else rows[len(rows) - min(limit, len(rows)) :])
         ]
 
     async def entry_pages(
@@ -371,7 +372,7 @@ class MemoryJournal:
             await self.events(session, since.events),
             [codec.attempt_from_row(row) for row in list(stored.attempts.values())[since.attempts :]],
             [codec.result_from_row(row | {"body": None}) for row in list(stored.results.values())[since.results :]],
-            [codec.entry_from_row(row) for row in list(stored.entries.values())[since.entries :]],
+            [entry_rows.entry_from_row(row) for row in list(stored.entries.values())[since.entries :]],
         )
 
     async def forget(self, session: str) -> None:

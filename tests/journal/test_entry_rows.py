@@ -1,10 +1,10 @@
-"""What the codec remembers costs little, whatever it was asked for."""
+"""What is remembered of rows costs little, whatever it was asked for."""
 
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 from netra_loop.core.records import LogEntry
-from netra_loop.journal import codec
+from netra_loop.journal import entry_rows
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ def test_entries_of_ever_other_tests_leave_little_behind():
             AT + timedelta(seconds=number), "INFO", "stdout", "backend", "r-1", "said", str(number),
             tests=tuple(ids[number : number + 250]),
         )  # fmt: skip
-        assert codec.entry_from_row(codec.entry_to_row("s", entry)) == entry
+        assert entry_rows.entry_from_row(entry_rows.entry_to_row("s", entry)) == entry
 
     tracemalloc.start()
     try:
