@@ -1,11 +1,10 @@
 r"""Secrets out of anything that is stored or shown: those we were told of, and those that look like one.
 
 A literal secret is found plain, URL- and JSON-escaped (also twice), HTML-escaped, as hex, and inside base64 at any
-alignment, also where that is broken into lines. Shapes are bearer and cookie headers, JWTs, private keys (of one that
-is cut, what is left), well-known API keys, passwords in URLs, and values of names that speak of secrets.
+alignment, also where that is broken into lines. Of a private key that was cut, what is left is hidden, too.
 
 One compiled expression says what a secret is. It is slow, so it is only ever tried where one may begin: plain searches
-for literals and anchors find those places, and each anchor's finder leaves out those that something else must follow.
+find the places of literals, `secret_shapes` those of what looks like a secret.
 """
 
 from __future__ import annotations
@@ -19,13 +18,14 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from netra_loop.core.secret_shapes import IS_SET, KEPT, LONG, SHAPES, may_be_header, places, speaks_of_secrets
+
 MARK = "[redacted]"
 MIN_LENGTH = 8  # shorter values occur in innocent text far too often
 MAX_DEPTH = 100
 KEY_LINE_LENGTH = 64  # of a line of a private key, which is told by itself where that came line by line
 _MOST_SHAPES = 4096  # keys of mappings that are remembered at one time
 
-_LONG = "PRIVATE KEY"  # all that is looked for over the ends of lines, but for literals that have some
 _KEY_LINE = re.compile(r"(?=.{0,63}[a-z])(?=.{0,63}[A-Z])(?=.{0,63}[0-9+/])[A-Za-z0-9+/]{64}")  # of a key told by lines
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY")
 _KEY_PART = re.compile(r"[A-Za-z0-9+/=]{1,100}")
@@ -34,170 +34,6 @@ _IN_LINES = re.compile(
 )
 _JOINT = re.compile(r"\n(?<=[A-Za-z0-9+/_-]{59}[A-Za-z0-9+/_\r-]\n)[ \t]{0,8}[A-Za-z0-9+/_-]")  # between two such lines
 _PIECE = 16_384  # a text is gone through in pieces of about this size: what one of them needs costs the others nothing
-
-# Every run is bounded or possessive, and an alternative begins at its keyword instead of scanning towards it: a hostile
-# text costs no more than its length.
-_WORDS = (
-    "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|credentials"
-)
-_VALUE = r"""(?:\[redacted\]|[^\s"'\\,;&<>)\]}])++"""
-_QUOTE = r"""\\{0,8}["']"""
-# `$API_KEY` and `${env.API_KEY}` say where a secret is, not what it is; in commands that are shown they have to stay.
-_NO_REFERENCE = r"""(?!\$(?:[A-Z][A-Z0-9_]{0,99}|\{[A-Za-z0-9_.:-]{1,199}\})(?:["'\s]|\Z))"""
-# A parameter in a URL, which may itself stand in HTML, in JSON or in another URL. Names of the first lot speak of
-# secrets whatever they are set to, those of the second only of long values; any name does of what looks like chance.
-_PARAMETER = r"(?:[?&]|&amp;|\\?u0026|%3[Ff]|%26)"
-_SECRET_NAMES = (
-    "(?i:ticket|jwt|otp|pwd|pass|passcode|sig|signature|hmac|x-(?:(?:amz|goog)-(?:signature|credential)|signature)"
-    "|(?:auth|access|login|ws)[_-](?:ticket|sig|signature|jwt|code|pass))"
-)
-_DOUBTFUL_NAMES = "(?i:code|key|auth|session|session_?id|sid|assertion|cred|credential)"
-_IS = "(?:=|%3[Dd])"
-_RANDOM = (
-    "(?=[A-Za-z0-9_~+-]{0,200}?[a-z])(?=[A-Za-z0-9_~+-]{0,200}?[A-Z])(?=[A-Za-z0-9_~+-]{0,200}?[0-9])"
-    "(?:[A-Za-z0-9_~+-]|%2[BbFf]){20,}+(?:=|%3[Dd])*+"
-)
-_SHAPES = (
-    (
-        "-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?)"
-        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
-    ),
-    (
-        r"eyJ(?:(?<![A-Za-z0-9_-]eyJ)|(?<=\\[nrt]eyJ)|(?<=%[0-9A-Fa-f]{2}eyJ))"
-        r"[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?"
-    ),
-    "AIza[A-Za-z0-9_-]{30,}+",
-    "ya29[.][A-Za-z0-9_.-]{10,}+",
-    "GOCSPX-[A-Za-z0-9_-]{10,}+",
-    "A(?:KIA|SIA)[A-Z0-9]{16}",
-    "gh[pousr]_[A-Za-z0-9]{20,}+",
-    "github_pat_[A-Za-z0-9_]{20,}+",
-    "glpat-[A-Za-z0-9_-]{15,}+",
-    "xox[abeprs]-[A-Za-z0-9-]{10,}+",
-    "sk-(?<![A-Za-z0-9_-]sk-)[A-Za-z0-9_-]{20,}+",
-    "k_live_[A-Za-z0-9]{16,}+",  # Stripe, the letter before it told apart
-    "(?:IQoJb3JpZ2lu|FwoGZXIvYXdz)[A-Za-z0-9+/=_%-]{20,}+",  # AWS, of a session
-    "1//0[A-Za-z0-9_-]{20,}+",  # Google, to renew
-)
-_KEPT = {  # name: (what stays, what is hidden after it)
-    # `{"name": "X-Api-Key", "value": "…"}`, as headers and variables are often listed
-    "entry": (
-        (
-            f"(?:(?i:{_WORDS}|authorization|cookie)|_KEY){_QUOTE}[ \\t]{{0,4}},[ \\t]{{0,4}}{_QUOTE}(?i:value){_QUOTE}"
-            f"[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<opened>{_QUOTE})"
-        ),
-        r"(?:(?!(?P=opened)).)++",
-    ),
-    "user": ("://", r"[^\s/\"'<>]{1,1000}(?=@)"),  # to the last @, which some passwords hold as it is
-    "header": (
-        (
-            f"(?i:authorization)(?:{_QUOTE})?[ \\t]{{0,4}}[:=,][ \\t]{{0,4}}(?:b?{_QUOTE})?"
-            r"(?:(?i:bearer|basic|token|digest|negotiate)[ \t]{1,4})?"
-        ),
-        _VALUE,
-    ),
-    "bearer": (r"(?i:bearer)(?:[ \t]{1,4}|%20)", r"(?=[^\s\"'\\,;]{20}|[^\s\"'\\,;]{0,19}[0-9])" + _VALUE),
-    "cookie": (
-        f"(?i:cookie)(?:(?:{_QUOTE})?[ \\t]{{0,4}}:|{_QUOTE}[ \\t]{{0,4}},)[ \\t]{{0,4}}(?:b?{_QUOTE})?",
-        r"[^\r\n\"'\\]++",
-    ),
-    # `X-Api-Key: …`, also as Python shows pairs: `(b'x-auth-token', b'…')`
-    "own_header": (
-        (
-            f"(?<=[A-Za-z0-9]-)(?i:{_WORDS})"
-            f"(?:(?:{_QUOTE})?[ \\t]{{0,4}}:|{_QUOTE}[ \\t]{{0,4}},)[ \\t]{{0,4}}(?:b?{_QUOTE})?"
-        ),
-        _NO_REFERENCE + _VALUE,
-    ),
-    "named": (
-        (
-            r"(?:(?:_KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)[ \t]{0,4}[=:][ \t]{0,4}"
-            f"|(?i:{_WORDS})=)(?:{_QUOTE})?"
-        ),
-        _NO_REFERENCE + _VALUE,
-    ),
-    # as people and configurations write it, of what is no word: letters and digits
-    "written": (
-        f"(?i:{_WORDS})[ \\t]{{0,4}}[:=][ \\t]{{0,4}}(?:{_QUOTE})?",
-        r"(?=[^\s\"'\\,;&<>)\]}]{6})(?=[^\s\"'\\,;&<>)\]}]{0,199}?[0-9])(?=[^\s\"'\\,;&<>)\]}]{0,199}?[A-Za-z])"
-        + _NO_REFERENCE
-        + _VALUE,
-    ),
-    "parameter": (f"{_PARAMETER}{_SECRET_NAMES}{_IS}", _VALUE),
-    "doubtful": (f"{_PARAMETER}{_DOUBTFUL_NAMES}{_IS}", r"""(?=[^\s"'\\,;&<>)\]}]{6})""" + _VALUE),
-    "random": (r"(?:[?&]|&amp;)[A-Za-z0-9_.~-]{1,64}=", _RANDOM),
-    "json": (f"(?:(?i:{_WORDS})|_KEY){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
-}
-_IS_SET = rf"(?:{_QUOTE})?[ \t]{{0,4}}(?:[:=]|%3[Dd])[ \t]{{0,4}}(?:{_QUOTE})?"  # between a name and its value
-# What may come behind `?`, `&` and the like, in lower case: most URLs have parameters, and few of them are secrets.
-_TELLING = rf"(?:{_SECRET_NAMES}|{_DOUBTFUL_NAMES})(?:=|%3d)".replace("(?i:", "(?:")
-_AFTER = rf"(?:{_TELLING}|[a-z0-9_.~-]{{1,64}}=[a-z0-9_~+%-]{{20}})"
-# Where one of the above may begin, by anchor: a text without the anchor is not searched for more. Finders take in no
-# more than what cannot overlap with itself, so that none hides another.
-_FINDERS = {
-    _LONG: "-----BEGIN ",
-    "eyJ": "eyJ(?=[A-Za-z0-9_-]{5})",
-    "AIza": "AIza(?=[A-Za-z0-9_-]{30})",
-    "ya29.": "ya29[.](?=[A-Za-z0-9_.-]{10})",
-    "GOCSPX-": "GOCSPX-",
-    "AKIA": "AKIA(?=[A-Z0-9]{16})",
-    "ASIA": "ASIA(?=[A-Z0-9]{16})",
-    **{f"gh{kind}_": f"gh{kind}_(?=[A-Za-z0-9]{{20}})" for kind in "pousr"},
-    "github_pat_": "github_pat_",
-    "glpat-": "glpat-",
-    "xox": "x(?=ox[abeprs]-)",
-    "sk-": "sk-(?<![A-Za-z0-9_-]sk-)(?=[A-Za-z0-9_-]{20})",
-    "k_live_": "k_live_(?=[A-Za-z0-9]{16})",
-    "IQoJb3JpZ2lu": "IQoJb3JpZ2lu",
-    "FwoGZXIvYXdz": "FwoGZXIvYXdz",
-    "1//0": "1//0(?=[A-Za-z0-9_-]{20})",
-    "://": r"://(?=[^\s/@\"'<>]{1,1000}@)",
-}
-_ASSIGNED = r"""(?=[ \t]{0,4}[=:]|\\{0,8}["'][ \t]{0,4}[:,])"""
-_FINDERS_LOWER = {  # in the text lower-cased
-    "authorization": f"authorization(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:=,])",
-    "bearer": "bearer(?=[ \t]|%20)",
-    "cookie": f"cookie(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:,])",
-    **{word: f"{word}{_ASSIGNED}" for word in ("password", "passwd", "passphrase", "secret", "token", "credentials")},
-    "api": f"api(?=[_-]?key{_ASSIGNED})",
-    "access": f"access(?=[_-]?key{_ASSIGNED})",
-    "account": f"account(?=[_-]?key{_ASSIGNED})",
-    "private": f"private(?=[_-]?key{_ASSIGNED})",
-    "_key": f"_key{_ASSIGNED}",
-    "?": rf"\?(?={_AFTER})",
-    "&": rf"&(?=(?:amp;)?{_AFTER})",
-    "u0026": rf"\\?u0026(?={_TELLING})",
-    "%3f": f"%3f(?={_TELLING})",
-    "%26": f"%26(?={_TELLING})",
-}
-# What several anchors hold, or a character that few texts do: without it none of them need be looked for. Where none
-# of these is in an anchor, its own first letter is.
-_HINTS = ("gh", "%", "pass", "key", "K", "J", "X", "S", "I", "://", "?", "&", "_")
-_Finders = tuple[tuple[str, tuple[tuple[str, re.Pattern[str]], ...]], ...]
-
-
-def _by_hint(finders: Mapping[str, str]) -> _Finders:
-    found: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-    for anchor, finder in finders.items():
-        hint = next((hint for hint in _HINTS if hint in anchor + _TAIL.get(anchor, "")), anchor[0])
-        found.setdefault(hint, []).append((anchor, re.compile(finder)))
-    return tuple((hint, tuple(some)) for hint, some in found.items())
-
-
-_TAIL = dict.fromkeys(("api", "access", "account", "private"), "key")  # what must follow the anchor
-_EXACT = _by_hint(_FINDERS)
-_LOWER = _by_hint(_FINDERS_LOWER)
-_LIKE_ASCII = (
-    ("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i"),
-    ("ı", "i"),
-    ("ſ", "s"),
-)  # case-blind, `re` takes these for it
-_SECRET_KEY = re.compile(
-    f"[A-Za-z0-9_.-]*(?:{_WORDS})|(?:proxy-)?authorization|(?:set-)?cookie|(?-i:[A-Z0-9_]*_KEY)", re.IGNORECASE
-)
-_HEADER = re.compile(
-    f"[A-Za-z0-9_.-]*-(?:{_WORDS})|(?:proxy-)?authorization|(?:set-)?cookie", re.IGNORECASE
-)  # whose value may stand beside it
 
 
 class Redactor:
@@ -211,10 +47,10 @@ class Redactor:
         secrets = tuple(secrets)
         literals = {variant for secret in secrets if len(secret) >= MIN_LENGTH for variant in _variants(secret)}
         self._literals = tuple(sorted(literals, key=lambda literal: (-len(literal), literal)))
-        shapes = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in _KEPT.items()]
+        shapes = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in KEPT.items()]
         self._named = {(name, value) for name, value in named if name and value}
         self._names = tuple(
-            (name, re.compile(f"{re.escape(name)}(?={_IS_SET})")) for name in sorted({name for name, _ in self._named})
+            (name, re.compile(f"{re.escape(name)}(?={IS_SET})")) for name in sorted({name for name, _ in self._named})
         )
         whole = {text for text in kept if text and not any(text in literal for literal in self._literals)}
         self._whole = tuple(sorted({MARK, *whole}, key=lambda text: (-len(text), text)))
@@ -223,7 +59,7 @@ class Redactor:
         )
         self._many_lines = tuple(literal for literal in self._literals if "\n" in literal)
         mark = f"(?P<mark>{'|'.join(map(re.escape, self._whole))})"
-        either = [mark, *map(re.escape, self._literals), *_SHAPES, *_assigned(self._named), *shapes]
+        either = [mark, *map(re.escape, self._literals), *SHAPES, *_assigned(self._named), *shapes]
         self._pattern = re.compile("|".join(either))
         self._shapes: dict[tuple[Any, ...], bool] = {}
 
@@ -236,7 +72,7 @@ class Redactor:
             return MARK
         if len(text) > 64 and self._in_base64 and _JOINT.search(text):
             text = _replaced(_IN_LINES, self._in_lines, text)
-        if len(text) <= 2 * _PIECE or _LONG in text or any(one in text for one in self._many_lines):
+        if len(text) <= 2 * _PIECE or LONG in text or any(one in text for one in self._many_lines):
             return self._hidden(text)
         pieces = list(_pieces(text))  # nothing else that is looked for goes over the end of a line
         hidden = [self._hidden(piece) for piece in pieces]
@@ -253,7 +89,7 @@ class Redactor:
         the last hides at least one more character, so there is a last."""
         while (hidden := self._once(text)) != text:
             text = hidden
-        return _without_ends(text) if _LONG in text else text
+        return _without_ends(text) if LONG in text else text
 
     def _once(self, text: str) -> str:
         parts: list[str] = []
@@ -271,8 +107,7 @@ class Redactor:
         """Every place where a secret may begin, in order."""
         starts = [place for literal in self._literals if literal in text for place in _places(literal, text)]
         starts += [at.start() for name, finder in self._names if name in text for at in finder.finditer(text)]
-        starts += _found(_EXACT, text)
-        starts += _found(_LOWER, _lowered(text))
+        starts += places(text)
         if not starts:
             return starts
         return sorted((*starts, *(place for whole in self._whole for place in _places(whole, text))))  # passed over
@@ -300,7 +135,7 @@ class Redactor:
         return (
             type(key) is str
             and key not in {"name", "key"}
-            and _SECRET_KEY.fullmatch(key) is None
+            and not speaks_of_secrets(key)
             and all(key != name for name, _ in self._named)
             and self.text(key) == key
         )
@@ -333,19 +168,9 @@ class Redactor:
 
     def _item(self, key: Any, item: Any, depth: int) -> Any:
         both = type(key) is str and type(item) is str and item
-        if both and (_SECRET_KEY.fullmatch(key) or (key, item) in self._named):
+        if both and (speaks_of_secrets(key) or (key, item) in self._named):
             return MARK
         return self._deep(item, depth + 1)
-
-
-def may_be_header(name: Any) -> bool:
-    """Whether what stands beside `name` may be hidden for that alone."""
-    return type(name) is str and _HEADER.fullmatch(name) is not None
-
-
-def speaks_of_secrets(key: str) -> bool:
-    """Whether whatever stands under `key` is hidden."""
-    return _SECRET_KEY.fullmatch(key) is not None
 
 
 def _assigned(named: Iterable[tuple[str, str]]) -> list[str]:
@@ -355,7 +180,7 @@ def _assigned(named: Iterable[tuple[str, str]]) -> list[str]:
         by_name.setdefault(name, set()).update(_spellings(value))
     if not by_name:
         return []
-    some = [f"{re.escape(name)}{_IS_SET}(?={_either(values)})" for name, values in sorted(by_name.items())]
+    some = [f"{re.escape(name)}{IS_SET}(?={_either(values)})" for name, values in sorted(by_name.items())]
     return [f"(?P<assigned>{'|'.join(some)}){_either(set().union(*by_name.values()))}"]
 
 
@@ -396,29 +221,12 @@ def _pieces(text: str) -> Iterator[str]:
         begin = end
 
 
-def _found(finders: _Finders, text: str) -> Iterator[int]:
-    for hint, some in finders:
-        if hint in text:
-            for anchor, finder in some:
-                if anchor in text:
-                    yield from (found.start() for found in finder.finditer(text))
-
-
 def _places(literal: str, text: str) -> Iterator[int]:
     """Where `literal` begins in `text`, also within itself."""
     place = text.find(literal)
     while place >= 0:
         yield place
         place = text.find(literal, place + 1)
-
-
-def _lowered(text: str) -> str:
-    """`text` lower-cased, each character in its place."""
-    if text.isascii():
-        return text.lower()
-    for char, plain in _LIKE_ASCII:
-        text = text.replace(char, plain)
-    return text.lower()
 
 
 def _hide(found: re.Match[str]) -> str:

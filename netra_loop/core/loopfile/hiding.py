@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import yaml
 
-from netra_loop.core.redact import MARK, Redactor, speaks_of_secrets
+from netra_loop.core.redact import MARK, Redactor
 from netra_loop.core.secret_names import names_secret
+from netra_loop.core.secret_shapes import speaks_of_secrets
 from netra_loop.core.secret_values import by_chance
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # only composes: nothing is constructed
