@@ -52,6 +52,7 @@ from netra_loop.processes import end_carriers, set_subreaper
 from netra_loop.report.observer import Observer
 from netra_loop.settings import STORE_FILE, Settings
 from netra_loop.toolbox import SessionTools, git_facts
+from netra_loop.values import complete_those_of
 
 if TYPE_CHECKING:
     from netra_loop.execution.pool_ahead import Ahead
@@ -70,7 +71,25 @@ PHASES = Table(
         "wait": ("wait", "Wait"),
     }
 )
-_FIRST_S = 1.5  # the first tests are under way; before that, others need the processor more
+_SOON_S = 0.05  # the first phase waits for its tests to be collected
+_AT_FIRST = 2  # phases
+_LATER_S = 1.5  # the first tests are under way; before that, others need the processor more
+_OF_FIRST_PHASES = (
+    "netra_loop.execution",
+    "netra_loop.phases",
+    *(f"netra_loop.core.events.{name}" for name in ("Noted", "PhaseFinished", "SourcesSeen", "TestsSelected")),
+)
+_OF_LATER_ONES = (
+    "netra_loop.phases",
+    "netra_loop.report",
+    "netra_loop.journal.snapshots",
+    *(f"netra_loop.core.events.{name}" for name in ("GoalJudged", "LogsRead", "SessionEnded")),
+    *(
+        f"netra_loop.core.{name}"
+        for name in ("causes", "facts", "findings", "goal", "joining", "log_review", "machine")
+    ),
+    *(f"netra_loop.core.{name}" for name in ("seal", "stability", "state", "verdicts")),
+)
 
 
 def open_journal(settings: Settings, near: Path | None = None, *, make: bool = True) -> Journal:
@@ -309,10 +328,12 @@ class Session:
         return state
 
     async def _ready(self, spec: LoopSpec) -> None:
-        """Imports what later phases and the last word need, while the first ones wait for something."""
-        await asyncio.sleep(_FIRST_S)
-        await asyncio.to_thread(PHASES.ready, [phase.uses for phase in spec.phases])
+        """Makes ready what later phases and the last word need, while the first ones wait for something."""
+        await asyncio.sleep(_SOON_S)
+        await asyncio.to_thread(_made_ready, spec.phases[:_AT_FIRST], _OF_FIRST_PHASES)
+        await asyncio.sleep(_LATER_S)
         await asyncio.to_thread(import_module, "netra_loop.report.render")
+        await asyncio.to_thread(_made_ready, spec.phases, _OF_LATER_ONES)
 
     async def _settle(self, driver: Driver, tools: SessionTools) -> None:
         """The session's workspace is there before its first phase is."""
@@ -367,6 +388,11 @@ async def _end_what_is_left(folder: Path, session: str | None, *, taken: bool) -
         from netra_loop.cloud.embedded.launch import end_taken  # with Google's packages
 
         await end_taken(folder / "cloud")
+
+
+def _made_ready(phases: Sequence[PhaseSpec], classes: Sequence[str]) -> None:
+    PHASES.ready([phase.uses for phase in phases])
+    complete_those_of(*classes)
 
 
 def _budget(stop: Stop, seconds: float) -> asyncio.TimerHandle:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dataclasses import dataclass
 
-__all__ = ["dataclass"]
+__all__ = ["complete_those_of", "dataclass"]
 
 _LOCK = RLock()
+_waiting: dict[type[Any], _Late] = {}
 _STANDING_IN = ("__init__", "__repr__", "__eq__", "__hash__")
 _FIELDS = "__dataclass_fields__"
 
@@ -31,6 +32,7 @@ class _Late:
         for name in self._standing_in:
             setattr(kind, name, self._first_call(name))
         setattr(kind, _FIELDS, self)
+        _waiting[kind] = self
 
     def _first_call(self, name: str) -> Any:
         def first_call(value: Any, *args: Any, **named: Any) -> Any:
@@ -61,6 +63,7 @@ class _Late:
             for name in {*self._standing_in, *(bare.keys() - vars(twin).keys())} - made.keys():
                 delattr(kind, name)
             setattr(kind, _FIELDS, fields)  # from here on it is complete
+            _waiting.pop(kind, None)
 
     def _said(self) -> dict[str, Any]:
         """What the class itself says."""
@@ -79,6 +82,16 @@ def _dataclass(kind: type[Any] | None = None, /, **options: Any) -> Any:
         return dataclasses.dataclass(**options)(kind)
     _Late(kind, options)
     return kind
+
+
+def complete_those_of(*names: str) -> None:
+    """Completes classes of these names that are still to be, or of these modules and those below them: for a moment in
+    which there is nothing else to do. Safe in any thread.
+    """
+    for kind, late in list(_waiting.items()):
+        own = f"{kind.__module__}.{kind.__qualname__}"
+        if any(own == name or own.startswith(name + ".") for name in names):
+            late.complete()
 
 
 if not TYPE_CHECKING:

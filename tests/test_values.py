@@ -5,7 +5,7 @@ from dataclasses import field
 
 import pytest
 
-from netra_loop.values import dataclass
+from netra_loop.values import complete_those_of, dataclass
 
 
 @pytest.fixture
@@ -112,3 +112,23 @@ def test_what_the_class_says_itself_stands():
     assert Loud("a") == Loud("a") != Loud("b")
     with pytest.raises(TypeError):
         hash(Loud("a"))
+
+
+def test_classes_may_be_completed_when_there_is_time():
+    @dataclass
+    class Now:
+        name: str
+
+    @dataclass
+    class Later:
+        name: str
+
+    complete_those_of(f"{__name__}.{Now.__qualname__}", f"{__name__}.Late")
+    assert (_waits(Now), _waits(Later)) == (False, True)
+    complete_those_of(__name__)
+    assert not _waits(Later)
+    assert Later("a") == Later("a")
+
+
+def _waits(kind):
+    return "first_call" in kind.__init__.__qualname__

@@ -31,23 +31,27 @@ def describe(item: Any, folder: str) -> Message:
     }
 
 
-def tell_apart(tests: list[Message]) -> int:
+class Names:
     """Gives every test an id of its own, ` #2` and so on put after what others bear before it: pytest runs them all, so
-    each has an outcome. The number of those renamed.
+    each has an outcome. `items` are all of them; `renamed` counts those whose id was changed.
     """
-    taken = {test["id"] for test in tests}
-    seen: set[str] = set()
-    renamed = 0
-    for test in tests:
-        bare, number = test["id"], 2
-        if bare in seen:
-            while f"{bare} #{number}" in taken:
-                number += 1
-            test["id"] = f"{bare} #{number}"
-            taken.add(test["id"])
-            renamed += 1
-        seen.add(test["id"])
-    return renamed
+
+    def __init__(self, items: list[Any]) -> None:
+        self.renamed = 0
+        self._taken = {clean(item.nodeid) for item in items}
+        self._seen: set[str] = set()
+
+    def tell_apart(self, tests: list[Message]) -> None:
+        """The next ones, in their order."""
+        for test in tests:
+            bare, number = test["id"], 2
+            if bare in self._seen:
+                while f"{bare} #{number}" in self._taken:
+                    number += 1
+                test["id"] = f"{bare} #{number}"
+                self._taken.add(test["id"])
+                self.renamed += 1
+            self._seen.add(test["id"])
 
 
 class Sources:

@@ -29,7 +29,7 @@ _INERT: dict[str, Any] = {
     "stepwise": False,
     "collectonly": False,
 }
-_CHUNK = 500  # tests in one message: keeps both sides' buffers small
+_CHUNK = 200  # tests in one message: keeps both sides' buffers small
 
 
 class Plugin:
@@ -111,12 +111,14 @@ class Plugin:
 
     def _report(self, session: Any) -> None:
         folder = os.getcwd()
-        tests = [collection.describe(item, folder) for item in session.items]
-        renamed = collection.tell_apart(tests)
-        if renamed:
-            self.notes.append(f"several tests have one id: a number was put after it {renamed} times")
-        for start in range(0, len(tests), _CHUNK):
-            self.line.send({"is": "tests", "tests": tests[start : start + _CHUNK]})
+        names, tests = collection.Names(session.items), []
+        for start in range(0, len(session.items), _CHUNK):  # taken in there while the next ones are looked at here
+            some = [collection.describe(item, folder) for item in session.items[start : start + _CHUNK]]
+            names.tell_apart(some)
+            self.line.send({"is": "tests", "tests": some})
+            tests += some
+        if names.renamed:
+            self.notes.append(f"several tests have one id: a number was put after it {names.renamed} times")
         reason = fork_safety.unsafe()
         self.line.send(
             {

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from netra_loop.report.observer import Observer
     from netra_loop.settings import Settings
 
+_LATER_S = 2.0
+
 _Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The loop file's environment to run in.")]
 _Var = Annotated[list[str] | None, typer.Option("--var", metavar="K=V", help="Set a variable of the loop file.")]
 _Only = Annotated[str | None, typer.Option(metavar="TIER", help="Run this tier alone; the goal cannot be met by it.")]
@@ -192,23 +194,36 @@ async def _shown(
     plain: bool,
     verbose: bool,
 ) -> State:
+    import asyncio
+
     from netra_loop.app import Session, open_journal
 
     journal = open_journal(settings, near, make=near is not None)  # what is resumed is there
     plain = plain or settings.ci or settings.on_github or not sys.stdout.isatty()
     observer = _observer(plain=plain, verbose=verbose, grouped=settings.on_github)
     session = Session(settings, journal, observer, command=command)
+    last_word = asyncio.create_task(_ready())
     try:
         return await work(journal, session)
     except StoreAway:  # it was waited for; what is still to be said and closed shall not wait as long once more
         journal.hurry(0.0)
         raise
     finally:
+        last_word.cancel()
         if session.id is not None:
             failing = sys.exc_info()[1] is not None
             await _sum_up(journal, session, observer, command, settings, failing=failing)
         observer.close()
         await journal.close()
+
+
+async def _ready() -> None:
+    """Imports what the last word needs, while tests run."""
+    import asyncio
+    from importlib import import_module
+
+    await asyncio.sleep(_LATER_S)
+    await asyncio.to_thread(import_module, "netra_loop.cli.view")
 
 
 async def _is_unfinished(journal: Journal, head: SessionHead, path: Path, env: str | None) -> bool:

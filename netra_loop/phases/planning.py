@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 
 from netra_loop.core.records import CollectedTest, Selected
@@ -10,6 +10,8 @@ from netra_loop.core.schedule import Band, known
 from netra_loop.execution.base import Planned
 from netra_loop.phases.base import PhaseContext
 from netra_loop.values import dataclass
+
+_TRACE = 16  # bytes of a trace id, by W3C's Trace Context
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,13 @@ class Planner:
 
     def plan(self, batch: Sequence[str], tries: Mapping[str, int], failed: Mapping[str, int]) -> list[Planned]:
         """The next attempt at each test of `batch`. `tries` counts the attempts begun, `failed` those that failed."""
-        return [self._attempt(test, tries.get(test, 0), failed.get(test, 0)) for test in batch]
+        traces = os.urandom(_TRACE * len(batch)).hex()  # of one piece: asking the system takes longer than all else
+        return [
+            self._attempt(test, tries.get(test, 0), failed.get(test, 0), traces[place : place + 2 * _TRACE])
+            for place, test in zip(range(0, len(traces), 2 * _TRACE), batch, strict=True)
+        ]
 
-    def _attempt(self, test: str, begun: int, failed: int) -> Planned:
+    def _attempt(self, test: str, begun: int, failed: int, trace: str) -> Planned:
         collected = self.tests.get(test)
         shares = collected.shares if collected is not None else ()
         why = ""
@@ -35,7 +41,7 @@ class Planner:
         return Planned(
             test,
             begun + 1,
-            secrets.token_hex(16),
+            trace,
             self.bands.get(test, (1, 0)),
             known(self.durations, test),
             tuple((name, known(self.durations, name)) for name in shares),
