@@ -115,10 +115,17 @@ class Waiting:
         if waited_s >= _TOLD_S:
             self._since = now + pause_s
             if self._on_wait is not None:
-                why = _WHYS.get(error.code, "the API failed")
-                await self._on_wait(f"{why} ({error.code}): {error.call}", round(waited_s, 3))
+                await self._on_wait(_why(error), round(waited_s, 3))
         await self._clock.sleep(pause_s)
         return True
 
 
+def _why(error: CloudCallFailed) -> str:
+    known = _WHYS.get(error.code)
+    if known is not None:
+        return f"{known} ({error.code}): {error.call}"
+    return f"the API failed ({error.code}): {error.call}: {error.detail[:_SAID]}"
+
+
+_SAID = 200  # characters of what the API said
 _TOKEN_HINT = "set NETRA_LOOP_CLOUD_TOKEN to the token of the endpoint, then: netra-loop resume"

@@ -33,6 +33,8 @@ _HINTS = {
     "NOT_FOUND": "check project, region and service in the loop file: netra-loop validate LOOP",
     "UNAVAILABLE": "the API cannot be reached: check the network and the environment's endpoint, then resume",
     "DEADLINE_EXCEEDED": "the API does not answer: check the network, then resume",
+    "INTERNAL": "the API itself fails: resume in a while",
+    "UNKNOWN": "the API itself fails: resume in a while",
     "ABORTED": "somebody else changes the service at the same time: agree on who deploys, then resume",
     "INVALID_ARGUMENT": "mend what the message names in the loop file, then: netra-loop validate LOOP",
 }

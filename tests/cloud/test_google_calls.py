@@ -114,6 +114,14 @@ async def test_the_pause_that_the_api_asks_for_is_kept_and_told(calls, clock, to
     ]
 
 
+async def test_a_wait_for_an_api_that_fails_tells_what_it_says(calls, told):
+    await calls().read("looking", Api(*[exceptions.InternalServerError("shard 7 is down")] * 4))
+    assert {why for why, _ in told} == {"the API failed (INTERNAL): looking: shard 7 is down"}
+    with pytest.raises(CloudCallFailed) as caught:
+        await calls().once("changing", Api(exceptions.InternalServerError("down")))
+    assert caught.value.hint is not None
+
+
 async def test_short_waits_are_told_once_they_add_up(calls, clock, told):
     await calls().read("looking", Api(*[exceptions.ServiceUnavailable("gone")] * 12))
     assert all(seconds >= 1 for _, seconds in told)
