@@ -169,8 +169,9 @@ class Joiner:
         """What `tests` and `joined` of `entry` are; and, where no trace says so, the attempts that it may be of."""
         if entry.trace_id:
             return self.by_trace.get(entry.trace_id, ()), None, ()
-        if not self._running.holds(entry.timestamp):
-            self._go_to(entry.timestamp)
+        instant, running = entry.timestamp, self._running
+        if not running.since <= instant < running.until:
+            self._go_to(instant)
         if not self._now:
             return (), None, ()
         if entry.request is None and not self._by_name:
@@ -185,11 +186,21 @@ class Joiner:
         Looking ahead costs what is joined afterwards nothing.
         """
         ahead = self._ahead
-        if ahead.holds(instant):
+        if ahead.since <= instant < ahead.until:
             return ahead.now
-        if not ahead.reaches(instant):
+        if instant < ahead.since:  # it goes forwards alone
             ahead = self._ahead = Running(self._attempts, self._slack)
         return ahead.at(instant)
+
+    def running_at(self, instants: Iterable[datetime]) -> list[Sequence[Footprint]]:
+        """The same of several, each different answer in a row once."""
+        found: list[Sequence[Footprint]] = []
+        since = until = _FIRST  # of the last answer
+        for instant in instants:
+            if not since <= instant < until:
+                found.append(self.running(instant))
+                since, until = self._ahead.since, self._ahead.until
+        return found
 
     def learn(self, attempts: Iterable[Footprint]) -> None:
         """What is known better by now of attempts that were given before, of the same time and trace."""
@@ -197,7 +208,7 @@ class Joiner:
         self._look(self._begun)
 
     def _go_to(self, instant: datetime) -> None:
-        if not self._running.reaches(instant):
+        if instant < self._running.since:
             self._running = Running(self._attempts, self._slack)
         begun = self._running.at(instant)
         if begun is not self._begun:  # kept for all entries that were written while nothing began or ended
@@ -262,26 +273,25 @@ def _key(entry: LogEntry) -> _Key:
 
 
 class Running(Generic[T]):
-    """The attempts that run at an instant; instants must be asked for in ascending order."""
+    """The attempts that run at an instant; instants must be asked for in ascending order: none before `since`.
+
+    `now` is the last answer, from `since` on and before `until`.
+    """
 
     def __init__(self, results: Sequence[T], slack: timedelta) -> None:
         self._slack = slack
-        self._since = self._until = _FIRST  # of the answer that is known
+        self.since = self.until = _FIRST
         self._waiting = sorted(results, key=lambda result: result.started_at, reverse=True)
         self._ends: list[tuple[datetime, int]] = []
         self._active: dict[int, T] = {}
         self.now: tuple[T, ...] = ()
         self._count = 0
 
-    def holds(self, instant: datetime) -> bool:
-        """Whether the last answer, `now`, is that for `instant`, too."""
-        return self._since <= instant < self._until
-
     def at(self, instant: datetime) -> tuple[T, ...]:
         """The very tuple of the last answer where nothing has begun or ended since."""
-        if instant < self._until:
+        if instant < self.until:
             return self.now
-        self._since = instant
+        self.since = instant
         begun, changed = self._count, False
         while self._waiting and self._waiting[-1].started_at - self._slack <= instant:
             result = self._waiting.pop()
@@ -294,12 +304,8 @@ class Running(Generic[T]):
             changed = True
         if changed or self._count != begun:
             self.now = tuple(self._active.values())
-        self._until = min(
+        self.until = min(
             self._waiting[-1].started_at - self._slack if self._waiting else _LAST,
             self._ends[0][0] if self._ends else _LAST,
         )
         return self.now
-
-    def reaches(self, instant: datetime) -> bool:
-        """Whether `instant` may be asked for: it is none before those that the last answer is for."""
-        return instant >= self._since

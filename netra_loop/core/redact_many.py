@@ -4,13 +4,15 @@ something is found among them each by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import filterfalse
 from typing import Any, TypeVar
 
-from netra_loop.core.redact import KEY_LINE_LENGTH, Redactor, may_be_header
+from netra_loop.core.redact import KEY_LINE_LENGTH, Redactor
+from netra_loop.core.secret_shapes import may_be_header
 
 T = TypeVar("T")
-_Said = tuple[int, list[str]]  # which value, and the texts in it
+_ArePlain = Callable[[tuple[Any, ...]], bool]  # of a mapping's keys
 
 _TOGETHER = 32  # values that are looked at together
 _DEEPEST = 20  # of a value that is looked at so
@@ -25,14 +27,7 @@ def redact_many(redactor: Redactor, values: Sequence[T]) -> list[T]:
     done = list(values)
     clean: set[str] = set()  # texts without a secret: many values say the same
     for begin in range(0, len(done), _TOGETHER):
-        said: list[_Said] = []
-        for place in range(begin, min(begin + _TOGETHER, len(done))):
-            texts: list[str] = []
-            if _gather(redactor, done[place], texts, 0):
-                said.append((place, texts))
-            else:
-                done[place] = redactor.deep(done[place])
-        _look(redactor, said, done, clean)
+        _look(redactor, done, range(begin, min(begin + _TOGETHER, len(done))), clean)
     return done
 
 
@@ -41,43 +36,42 @@ def holds_none(redactor: Redactor, said: str) -> bool:
     return _is_plain(said) and redactor.text(said) == said
 
 
-def _gather(redactor: Redactor, value: Any, texts: list[str], depth: int) -> bool:
-    """Adds the texts in `value`; whether nothing else matters to what is hidden of it, such as keys."""
-    kind = type(value)
-    if kind is str:
-        texts.append(value)
-        return True
-    if kind is dict:
-        if depth > _DEEPEST or not redactor.are_plain(tuple(value)):
-            return False
-        items: Iterable[Any] = value.values()
-    elif kind is list or kind is tuple:
-        if depth > _DEEPEST or (len(value) == 2 and may_be_header(value[0])):
-            return False
-        items = value
+def _look(redactor: Redactor, done: list[Any], some: range, clean: set[str]) -> None:
+    """Redacts those of `done` that `some` are: by halves, where there may be anything to hide."""
+    texts: list[str] = []
+    told = _gather(redactor.are_plain, [done[place] for place in some], texts, 0)
+    new = dict.fromkeys(filterfalse(clean.__contains__, texts)) if told else None
+    if new is not None and (not new or _none_in(redactor, new)):
+        clean.update(new)
+    elif len(some) == 1:
+        done[some[0]] = redactor.deep(done[some[0]])
     else:
-        return kind in _MUTE
+        half = len(some) // 2
+        _look(redactor, done, some[:half], clean)
+        _look(redactor, done, some[half:], clean)
+
+
+def _gather(are_plain: _ArePlain, items: Iterable[Any], texts: list[str], depth: int) -> bool:
+    """Adds the texts in `items`; whether nothing else matters to what is hidden of each, such as keys."""
     for item in items:
         kind = type(item)
         if kind is str:
             texts.append(item)
-        elif kind not in _MUTE and not _gather(redactor, item, texts, depth + 1):
+        elif kind is dict:
+            if (
+                depth > _DEEPEST
+                or not are_plain(tuple(item))
+                or not _gather(are_plain, item.values(), texts, depth + 1)
+            ):
+                return False
+        elif kind is list or kind is tuple:
+            if depth > _DEEPEST or (len(item) == 2 and may_be_header(item[0])):
+                return False
+            if not _gather(are_plain, item, texts, depth + 1):
+                return False
+        elif kind not in _MUTE:
             return False
     return True
-
-
-def _look(redactor: Redactor, said: Sequence[_Said], done: list[Any], clean: set[str]) -> None:
-    """Redacts those of `done` that `said` is of: by halves, where there is anything to hide."""
-    new = dict.fromkeys([text for _, texts in said for text in texts if text not in clean])
-    if not new or _none_in(redactor, new):
-        clean.update(new)
-    elif len(said) == 1:
-        place = said[0][0]
-        done[place] = redactor.deep(done[place])
-    else:
-        half = len(said) // 2
-        _look(redactor, said[:half], done, clean)
-        _look(redactor, said[half:], done, clean)
 
 
 def _none_in(redactor: Redactor, texts: Iterable[str]) -> bool:

@@ -6,8 +6,7 @@ Nothing is held but the keys of the newest entries: those of the time that is re
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import replace
@@ -20,17 +19,15 @@ from netra_loop.cloud.base import IN_PIECES, Cloud, LogPage, LogQuery
 from netra_loop.core.collecting import uncollected
 from netra_loop.core.events import LogsRead
 from netra_loop.core.joining import Footprint, Joiner, footprint
-from netra_loop.core.records import Batch, LogEntry
+from netra_loop.core.records import Batch, LogEntry, LogEntryDraft
 from netra_loop.core.redact_many import redact_many
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.log_seen import Key, Seen, key_of
 from netra_loop.values import dataclass
 
 _EARLY = timedelta(seconds=5)  # a revision logs before its deploy is acknowledged
 _LATE_S = 10.0  # between an entry's writing and its being readable, and between clocks
 _AT_ONCE = 50  # tests whose evidence is read at one time
-_FEW = 4_000  # keys
-
-_Key = tuple[str, datetime, str]
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,8 @@ class Reading:
         self.revisions = tuple(revisions)
         self._began = Beginning(context.clock, context.state().iteration_since)
         self._newest: datetime | None = None
-        self._seen: set[_Key] = set()
-        self._bound = _FEW
-        self._pages: deque[list[_Key]] = deque(maxlen=2)
-        self._unfinished: set[_Key] = set()
+        self._seen = Seen()
+        self._unfinished: set[Key] = set()
         self._owners = Owners(context, ended=ended)
         self._fresh = 0  # of the sweep under way
 
@@ -81,11 +76,11 @@ class Reading:
             return
         self._newest = newest = _instant(cursor)
         pages = context.journal.entry_pages(context.session, context.iteration, since=self._since())
-        self._seen = {
-            _key(entry) async for page in pages for entry in page if newest is None or entry.timestamp <= newest
-        }
-        self._unfinished = {key for key in self._seen if key[2].startswith(IN_PIECES)}  # or whole: it may come again
-        self._seen -= self._unfinished
+        async for page in pages:
+            known = [entry for entry in page if newest is None or entry.timestamp <= newest]
+            parts = {key_of(entry) for entry in known if entry.insert_id.startswith(IN_PIECES)}
+            self._unfinished |= parts  # or whole: it may come again
+            self._seen.add([entry for entry in known if key_of(entry) not in parts] if parts else known, self._since)
 
     async def sweep(self, waiting: set[str], give_up: float = math.inf) -> Sweep:
         """Reads all that can be read, from a little before the newest entry known on; takes off `waiting` the traces
@@ -100,13 +95,8 @@ class Reading:
         query = replace(self._query(self._since()), give_up=lambda: self._until(waiting, give_up))
         async for page in self._cloud.entries(query):
             _see(page.entries, waiting)
-            seen, ours, is_test = self._seen, self.revisions, self._owners.has
-            new = [
-                entry
-                for entry in page.entries
-                if (entry.revision in ours or is_test(entry.trace_id))
-                and (not seen or (entry.log, entry.timestamp, entry.insert_id) not in seen)
-            ]
+            ours, is_test = self.revisions, self._owners.has
+            new = self._seen.new([entry for entry in page.entries if entry.revision in ours or is_test(entry.trace_id)])
             late = late or (known is not None and any(entry.timestamp < known for entry in new))
             self._fresh += await self._store(new, page)
         return Sweep(self._fresh, late)
@@ -154,8 +144,10 @@ class Reading:
             self._newest = newest if self._newest is None else max(self._newest, newest)
         if not new and not parts:
             return 0
-        whole, told = list(map(_key, new)), set(map(_key, parts))
-        count = len(whole) + len(told) - sum(key in self._unfinished for key in (*whole, *told) if self._unfinished)
+        told, unfinished = {key_of(entry) for entry in parts}, self._unfinished
+        count = len(new) + len(told)
+        if unfinished:
+            count -= sum(key in unfinished for key in (*map(key_of, new), *told))
         slowest_s = max([self._context.state().slowest_request_s, 0.0, *_latencies_s(page.entries)])
         await self._owners.look_at([*new, *parts])
         with uncollected():
@@ -163,38 +155,31 @@ class Reading:
         fact = LogsRead(entries=count, cursor=self.cursor() or page.cursor, slowest_s=slowest_s)
         events = (self._context.stamp(fact),) if count else ()
         await self._context.record(Batch(events=events, entries=tuple(stored)))
-        self._unfinished = (self._unfinished - set(whole)) | told
-        self._know(whole)
+        if unfinished or told:
+            self._unfinished = unfinished.difference(map(key_of, new)) | told
+        self._seen.add(new, self._since)
         return count
 
     def _as_stored(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
         """`entries` without secrets, with their tests and their iteration."""
-        said = [(_own_message(entry), entry.payload, entry.request) for entry in entries]
+        said = list(map(_said, entries))
         clean = redact_many(self._context.redactor, said)
-        iteration, of_trace, of_time = self._context.iteration, self._owners.of_trace, self._owners.of_time
-        stored = []
+        iteration, owners = self._context.iteration, self._owners
+        of_trace, of_time = owners.by_trace(), owners.of_time
+        stored: list[LogEntry] = []
         for old, before, after in zip(entries, said, clean, strict=True):
-            message, payload, request, trace_id = old.message, old.payload, old.request, old.trace_id
+            new: Any = LogEntryDraft()  # each field by itself: a copy takes twice the time, one by name four times
+            new.timestamp, new.severity, new.log = old.timestamp, old.severity, old.log
+            new.service, new.revision, new.instance = old.service, old.revision, old.instance
+            new.insert_id, new.iteration = old.insert_id, iteration
+            new.message, new.payload, new.request = old.message, old.payload, old.request
             if after is not before:
-                own, payload, request = after
-                message = own if own is not None else str((payload or {})["message"])
-            tests, by = (of_trace(trace_id), None) if trace_id else of_time(old)
-            stored.append(
-                LogEntry(  # by place: a copy by name takes twice the time
-                    old.timestamp, old.severity, old.log, old.service, old.revision, message, old.insert_id,
-                    trace_id, payload, request, tests, iteration, old.instance, by,
-                )
-            )  # fmt: skip
+                new.message, new.payload, new.request = _unsaid(old, after)
+            new.trace_id = trace_id = old.trace_id
+            new.tests, new.joined = (of_trace.get(trace_id, ()), None) if trace_id else of_time(old)
+            new.__class__ = LogEntry
+            stored.append(new)
         return stored
-
-    def _know(self, keys: list[_Key]) -> None:
-        """Keeps the keys of what may come once more: of the time that is read again, and of the last two pages."""
-        self._seen.update(keys)
-        self._pages.append(keys)
-        if len(self._seen) > self._bound:
-            since = self._since()
-            self._seen = {key for key in self._seen if key[1] >= since}.union(*self._pages)
-            self._bound = max(_FEW, 2 * len(self._seen))
 
 
 class Owners:
@@ -233,18 +218,12 @@ class Owners:
     async def look_at(self, entries: Sequence[LogEntry]) -> None:
         """Makes ready for `of_time` of these."""
         if self._ended:
-            tests: set[str] = set()
-            before: Sequence[Footprint] = ()
-            running = self._joiner.running
-            for instant in [entry.timestamp for entry in entries if not entry.trace_id]:
-                if (now := running(instant)) is not before:
-                    tests.update(one.id for one in now)
-                    before = now
-            await self._read(tests - self._whole)
+            running = self._joiner.running_at([entry.timestamp for entry in entries if not entry.trace_id])
+            await self._read({one.id for now in running for one in now} - self._whole)
 
-    def of_trace(self, trace_id: str) -> tuple[str, ...]:
-        """The tests that an entry of that trace belongs to."""
-        return self._joiner.by_trace.get(trace_id, ())
+    def by_trace(self) -> Mapping[str, tuple[str, ...]]:
+        """The tests that the entries of each trace belong to."""
+        return self._joiner.by_trace
 
     def of_time(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None]:
         """The tests that `entry`, which has no trace, belongs to, and by what."""
@@ -268,14 +247,24 @@ class Owners:
         self._whole.update(tests)
 
 
-def _key(entry: LogEntry) -> _Key:
-    return entry.log, entry.timestamp, entry.insert_id
+def _said(entry: LogEntry) -> Any:
+    """All that may hold a secret: a payload whose message is the entry's own, a message that is alone, or all three."""
+    message, payload, request = entry.message, entry.payload, entry.request
+    if request is not None:
+        return message, payload, request
+    if payload is None:
+        return message
+    return payload if payload.get("message") is message else (message, payload, None)
 
 
-def _own_message(entry: LogEntry) -> str | None:
-    """The message; None where it is the payload's own, so that it need not be looked at twice."""
-    payload, message = entry.payload, entry.message
-    return None if payload is not None and payload.get("message") is message else message
+def _unsaid(entry: LogEntry, clean: Any) -> tuple[str, dict[str, Any] | None, dict[str, Any] | None]:
+    """Message, payload and request, of what is left of `_said`."""
+    if type(clean) is tuple:
+        message, payload, request = clean
+        return message, payload, request
+    if entry.payload is None:
+        return clean, None, None
+    return str(clean["message"]), clean, None
 
 
 def _see(entries: Iterable[LogEntry], waiting: set[str]) -> None:
