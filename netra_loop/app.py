@@ -29,8 +29,7 @@ from netra_loop.errors import DiskFull, NetraLoopError, Paused, UsageError
 from netra_loop.execution import pool_folder
 from netra_loop.going_on import check_resumable, check_set
 from netra_loop.journal.base import Journal, SessionHead
-from netra_loop.journal.folders import claim
-from netra_loop.journal.ownership import own_folder
+from netra_loop.journal.folders import claim, own_folder
 from netra_loop.loops import find_again
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.closing import close_session

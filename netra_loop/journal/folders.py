@@ -1,21 +1,51 @@
 """Whose a session's folder is. What a session keeps outside its store (workspace, local cloud) lies below the project's
-`sessions/<id>`, whichever store knows the session: so each folder says, in the file `store`, which one does.
+`sessions/<id>`, whichever store knows the session: so each folder says, in the file `store`, which one does. And how a
+folder of our own is made.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shlex
 from pathlib import Path
 
-from netra_loop.errors import StoreError
-from netra_loop.journal import neighbours, ownership
+from netra_loop.errors import DiskFull, StoreError
+from netra_loop.journal import neighbours
 from netra_loop.journal.base import StoreIdentity
 from netra_loop.settings import STORE_FILE, is_server
 
 MARK = "store"
+
+
+def own_folder(path: Path) -> None:
+    """Makes the folder at `path`, for nobody but us whatever the umask, where it is missing; its parent is there.
+    StoreError where something else is in its place, such as a link that leads elsewhere.
+    """
+    try:
+        path.mkdir(mode=0o700)
+        path.chmod(0o700)
+    except FileExistsError:
+        if path.is_symlink() or not path.is_dir():
+            kind = "a link" if path.is_symlink() else "no folder"
+            raise StoreError(
+                f"{str(path)!r} is {kind}, expected a folder of our own", hint=f"ls -ld {shlex.quote(str(path))}"
+            ) from None
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> StoreError:
+    """What an error of the system means where something of ours was to be made in that folder, or it itself."""
+    where = shlex.quote(str(folder.parent))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(
+            f"the disk is full: {str(folder)!r} takes nothing more",
+            hint=f"make room on the disk of {where}, then resume",
+        )
+    return StoreError(f"{str(folder)!r} cannot be written: {error.strerror or error}", hint=f"ls -ld {where}")
 
 
 def claim(folder: Path, ours: StoreIdentity) -> None:
@@ -36,7 +66,7 @@ def claim(folder: Path, ours: StoreIdentity) -> None:
         draft.replace(folder / MARK)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise ownership.unusable(folder, error) from error
+        raise _unusable(folder, error) from error
 
 
 def _write(draft: Path, ours: StoreIdentity) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from netra_loop.clock import Clock
 from netra_loop.journal.base import Holder
-from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.locks import Acknowledged
 from netra_loop.journal.sql import Connection
 
 T = TypeVar("T")

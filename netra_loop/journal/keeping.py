@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from netra_loop.errors import StoreDamaged, StoreError
-from netra_loop.journal import ownership, snapshots
-from netra_loop.journal.ownership import own_folder
+from netra_loop.journal import locks, snapshots
+from netra_loop.journal.folders import own_folder
 from netra_loop.journal.snapshots import FOLDER, Deadline, TooLong, named, sync_folder
 
 KEPT = 3
@@ -98,7 +98,7 @@ class Keeper:
 
     def _make(self, until: Deadline) -> None:
         before = named(self._store)
-        known = ownership.all_acknowledged(self._store.parent, self._store.name)  # the copy may only be ahead of it
+        known = locks.all_acknowledged(self._store.parent, self._store.name)  # the copy may only be ahead of it
         draft = self._folder / f".{self._store.name}-{os.getpid()}.new"
         try:
             self._copy(draft, until)
@@ -126,7 +126,7 @@ class Keeper:
         finally:
             os.close(descriptor)
 
-    def _check_complete(self, made: snapshots.Snapshot, known: dict[str, ownership.Acknowledged]) -> None:
+    def _check_complete(self, made: snapshots.Snapshot, known: dict[str, locks.Acknowledged]) -> None:
         """StoreDamaged where it holds less of a session than was acknowledged before it was begun."""
         for session, end in known.items():
             last, _ = made.ends.get(session, (0, ""))
@@ -136,9 +136,9 @@ class Keeper:
                     hint="netra-loop journal --verify",
                 )
 
-    def _is_still_known(self, session: str, end: ownership.Acknowledged) -> bool:
+    def _is_still_known(self, session: str, end: locks.Acknowledged) -> bool:
         """Whether it was not pruned meanwhile."""
-        now = ownership.all_acknowledged(self._store.parent, self._store.name).get(session)
+        now = locks.all_acknowledged(self._store.parent, self._store.name).get(session)
         return now is not None and now.seq >= end.seq
 
 

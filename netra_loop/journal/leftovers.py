@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netra_loop.errors import StoreError
-from netra_loop.journal import keeping, ownership, snapshots, using
+from netra_loop.journal import keeping, locks, snapshots, using
 
 _SURELY_LEFT_S = 60.0  # a lock file or the reserve is made in milliseconds
 
@@ -32,7 +32,7 @@ def sweep(store: Path) -> None:
 def _drafts(store: Path) -> Iterator[Path]:
     folder = store.parent
     yield from folder.glob(f".{store.name}.*.new")  # made only while nobody else works on the store
-    for small in (*folder.glob(".reserve.*.new"), *ownership.lock_folder(folder, store.name).glob(".*.new")):
+    for small in (*folder.glob(".reserve.*.new"), *locks.lock_folder(folder, store.name).glob(".*.new")):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - small.lstat().st_mtime > _SURELY_LEFT_S:
                 yield small
@@ -47,7 +47,7 @@ def of_lost(store: Path) -> str | None:
     """What lies beside the place of a store that is not there and says that there was one; None where nothing does."""
     if not store.parent.is_dir():
         return None
-    sure = ownership.all_acknowledged(store.parent, store.name)
+    sure = locks.all_acknowledged(store.parent, store.name)
     copies = snapshots.named(store)
     wal = store.with_name(f"{store.name}-wal")
     found = [
@@ -61,7 +61,6 @@ def of_lost(store: Path) -> str | None:
 def aside(store: Path) -> str:
     """The command that takes what `of_lost` found out of the way of a new store."""
     folder = store.parent
-    locks = ownership.lock_folder(folder, store.name).name
-    places = (locks, snapshots.FOLDER, f"{store.name}-wal", f"{store.name}-shm")
+    places = (locks.lock_folder(folder, store.name).name, snapshots.FOLDER, f"{store.name}-wal", f"{store.name}-shm")
     there = [shlex.quote(str(folder / name)) for name in places if (folder / name).exists()]
     return f"mkdir {shlex.quote(str(folder / 'lost'))} && mv {' '.join(there)} {shlex.quote(str(folder / 'lost'))}"

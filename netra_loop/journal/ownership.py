@@ -1,13 +1,5 @@
-"""Who owns a session on this machine, and what had been acknowledged: one small file for each session.
-
-`sessions/<id>.lock` is held with flock while a process owns the session; the kernel lets go when that process dies. Its
-text (one JSON object, padded so that it is replaced in one write) names the owner, and the number and hash of the last
-event whose commit was acknowledged. A store that holds less than that has lost something: a `-wal` file removed, a file
-put back from an older copy. The file may lag behind the store by the commit that a kill interrupted, never run ahead.
-
-Each store has files of its own, `sessions` being the folder of one of the default name and `<store>.sessions` that of
-any other, so that two in one folder know nothing of each other. An older version had them all in `sessions`, and did
-not write down whose they were: there a file counts where only one store can be meant.
+"""Owning a session on this machine: its lock is taken, taken over, written and given back. What lock files say, and to
+whom, is told in `locks`.
 """
 
 from __future__ import annotations
@@ -21,149 +13,35 @@ import secrets
 import shlex
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import field
-from datetime import UTC, datetime
-from functools import cache, partial
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from netra_loop.clock import Clock, from_rfc3339, rfc3339
+from netra_loop.clock import Clock, rfc3339
 from netra_loop.errors import DiskFull, SessionHeld, StoreError
 from netra_loop.journal import reserve, stopping, using
-from netra_loop.journal.base import Holder, check_id
-from netra_loop.journal.neighbours import stores_in
-from netra_loop.settings import STORE_FILE
-from netra_loop.values import dataclass
+from netra_loop.journal.folders import own_folder
+from netra_loop.journal.locks import (
+    KEPT,
+    PROBE_PAUSE_S,
+    PROBES,
+    Acknowledged,
+    acknowledged,
+    files,
+    holder,
+    is_alone,
+    known,
+    lock_folder,
+    lock_path,
+    of_store,
+    read,
+    told_acknowledged,
+    told_holder,
+)
 
 _SIZE = 512  # bytes; one write, one disk block
-_PROBES = 5  # tries to take a lock that somebody who merely looks may hold for a moment
-_PROBE_PAUSE_S = 0.02
 _TURN_S = 10.0  # how long others may take to take a session, or all of them
-_KEPT = ("seq", "hash", "store", "epoch")  # what a lock file says once nobody owns the session
-
-
-@dataclass(frozen=True)
-class Acknowledged:
-    """The last event that some owner was told is durable. `store` is the name of the store's file, where it is said."""
-
-    seq: int
-    hash: str
-    store: str | None = field(default=None, compare=False)
-
-
-def own_folder(path: Path) -> None:
-    """Makes the folder at `path`, for nobody but us whatever the umask, where it is missing; its parent is there.
-    StoreError where something else is in its place, such as a link that leads elsewhere.
-    """
-    try:
-        path.mkdir(mode=0o700)
-        path.chmod(0o700)
-    except FileExistsError:
-        if path.is_symlink() or not path.is_dir():
-            kind = "a link" if path.is_symlink() else "no folder"
-            raise StoreError(
-                f"{str(path)!r} is {kind}, expected a folder of our own", hint=f"ls -ld {shlex.quote(str(path))}"
-            ) from None
-    except OSError as error:
-        raise unusable(path, error) from error
-
-
-def unusable(folder: Path, error: OSError) -> StoreError:
-    """What an error of the system means where something of ours was to be made in that folder, or it itself."""
-    where = shlex.quote(str(folder.parent))
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return DiskFull(
-            f"the disk is full: {str(folder)!r} takes nothing more",
-            hint=f"make room on the disk of {where}, then resume",
-        )
-    return StoreError(f"{str(folder)!r} cannot be written: {error.strerror or error}", hint=f"ls -ld {where}")
-
-
-# ---------------------------------------------------------------------------------------------------- what files say
-
-
-def lock_folder(folder: Path, store: str | None = None) -> Path:
-    """Where the lock files of the store of that name lie, which is in `folder` itself; None: of the default name."""
-    return folder / ("sessions" if store in {None, STORE_FILE} else f"{store}.sessions")
-
-
-def lock_path(folder: Path, session: str, store: str | None = None) -> Path:
-    """The session's lock file. UsageError for an id that is no plain file name."""
-    check_id(session)
-    return lock_folder(folder, store) / f"{session}.lock"
-
-
-def acknowledged(path: Path, store: str | None = None) -> Acknowledged | None:
-    """What the lock file at `path` says was durable in the store of that name (None: in any); None where there is no
-    such file or it says nothing of it.
-    """
-    return _acknowledged(_of(_read(path), store, partial(_is_alone, path.parent.parent, store)))
-
-
-def all_acknowledged(folder: Path, store: str | None = None) -> dict[str, Acknowledged]:
-    """What every lock file beside the store of that name (None: of the default name) says was durable in it, by
-    session.
-    """
-    found = {path.stem: _acknowledged(said) for path, said in _files(folder, store)}
-    return {session: known for session, known in found.items() if known is not None}
-
-
-def _files(folder: Path, store: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The store's lock files, and what they say; one of an older version only where there is none of this one's."""
-    seen: set[str] = set()
-    alone = cache(partial(_is_alone, folder, store))
-    for place in dict.fromkeys((lock_folder(folder, store), lock_folder(folder))):
-        for path in sorted(place.glob("[!.]*.lock")):
-            said = _read(path)
-            if path.stem not in seen and (place == lock_folder(folder, store) or "store" not in said):
-                seen.add(path.stem)
-                yield path, _of(said, store, alone)
-
-
-def _of(said: dict[str, Any], store: str | None, alone: Callable[[], bool]) -> dict[str, Any]:
-    """What was said, where it is said of that store: an older version did not say of which, so `alone` decides."""
-    if store is None or said.get("store") == store:
-        return said
-    return said if said and "store" not in said and alone() else {}
-
-
-def _acknowledged(said: Mapping[str, Any]) -> Acknowledged | None:
-    seq, digest, where = said.get("seq"), said.get("hash"), said.get("store")
-    if not isinstance(seq, int) or not isinstance(digest, str):
-        return None
-    return Acknowledged(seq, digest, where if isinstance(where, str) else None)
-
-
-def _is_alone(folder: Path, store: str | None) -> bool:
-    """Whether no other store lies in the folder, but what was set aside."""
-    return all(path.name == store for path in stores_in(folder))
-
-
-def holder(path: Path) -> Holder | None:
-    """Who holds the lock at `path` now; None where nobody does."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _named(path)
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def _named(path: Path) -> Holder:
-    """Whoever holds the lock at `path`: it says so as soon as it has it. One that does not is held all the same."""
-    for attempt in range(_PROBES):
-        if attempt:
-            time.sleep(_PROBE_PAUSE_S)
-        found = _holder(_read(path))
-        if found is not None:
-            return found
-    return Holder(0, socket.gethostname(), datetime.now(UTC))
 
 
 # ---------------------------------------------------------------------------------------------------- one session
@@ -231,7 +109,7 @@ class SessionLock:
 
     def acknowledged(self) -> Acknowledged | None:
         """What this or an earlier owner was told is durable."""
-        return _acknowledged(self._known())
+        return acknowledged(self._folder, self._session, self._store)
 
     def epoch(self) -> int:
         """The highest epoch that is known beside the store, which may be put back to an earlier time; 0: none."""
@@ -239,18 +117,13 @@ class SessionLock:
         return found if isinstance(found, int) else 0
 
     def _known(self) -> dict[str, Any]:
-        """What the files in place say that outlives an owner."""
-        alone = partial(_is_alone, self._folder, self._store)
-        said, older = _of(_read(self.path), self._store, alone), lock_path(self._folder, self._session)
-        if not said and older != self.path:
-            said = _of(_read(older), self._store, alone)
-        return {key: said[key] for key in _KEPT if key in said}
+        return known(self._folder, self._session, self._store)
 
     def _taken(self) -> int | None:
         """The lock file's descriptor, locked; None where somebody else has it."""
-        for attempt in range(_PROBES):
+        for attempt in range(PROBES):
             if attempt:
-                time.sleep(_PROBE_PAUSE_S)  # in the writer's own thread: nothing else waits
+                time.sleep(PROBE_PAUSE_S)  # in the writer's own thread: nothing else waits
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             os.fchmod(descriptor, 0o600)  # whatever the umask
             try:
@@ -287,7 +160,7 @@ class SessionLock:
         _write(descriptor, self._said)
 
     def _held(self) -> SessionHeld:
-        held_by = _holder(_read(self.path))
+        held_by = told_holder(read(self.path))
         return SessionHeld(self._session, str(held_by) if held_by else f"a process that has {self.path} locked")
 
     @contextlib.contextmanager
@@ -332,7 +205,7 @@ class SessionLock:
                 if _is_at(descriptor, self.path) and (self._forgotten or "seq" not in self._said):
                     stopping.clear(self.path)
                     self.path.unlink()
-                _write(descriptor, {key: self._said[key] for key in _KEPT if key in self._said})
+                _write(descriptor, {key: self._said[key] for key in KEPT if key in self._said})
         finally:
             if descriptor is not None:
                 os.close(descriptor)
@@ -341,7 +214,7 @@ class SessionLock:
     def _forget_older(self) -> None:
         """Removes what an older version wrote of the session, where it is said of this store."""
         older = lock_path(self._folder, self._session)
-        if older != self.path and _of(_read(older), self._store, partial(_is_alone, self._folder, self._store)):
+        if older != self.path and of_store(read(older), self._store, partial(is_alone, self._folder, self._store)):
             older.unlink(missing_ok=True)
 
 
@@ -353,12 +226,12 @@ class Unowned:
 
     def __init__(self, path: Path, said: dict[str, Any], store: str | None) -> None:
         self._path = path
-        self._said = {key: said[key] for key in _KEPT if key in said}
+        self._said = {key: said[key] for key in KEPT if key in said}
         self._store = store
 
     def acknowledged(self) -> Acknowledged | None:
         """What an owner was told is durable."""
-        return _acknowledged(self._said)
+        return told_acknowledged(self._said)
 
     def restart(self, seq: int, digest: str) -> None:
         """Notes that the store was put back to where event `seq` was the last one; 0: it has no such session."""
@@ -379,7 +252,7 @@ def all_locked(folder: Path, store: str | None = None, within_s: float = _TURN_S
     """
     own_folder(lock_folder(folder, store))
     with _in_turn(lock_folder(folder, store), within_s):
-        found = {path.stem: Unowned(path, said, store) for path, said in _files(folder, store) if _unheld(path)}
+        found = {path.stem: Unowned(path, said, store) for path, said in files(folder, store) if _unheld(path)}
         yield found
 
 
@@ -392,7 +265,7 @@ def sweep(folder: Path, store: str, sessions: Collection[str]) -> None:
         return
     with _in_turn(place):
         for path in place.glob("[!.]*.lock"):
-            if path.stem not in sessions and "seq" not in _read(path) and holder(path) is None:
+            if path.stem not in sessions and "seq" not in read(path) and holder(path) is None:
                 path.unlink(missing_ok=True)
         for path in place.glob("*@*.stop"):
             lock = path.with_name(f"{path.name.partition('@')[0]}.lock")
@@ -401,9 +274,9 @@ def sweep(folder: Path, store: str, sessions: Collection[str]) -> None:
 
 
 def _unheld(path: Path) -> bool:
-    for attempt in range(_PROBES):
+    for attempt in range(PROBES):
         if attempt:
-            time.sleep(_PROBE_PAUSE_S)
+            time.sleep(PROBE_PAUSE_S)
         found = holder(path)
         if found is None:
             return True
@@ -427,7 +300,7 @@ def _in_turn(folder: Path, within_s: float = _TURN_S) -> Iterator[None]:
                     hint="wait for it to end, or see whether it is suspended: "
                     + (f"ps {pids}" if pids else f"fuser -v {shlex.quote(str(folder))}"),
                 )
-            time.sleep(_PROBE_PAUSE_S)
+            time.sleep(PROBE_PAUSE_S)
         yield
     finally:
         os.close(descriptor)
@@ -449,20 +322,6 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # never written, or by a power cut half-written: it says nothing
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
 def _write(descriptor: int, said: Mapping[str, Any]) -> None:
     text = json.dumps(said, separators=(",", ":")).encode()
     os.pwrite(descriptor, text.ljust(_SIZE - 1) + b"\n", 0)
-
-
-def _holder(said: Mapping[str, Any]) -> Holder | None:
-    if isinstance(said.get("pid"), int) and isinstance(said.get("since"), str):
-        return Holder(said["pid"], str(said.get("host")), from_rfc3339(said["since"]), str(said.get("owner") or ""))
-    return None

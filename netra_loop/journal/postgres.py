@@ -19,7 +19,7 @@ from netra_loop.clock import Clock
 from netra_loop.errors import StoreError
 from netra_loop.journal.base import Holder, check_id
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
-from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.locks import Acknowledged
 from netra_loop.journal.postgres_errors import pooled
 from netra_loop.journal.postgres_lock import PostgresLock, holder_of
 from netra_loop.journal.postgres_server import FIRST_S, RETRY_S, Backend, Server

@@ -22,7 +22,7 @@ import psycopg
 from netra_loop.clock import Clock, from_rfc3339, rfc3339
 from netra_loop.errors import SessionHeld, StoreError
 from netra_loop.journal.base import Holder, check_id
-from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.locks import Acknowledged
 from netra_loop.journal.postgres_errors import pooled
 from netra_loop.journal.postgres_key import HELD, lock_key
 from netra_loop.journal.postgres_server import Backend, Server

@@ -14,7 +14,7 @@ from netra_loop.errors import StoreDamaged, StoreError
 from netra_loop.journal import chain, codec, entry_rows
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import Mark, News, SessionHead
-from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.locks import Acknowledged
 from netra_loop.journal.sql import Connection, several
 
 T = TypeVar("T")

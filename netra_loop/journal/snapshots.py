@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from netra_loop.errors import StoreDamaged, StoreError
-from netra_loop.journal import chain, ownership
-from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal import chain, locks
+from netra_loop.journal.locks import Acknowledged
 from netra_loop.journal.tables import APPLICATION_ID, SCHEMA
 from netra_loop.values import dataclass
 
@@ -160,7 +160,7 @@ def newest_good(store: Path) -> Snapshot | None:
     None where there is none. One that lacks more of what was acknowledged than an older one comes after it: an earlier
     version also made some of stores that had lost something.
     """
-    known = ownership.all_acknowledged(store.parent, store.name)
+    known = locks.all_acknowledged(store.parent, store.name)
     for path in sorted(named(store), key=lambda path: (_later(_ends(path), known), -number(path))):
         with contextlib.suppress(StoreError, OSError):
             return read(path, known=known)
@@ -187,7 +187,7 @@ def offer(store: Path) -> str | None:
     if found is None:
         return None
     words = ["netra-loop", "--store", str(store), "journal", "--restore", str(found.path)]
-    known = ownership.all_acknowledged(store.parent, store.name)
+    known = locks.all_acknowledged(store.parent, store.name)
     later = _later({session: seq for session, (seq, _) in found.ends.items()}, known)
     more = f"{later} acknowledged event{'' if later == 1 else 's'}"
     without = f", without {more} that came later" if later else ""

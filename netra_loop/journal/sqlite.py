@@ -11,11 +11,11 @@ import sqlite3
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from netra_loop.clock import Clock, SystemClock
+from netra_loop.clock import Clock
 from netra_loop.errors import Defect, DiskFull, StoreDamaged, StoreError, UsageError
-from netra_loop.journal import keeping, leftovers, naming, ownership, reserve, snapshots, stopping, using
+from netra_loop.journal import keeping, leftovers, locks, naming, reserve, snapshots, using
 from netra_loop.journal.base import Holder
 from netra_loop.journal.ground import Ask, Lane, Lock, Work
 from netra_loop.journal.sql import Connection, SqliteConnection
@@ -31,6 +31,9 @@ from netra_loop.journal.sqlite_checks import (
     file_errors,
 )
 from netra_loop.journal.tables import OLDEST, SCHEMA
+
+if TYPE_CHECKING:
+    from netra_loop.journal.ownership import SessionLock
 
 T = TypeVar("T")
 
@@ -140,35 +143,42 @@ class SqliteFile:
         """See `Ground.lane`."""
         return SqliteLane(self, writer=writer)
 
-    def lock(self, session: str, clock: Clock) -> ownership.SessionLock:
+    def lock(self, session: str, clock: Clock) -> SessionLock:
         """See `Ground.lock`."""
-        return ownership.SessionLock(self.folder, session, clock, self.path.name)
+        from netra_loop.journal.ownership import SessionLock  # not for those who only look
+
+        return SessionLock(self.folder, session, clock, self.path.name)
 
     def holder(self, session: str, reader: Lane) -> Holder | None:  # noqa: ARG002 - the kernel knows
         """See `Ground.holder`."""
-        return ownership.holder(self._lock_of(session))
+        return locks.holder(self._lock_of(session))
 
-    def acknowledged(self, session: str) -> ownership.Acknowledged | None:
+    def acknowledged(self, session: str) -> locks.Acknowledged | None:
         """See `Ground.acknowledged`."""
-        return self.lock(session, SystemClock()).acknowledged()
+        return locks.acknowledged(self.folder, session, self.path.name)
 
-    def all_acknowledged(self) -> dict[str, ownership.Acknowledged]:
+    def all_acknowledged(self) -> dict[str, locks.Acknowledged]:
         """See `Ground.all_acknowledged`."""
-        return ownership.all_acknowledged(self.folder, self.path.name)
+        return locks.all_acknowledged(self.folder, self.path.name)
 
     def ask_to_stop(self, session: str, owner: str, writer: Lane) -> None:  # noqa: ARG002 - a file says it
         """See `Ground.ask_to_stop`."""
+        from netra_loop.journal import stopping  # as above
+
         stopping.ask(self._lock_of(session), owner)
 
     async def asked_to_stop(self, session: str, owner: str, ask: Ask) -> None:  # noqa: ARG002 - a file says it
         """See `Ground.asked_to_stop`."""
+        from netra_loop.journal import stopping  # as above
+
         await stopping.asked(self._lock_of(session), owner)
 
     def _lock_of(self, session: str) -> Path:
-        return ownership.lock_path(self.folder, session, self.path.name)
+        return locks.lock_path(self.folder, session, self.path.name)
 
     def reclaim(self, writer: Lane) -> int:
         """See `Ground.reclaim`: in portions, each a transaction. A store that an older version made keeps it all."""
+        from netra_loop.journal.ownership import sweep  # as above
 
         def some(connection: Connection) -> tuple[int, int]:
             pages, left, size = (
@@ -180,7 +190,7 @@ class SqliteFile:
             return left, left * size
 
         known = writer.transaction(lambda connection: {row[0] for row in connection.all("SELECT id FROM sessions")})
-        ownership.sweep(self.folder, self.path.name, known)
+        sweep(self.folder, self.path.name, known)
         while (found := writer.transaction(some))[0]:
             continue
         return found[1]
@@ -198,7 +208,7 @@ class SqliteFile:
         offer = snapshots.offer(self.path)
         left = ""
         if error.lost_of is not None:
-            lock = shlex.quote(str(ownership.lock_path(self.folder, error.lost_of, self.path.name)))
+            lock = shlex.quote(str(locks.lock_path(self.folder, error.lost_of, self.path.name)))
             left = f"; to go on with what is left: rm {lock}"
         error.hint = offer if offer is not None else f"{error.hint}; no good snapshot of it is kept{left}"
         return error

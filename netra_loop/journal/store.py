@@ -34,7 +34,7 @@ from netra_loop.journal.base import (
     choose,
 )
 from netra_loop.journal.ground import Ground, Lane, Lock, Work
-from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.locks import Acknowledged
 from netra_loop.journal.sql import Connection
 from netra_loop.journal.sqlite import BUSY_TIMEOUT_S, SqliteFile, path_of
 from netra_loop.settings import is_server

@@ -10,7 +10,7 @@ from netra_loop.journal import chain, codec, entry_rows, reading
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import Verified
 from netra_loop.journal.codec import Row
-from netra_loop.journal.ownership import Acknowledged
+from netra_loop.journal.locks import Acknowledged
 from netra_loop.journal.sql import Connection
 
 Told = Callable[[int, int], None]  # how many rows were read so far, of how many

@@ -10,7 +10,7 @@ from typing import TypeVar
 from netra_loop.core.events import Recorded
 from netra_loop.core.records import Batch, LogEntry, Result
 from netra_loop.errors import StoreError
-from netra_loop.journal import chain, codec, entry_rows, forgetting
+from netra_loop.journal import chain, codec, entry_rows
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import SessionHead
 from netra_loop.journal.codec import Row, Values
@@ -56,7 +56,9 @@ def insert_session(connection: Connection, head: SessionHead, epoch: int | None,
     """A new row in `sessions`, its chain empty. StoreError where the id exists. Epoch None: nobody owns it yet."""
     if connection.first("SELECT id FROM sessions WHERE id = ?", (head.id,)):
         raise StoreError(f"session {head.id!r} exists already", hint=f"netra-loop resume {head.id}")
-    forgetting.forget_rows(connection, head.id)
+    from netra_loop.journal.forgetting import forget_rows  # not for those who only look
+
+    forget_rows(connection, head.id)
     ordinal = connection.scalar("SELECT coalesce(max(ordinal), 0) FROM sessions") + 1
     if epoch is None:
         epoch = connection.scalar("SELECT epochs FROM store_identity")

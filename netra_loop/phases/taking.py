@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from netra_loop.core.events import SourceTaken
-from netra_loop.journal.ownership import own_folder
+from netra_loop.journal.folders import own_folder
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.building import takes_image
 from netra_loop.workspace.base import SOURCES, NotKept, Workspace

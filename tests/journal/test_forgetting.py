@@ -7,7 +7,7 @@ import pytest
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
 from netra_loop.errors import Defect, StaleEpoch, StoreError, UsageError
-from netra_loop.journal import forgetting, ownership, tables, writing
+from netra_loop.journal import forgetting, locks, tables, writing
 from netra_loop.journal.base import Journal
 from netra_loop.journal.sql import SqliteConnection
 from netra_loop.journal.store import open_store
@@ -144,8 +144,7 @@ async def test_who_owned_one_that_was_removed_is_not_taken_for_the_owner_of_the_
 async def test_what_could_not_be_removed_is_known_as_before(open_sqlite: Open, store_path: Path):
     journal = open_sqlite()
     await filled(journal, "golden-1")
-    mark = store_path.parent / "sessions" / "golden-1.lock"
-    before = ownership.acknowledged(mark, store_path.name)
+    before = locks.acknowledged(store_path.parent, "golden-1", store_path.name)
     async with journal.own("golden-1"):
         other = sqlite3.connect(store_path, isolation_level=None)
         other.execute("begin immediate")
@@ -153,7 +152,7 @@ async def test_what_could_not_be_removed_is_known_as_before(open_sqlite: Open, s
             await journal.forget("golden-1")
         other.close()
     assert before is not None
-    assert ownership.acknowledged(mark, store_path.name) == before
+    assert locks.acknowledged(store_path.parent, "golden-1", store_path.name) == before
     assert await journal.verify("golden-1") == 1
 
 

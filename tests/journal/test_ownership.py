@@ -14,11 +14,10 @@ import pytest
 
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
-from netra_loop.errors import DiskFull, SessionHeld, StaleEpoch, StoreDamaged, StoreError
-from netra_loop.journal import ownership, snapshots
+from netra_loop.errors import DiskFull, SessionHeld, StaleEpoch, StoreError
+from netra_loop.journal import locks, ownership, snapshots
 from netra_loop.journal.base import Journal
 from netra_loop.journal.restoring import restore
-from netra_loop.journal.store import open_store
 from netra_loop.testing import FakeClock
 from netra_loop.testing.rows import head
 
@@ -70,9 +69,9 @@ def temporary(store: Path) -> list[Path]:
 async def test_what_was_acknowledged_is_carried_over(open_sqlite: Open, store_path: Path):
     old, new = open_sqlite(), open_sqlite()
     await made(old)
-    before = ownership.acknowledged(lock_of(store_path))
+    before = locks.acknowledged(store_path.parent, S)
     async with old.own(S), new.own(S, takeover=True):
-        assert ownership.acknowledged(lock_of(store_path)) == before
+        assert locks.acknowledged(store_path.parent, S) == before
         assert before is not None
         assert before.seq == 2
     assert temporary(store_path) == []
@@ -147,7 +146,7 @@ def test_a_take_over_killed_before_its_end_leaves_nothing_in_the_way(store_path:
     second.seat(2)
     with pytest.raises(SessionHeld):
         first.confirm()
-    assert ownership.all_acknowledged(store_path.parent) == {S: ownership.Acknowledged(7, "f" * 64)}
+    assert locks.all_acknowledged(store_path.parent) == {S: locks.Acknowledged(7, "f" * 64)}
     first.release()
     second.release()
 
@@ -267,8 +266,8 @@ def test_however_many_sessions_there_are_few_files_are_open(store_path: Path):
     command = [sys.executable, "-c", HOLDS_ALL, str(store_path.parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("200\n", "")
-    known = ownership.all_acknowledged(store_path.parent, "journal.db")
-    assert set(known.values()) == {ownership.Acknowledged(6, "e" * 64)}
+    known = locks.all_acknowledged(store_path.parent, "journal.db")
+    assert set(known.values()) == {locks.Acknowledged(6, "e" * 64)}
 
 
 async def test_while_all_are_locked_none_is_taken_and_none_that_is_held_is_locked(open_sqlite: Open, store_path: Path):
@@ -282,38 +281,3 @@ async def test_while_all_are_locked_none_is_taken_and_none_that_is_held_is_locke
         done, _ = await asyncio.wait({taking}, timeout=0.3)
         assert not done
     assert await asyncio.wait_for(taking, 20) > 0
-
-
-# ---------------------------------------------------------------------------------------------------- several stores
-
-
-async def test_stores_in_one_folder_know_nothing_of_each_other(store_path: Path):
-    journals = [open_store(str(store_path.with_name(name))) for name in ("journal.db", "a.db", "b.db")]
-    for number, journal in enumerate(journals):
-        await made(journal, texts=number + 1)
-        await journal.create(head(f"only-{number}"), Batch())
-    async with journals[0].own(S), journals[1].own(S), journals[2].own(S):  # one name, three sessions
-        for journal in journals:
-            await journal.append(S, Batch(events=(Noted(text="each its own"),)))
-    async with journals[0].own(S):
-        await journals[0].forget(S)
-    for number, journal in enumerate(journals):
-        found = {one.id for one in await journal.sessions()}
-        assert found == ({f"only-{number}"} | ({S} if number else set()))
-        await journal.close()
-    again = [open_store(str(store_path.with_name(name))) for name in ("a.db", "b.db")]
-    assert [await journal.verify(S) for journal in again] == [3, 4]
-    for journal in again:
-        await journal.close()
-
-
-async def test_what_an_older_version_acknowledged_counts_where_one_store_alone_can_be_meant(
-    open_sqlite: Open, store_path: Path
-):
-    await made(open_sqlite())
-    text = json.dumps({"seq": 9, "hash": "f" * 64})
-    (store_path.parent / "sessions" / "gone.lock").write_text(text.ljust(512))
-    with pytest.raises(StoreDamaged, match="'gone', 9 were acknowledged"):
-        await open_sqlite().sessions()
-    await open_store(str(store_path.with_name("other.db"))).close()
-    assert [one.id for one in await open_sqlite().sessions()] == [S]

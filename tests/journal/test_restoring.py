@@ -15,7 +15,7 @@ import pytest
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
 from netra_loop.errors import SessionHeld, StoreDamaged, StoreError
-from netra_loop.journal import leftovers, ownership, snapshots, using
+from netra_loop.journal import leftovers, locks, snapshots, using
 from netra_loop.journal.base import Journal
 from netra_loop.journal.restoring import restore
 from netra_loop.journal.store import open_store
@@ -160,11 +160,11 @@ class TestReplaced:
 
     async def test_by_another_file(self, journal: Journal, snapshot: Path, store_path: Path):
         async with journal.own(S):
-            before = ownership.acknowledged(ownership.lock_path(store_path.parent, S))
+            before = locks.acknowledged(store_path.parent, S)
             replaced(store_path, by=snapshot)
             with pytest.raises(StoreError, match=r"was replaced .* nothing was written"):
                 await note(journal, "to nobody")
-            assert ownership.acknowledged(ownership.lock_path(store_path.parent, S)) == before
+            assert locks.acknowledged(store_path.parent, S) == before
 
     async def test_by_nothing(self, journal: Journal, snapshot: Path, store_path: Path):
         async with journal.own(S):
@@ -301,7 +301,7 @@ async def test_a_store_that_is_missing_is_put_back_beside_no_old_wal(
 def test_what_killed_processes_left_goes_with_the_next_use(snapshot: Path, store_path: Path):
     folder = store_path.parent
     mine = [folder / f".{store_path.name}.4711.new", snapshot.with_name(f".{store_path.name}-4711.new")]
-    small = [folder / ".reserve.4711.new", ownership.lock_path(folder, S).with_name(f".{S}.lock.4711.new")]
+    small = [folder / ".reserve.4711.new", locks.lock_path(folder, S).with_name(f".{S}.lock.4711.new")]
     for draft in (*mine, *small):
         draft.write_bytes(b"half")
     os.utime(small[0], (0, 0))

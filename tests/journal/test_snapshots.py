@@ -9,7 +9,7 @@ import pytest
 from netra_loop.core.events import Noted
 from netra_loop.core.records import Batch
 from netra_loop.errors import SessionHeld, StoreDamaged
-from netra_loop.journal import ownership, snapshots
+from netra_loop.journal import locks, snapshots
 from netra_loop.journal.base import Journal
 from netra_loop.journal.restoring import restore
 from netra_loop.testing.rows import head, result
@@ -157,7 +157,7 @@ class TestRestoring:
     async def test_killed_before_the_locks_were_told_it_is_done_again(
         self, snapshot: Path, store_path: Path, open_sqlite: Open
     ):
-        lock = ownership.lock_path(store_path.parent, S)
+        lock = locks.lock_path(store_path.parent, S)
         said = content(lock)
         restore(store_path, snapshot)
         put(lock, said)  # as the kill would have left it
