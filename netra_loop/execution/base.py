@@ -129,6 +129,12 @@ class Runner(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Nothing more is to be run, most likely: begins to end what waits for it. A `run` that comes all the same has
+        to start it anew.
+        """
+        ...
+
     async def close(self) -> None:
         """Ends every process. Safe to repeat."""
         ...

@@ -82,6 +82,9 @@ class JourneyRunner:
     async def renew(self, env: Mapping[str, str]) -> None:
         """See `Runner.renew`; `render` knows the newest values by itself."""
 
+    def rest(self) -> None:
+        """See `Runner.rest`: no process waits."""
+
     async def close(self) -> None:
         """See `Runner.close`."""
         await _end(self._tasks)

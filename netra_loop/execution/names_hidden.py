@@ -42,6 +42,10 @@ class NamesHidden:
         """See `Runner.renew`."""
         await self._runner.renew(env)
 
+    def rest(self) -> None:
+        """See `Runner.rest`."""
+        self._runner.rest()
+
     async def close(self) -> None:
         """See `Runner.close`."""
         await self._runner.close()

@@ -56,6 +56,7 @@ class PytestPool:
         self._grouped = cgroups
         self._group: Group | None = None
         self._dead: list[Zygote] = []  # their workers may live on
+        self._resting: list[asyncio.Task[None]] = []
         self._barren = 0  # zygotes that died since the last result
         self._renewing = asyncio.Lock()
         self._numbers: Counter[str] = Counter()
@@ -172,6 +173,12 @@ class PytestPool:
                 self._dead.remove(zygote)
                 await zygote.end(quit_s=0)
 
+    def rest(self) -> None:
+        """See `Runner.rest`. With the interpreter ends what its conftest files made for the whole run."""
+        zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            self._resting.append(asyncio.create_task(zygote.end()))
+
     async def close(self) -> None:
         """See `Runner.close`."""
         ahead, self._ahead = self._ahead, None
@@ -182,6 +189,8 @@ class PytestPool:
         for zygote in self._dead:
             await zygote.end()
         self._dead.clear()
+        await asyncio.gather(*self._resting)
+        self._resting.clear()
         if self._group is not None:
             await self._group.end()
             self._group = None

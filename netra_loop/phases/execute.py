@@ -165,6 +165,8 @@ class Execute:
             async with following(bench.follower):
                 ran = await with_fresh_token(context, scope, renewed, rounds)
             await _check_what_served(context, ran)
+            if found.pool is not None:
+                found.pool.rest()  # it ends while `record` looks at what it did
         return _summary(selection, outcomes)
 
     async def _rounds(

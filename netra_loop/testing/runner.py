@@ -90,6 +90,9 @@ class FakeRunner:
         """See `Runner.renew`; kept in `renewed`."""
         self.renewed.append(dict(env))
 
+    def rest(self) -> None:
+        """See `Runner.rest`: no process waits."""
+
     async def close(self) -> None:
         """See `Runner.close`."""
         self.closed = True

@@ -347,3 +347,26 @@ async def test_a_pool_runs_again_after_one_collection(suite):
     for attempt in (1, 2):
         events = [event async for event in pool.run([Planned("test_one.py::test_one", attempt, "1" * 32)])]
         assert [event.attempt for event in events if isinstance(event, Finished)] == [attempt]
+
+
+async def test_a_pool_at_rest_has_no_process_and_runs_again_where_that_is_asked_for(suite):
+    from netra_loop.execution.base import Finished, Planned
+
+    suite.write(
+        conftest="""
+            import os
+            def pytest_sessionfinish():
+                if "PYTEST_XDIST_WORKER" not in os.environ:
+                    with open("ended", "a") as ended: print(os.getpid(), file=ended)
+        """,
+        test_a="def test_a(): pass",
+    )
+    pool = suite.pool()
+    (test,) = (test.id for test in (await pool.collect()).tests)
+    for attempt in (1, 2):
+        events = [event async for event in pool.run([Planned(test, attempt, "1" * 32)])]
+        assert [str(event.outcome) for event in events if isinstance(event, Finished)] == ["passed"]
+        pool.rest()
+        pool.rest()
+    await pool.close()
+    assert len(set((suite.root / "ended").read_text().split())) == 2
