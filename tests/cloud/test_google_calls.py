@@ -115,7 +115,7 @@ async def test_the_pause_that_the_api_asks_for_is_kept_and_told(calls, clock, to
 
 
 async def test_a_wait_for_an_api_that_fails_tells_what_it_says(calls, told):
-    await calls().read("looking", Api(*[exceptions.InternalServerError("shard 7 is down")] * 4))
+    await calls().read("looking", Api(*[exceptions.InternalServerError("shard 7 is down")] * 12))
     assert {why for why, _ in told} == {"the API failed (INTERNAL): looking: shard 7 is down"}
     with pytest.raises(CloudCallFailed) as caught:
         await calls().once("changing", Api(exceptions.InternalServerError("down")))
