@@ -33,3 +33,10 @@ async def test_a_way_that_fails_beside_one_that_works_is_a_warning(subject):
 async def test_a_command_that_is_not_there(subject):
     (line,) = await lines(tokens, subject(NOWHERE + "auth: [{command: [no-such-program]}]\n"))
     assert (line.status, line.detail) == (Status.FAIL, "there is no 'no-such-program'")
+
+
+async def test_a_service_that_a_session_is_yet_to_deploy_cannot_be_asked_and_that_fails_nothing(subject):
+    door = "auth: [{bypass: {url: '${services.backend.url}/token', key: k}}]\n"
+    service = "services: {backend: {command: [serve]}}\n"
+    (line,) = await lines(tokens, subject(NOWHERE.replace("cloud: none", "cloud: embedded") + service + door))
+    assert (line.status, line.mend) == (Status.WARN, "nothing yet: a session asks once it has deployed the service")
