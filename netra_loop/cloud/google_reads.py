@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import takewhile
-from operator import attrgetter
+from itertools import islice, takewhile
+from operator import attrgetter, lt
 from typing import Any
 
 from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse
@@ -121,9 +121,13 @@ class LogReader:
 
 def _fresh(entries: Sequence[LogEntry], given: set[_Key]) -> list[LogEntry]:
     """`entries` in the order of time, without copies and without those of `given`."""
-    ordered = sorted(entries, key=_IN_ORDER)
-    if len(set(map(_NAMED, ordered))) < len(ordered):  # few pages; an instant takes long to find in a set
-        ordered = list({_IN_ORDER(entry): entry for entry in ordered}.values())
+    times = [entry.timestamp for entry in entries]
+    if all(map(lt, times, islice(times, 1, None))):  # each later than the one before: in order, and no copies
+        ordered = list(entries)
+    else:
+        ordered = sorted(entries, key=_IN_ORDER)
+        if len(set(map(_NAMED, ordered))) < len(ordered):  # few pages; an instant takes long to find in a set
+            ordered = list({_IN_ORDER(entry): entry for entry in ordered}.values())
     return [entry for entry in ordered if (entry.log, entry.insert_id) not in given] if given else ordered
 
 

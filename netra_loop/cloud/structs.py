@@ -19,8 +19,7 @@ _NULL, _NUMBER, _STRING, _BOOL, _STRUCT, _LIST = 0x08, 0x11, 0x1A, 0x20, 0x2A, 0
 
 _SHORT = 0x7F  # bytes of a field that is remembered, so that its length is one
 _MOST = 4096  # that are remembered at one time
-_MUTABLE = frozenset({dict, list})
-_remembered: dict[bytes, tuple[str, Any, bool]] = {}  # by a field's bytes: key, value, whether that is to be copied
+_remembered: dict[bytes, tuple[str, Any]] = {}  # by a field's bytes: key and value
 
 
 class _StrangeError(Exception):
@@ -28,7 +27,9 @@ class _StrangeError(Exception):
 
 
 def struct_of(struct: Any) -> dict[str, Any]:
-    """A Struct as plain values; every number is a float, as JSON's are."""
+    """A Struct as plain values; every number is a float, as JSON's are. Lists and mappings in it may be the very same
+    as in another's: nobody changes a payload.
+    """
     raw = struct.SerializeToString()
     try:
         return _fields(raw, 0, len(raw))
@@ -57,18 +58,11 @@ def _fields(raw: bytes, at: int, end: int) -> dict[str, Any]:
         known = remembered.get(raw[at:stop])
         if known is None:
             key, value, at = _field(raw, at)
-            fields[key] = value
         else:
-            fields[known[0]] = _copied(known[1]) if known[2] else known[1]
+            key, value = known
             at = stop
+        fields[key] = value
     return fields
-
-
-def _copied(value: Any) -> Any:
-    kind = type(value)
-    if kind is dict:
-        return {key: _copied(item) if type(item) in _MUTABLE else item for key, item in value.items()}
-    return [_copied(item) if type(item) in _MUTABLE else item for item in value]
 
 
 def _field(raw: bytes, at: int) -> tuple[str, Any, int]:
@@ -104,8 +98,7 @@ def _field(raw: bytes, at: int) -> tuple[str, Any, int]:
     if stop - begin <= _SHORT:
         if len(_remembered) >= _MOST:
             _remembered.clear()
-        copy = type(value) in _MUTABLE
-        _remembered[raw[begin:stop]] = key, _copied(value) if copy else value, copy
+        _remembered[raw[begin:stop]] = key, value
     return key, value, stop
 
 

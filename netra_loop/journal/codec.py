@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from netra_loop.core.records import (
     AttemptStarted,
@@ -37,13 +37,13 @@ from netra_loop.core.records import (
     Sighting,
     Symptom,
 )
+from netra_loop.core.remembering import Remembered
 from netra_loop.errors import Defect
 from netra_loop.journal import tables as t
 from netra_loop.journal.base import SessionHead
 
 Row = dict[str, Any]
 Values = tuple[Any, ...]
-K = TypeVar("K")
 
 JUDGED_COLUMNS = ("authenticity", "reasons", "symptom")
 HEAD_COLUMNS = tuple(one.name for one in fields(SessionHead))
@@ -62,7 +62,6 @@ _encode = _make_encoder and _make_encoder(
     None, _ENCODER.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST_KNOWN = 4096
 _SECONDS = tuple(f":{second:02d}." for second in range(60))
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
@@ -71,22 +70,6 @@ _NOTHING_HEAVY: Row = {}
 _intern = sys.intern
 _from_iso = datetime.fromisoformat
 _WHOLE = {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}
-
-
-class Known(dict[K, str]):
-    """What `make` makes of each key, remembered of some thousands: of what many rows hold. A look at a mapping takes
-    half the time of a call.
-    """
-
-    def __init__(self, make: Callable[[K], str]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: K) -> str:
-        if len(self) >= _MOST_KNOWN:
-            self.clear()
-        made = self[key] = self._make(key)
-        return made
 
 
 def clean(text: str) -> str:
@@ -113,8 +96,8 @@ def _minute(of: tuple[int, int]) -> str:
     return (_EPOCH + timedelta(days, minutes=minutes)).isoformat()[: len("2026-01-01T00:00")]
 
 
-WORDS: Known[str] = Known(clean)  # of what many rows hold
-_MINUTES: Known[tuple[int, int]] = Known(_minute)
+WORDS: Remembered[str, str] = Remembered(clean)  # of what many rows hold
+_MINUTES: Remembered[tuple[int, int], str] = Remembered(_minute)
 
 
 def read_at(text: str) -> datetime:

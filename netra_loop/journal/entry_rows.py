@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 from netra_loop.core.records import LogEntry, LogEntryDraft
+from netra_loop.core.remembering import Remembered
 from netra_loop.journal import tables as t
-from netra_loop.journal.codec import WORDS, Known, Row, Values, canonical, clean, write_at
+from netra_loop.journal.codec import WORDS, Row, Values, canonical, clean, write_at
 
 ENTRY_READ = t.entries.names[1:]  # what `entries_from_values` reads, in its order
 
@@ -23,8 +24,8 @@ _SETS = 512  # of tests that are remembered: of all that run at a moment, each m
 _INSTANCE = ""  # the key, no field of a request, under which its column holds the instance; first in order
 _INSTANCE_FIRST = '{"":'
 _NO_TESTS: tuple[tuple[str, ...], str | None] = ((), None)
-_NO_REQUEST: tuple[Row | None, str | None] = (None, None)
-_ONLY: Known[str] = Known(lambda instance: canonical({_INSTANCE: instance}))
+_ONLY: Remembered[str, str] = Remembered(lambda instance: canonical({_INSTANCE: instance}))
+_INSTANCES: Remembered[str, str] = Remembered(lambda text: json.loads(text)[_INSTANCE])  # of columns with nothing else
 _scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what decode calls, without its search for spaces
 _intern = sys.intern
 _from_iso = datetime.fromisoformat
@@ -75,6 +76,7 @@ def entries_from_values(rows: Iterable[Sequence[Any]], *, lean: bool = False) ->
     whoever looks for stack traces alone.
     """
     found: list[LogEntry] = []
+    instances = _INSTANCES
     for at, log, insert_id, iteration, severity, service, revision, trace_id, tests, request, message, payload in rows:
         entry: Any = LogEntryDraft()
         entry.timestamp = instant = _from_iso(at)
@@ -85,7 +87,12 @@ def entries_from_values(rows: Iterable[Sequence[Any]], *, lean: bool = False) ->
         entry.message, entry.insert_id, entry.iteration = message, insert_id, iteration
         entry.trace_id = trace_id and _intern(trace_id)
         entry.tests, entry.joined = _NO_TESTS if tests == "[]" else _tests_known(tests)
-        entry.request, entry.instance = _NO_REQUEST if request is None else _request_from_column(request)
+        if request is None:
+            entry.request = entry.instance = None
+        elif (instance := instances.get(request)) is not None:
+            entry.request, entry.instance = None, instance
+        else:
+            entry.request, entry.instance = _request_from_column(request)
         if payload is not None:
             payload = {} if lean and "\\n" not in payload else _loaded(payload)  # noqa: PLW2901 - quicker
         entry.payload = payload
@@ -107,16 +114,9 @@ def _loaded(text: str) -> Any:
 
 def _request_from_column(text: str) -> tuple[Row | None, str | None]:
     if text.startswith(_INSTANCE_FIRST) and '","' not in text:
-        return None, _the_instance(text)
+        return None, _INSTANCES[text]
     request = _loaded(text)
     return request, request.pop(_INSTANCE, None)
-
-
-@lru_cache(maxsize=4096)
-def _the_instance(text: str) -> str | None:
-    """Of a column that holds nothing else; kept once for all its entries."""
-    found: str | None = json.loads(text)[_INSTANCE]
-    return found
 
 
 @lru_cache(maxsize=_SETS)
