@@ -87,7 +87,7 @@ def final_results(results: Iterable[Result]) -> dict[str, Result]:
 
 def was_moved(result: Result) -> bool:
     """Whether another revision served, or may have, while it ran: it says nothing of the one under test."""
-    return any(reason.startswith(MOVED) for reason in result.reasons)
+    return bool(result.reasons) and any(reason.startswith(MOVED) for reason in result.reasons)
 
 
 def standing(before: Outcome | None, now: Outcome) -> Outcome:

@@ -19,7 +19,13 @@ JOURNEY_PREFIX = "journey::"
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")  # ascending
 
 
-class Outcome(StrEnum):
+class Word(StrEnum):
+    """A word of a fixed set. Its hash is its text's own: an `Enum`'s is computed in Python, a microsecond each time."""
+
+    __hash__ = str.__hash__
+
+
+class Outcome(Word):
     """How one attempt at a test ended. The first six are pytest's own meanings."""
 
     PASSED = "passed"
@@ -34,10 +40,13 @@ class Outcome(StrEnum):
     @property
     def is_failure(self) -> bool:
         """Whether it counts against its tier. A strict xpass arrives from pytest as `failed`."""
-        return self in {Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.CRASHED}
+        return self in _FAILURES
 
 
-class Authenticity(StrEnum):
+_FAILURES = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMEOUT, Outcome.CRASHED})
+
+
+class Authenticity(Word):
     """Whether a pass was seen to happen against the environment (contract, "Outcome of a test")."""
 
     REAL = "real"
@@ -46,7 +55,7 @@ class Authenticity(StrEnum):
     NOT_APPLICABLE = "n/a"
 
 
-class Symptom(StrEnum):
+class Symptom(Word):
     """What a failure looks like."""
 
     TIMEOUT = "timeout"
@@ -64,7 +73,7 @@ class Symptom(StrEnum):
     SERVER_ERROR = "server-error"
 
 
-class Cause(StrEnum):
+class Cause(Word):
     """Who has to act on a finding."""
 
     PRODUCT = "product"
