@@ -118,19 +118,19 @@ class _Telling:
         began = next((item for item in reversed(shown) if _is_execute(item)), None)
         ended = None if began is None else _end_of(began, shown)
         self._tell([item for item in shown if ended is None or item.seq < ended.seq])
-        if is_unread():
-            return
-        if began is not None:
+        if began is not None and not is_unread():
             await self._stand(began, ended or (recorded[-1] if self._pulse.is_over else None))
         if ended is not None:
             self._tell([item for item in shown if item.seq >= ended.seq])
 
     async def _stand(self, began: Recorded, ended: Recorded | None) -> None:
         """How the tests that `began` then stand: at what `ended` them, else now."""
+        from netra_loop.cli.pulse import is_unread
+
         store, iteration, mark, since = self._store, began.event.iteration, self._pulse.mark, _since(began)
         so_far = await store.standing(self._session, iteration, mark, _NEWEST_FAILURES, since=since)
         newest = await store.entries(self._session, iteration, limit=_NEWEST_ENTRIES)
-        if ended is None:
+        if ended is None and not is_unread():  # of a million tests that takes seconds
             self._tell(attempts=await store.under_way(self._session, iteration, mark, since=since))
         with self._clock.at(began.at):  # no progress of that time is to be told
             began_s = self._clock.monotonic()
