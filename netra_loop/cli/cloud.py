@@ -76,7 +76,7 @@ def cloud(
     except FolderHeld as error:
         raise StoreError(str(error), hint="end it, or give this one a folder of its own: --folder DIR") from error
     except PlaceTaken as error:
-        raise EnvironmentFailed(str(error), hint="netra-loop cloud --port 0 takes any free port") from error
+        raise EnvironmentFailed(str(error), hint="--port 0, and --rest-port 0, take any that is free") from error
 
 
 async def _serve(
