@@ -1,7 +1,7 @@
 """One worker: takes tests one after the other, runs each through pytest's own protocol, tells what came of it.
 
-The next test is asked for when the current one is being torn down, not before: so no test waits behind a long one, and
-fixtures of wider scope are torn down exactly when pytest would. See `Upcoming`.
+The next test is asked for when the current one is over, not before, and known when that is torn down: so no test waits
+behind a long one, and fixtures of wider scope are torn down exactly when pytest would. See `Upcoming`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Worker:
         self._token: Message | None = None
         self._quit = False
         self._reports: list[Any] = []
-        self._key = -1
+        self._key = self._asked = -1
         self._timer = sharing.Timer()
         self._wear = wear.Wear()
         plugins = session.config.pluginmanager
@@ -105,7 +105,7 @@ class Worker:
 
     def become(self, line: Line, order: Message, *, forked: bool) -> None:
         """Makes this process the one that `order` names. Nobody has said hello yet for one forked a moment ago."""
-        self.line, self._order = line, order
+        self.line, self._order, self._own = line, order, _pid()
         if forked:
             self._hello = [{"is": "hello", "token": order["token"], "pid": os.getpid()}]
         enrol(self._session.config, order)
@@ -135,10 +135,19 @@ class Worker:
 
     def ask(self, key: int) -> Any:
         """The item that comes after test `key`, None where nothing does."""
-        if self._token is None and key == self._key:
-            self.line.send({"is": "ask", "key": key})
-            self._token = self.line.receive() or {"is": "quit"}
+        if key == self._key:
+            self._inquire()
+            if self._token is None:
+                self._token = self.line.receive() or {"is": "quit"}
         return self._item(self._token)
+
+    def _inquire(self) -> None:
+        """Asks what comes next, once for each test, unless that was said already."""
+        if self._token is None and self._asked != self._key:
+            self._token = self.line.peek()
+            if self._token is None:
+                self._asked = self._key
+                self.line.send({"is": "ask", "key": self._key})
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Keeps the reports of the running test; tells what is known once its call is over, in case teardown hangs."""
@@ -156,9 +165,11 @@ class Worker:
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_call(self) -> Iterator[None]:
-        """See `_only_here`."""
+        """See `_only_here`. What comes next is said while what came of this one is worked out."""
         before = _pid()
         self._only_here(before, (yield))
+        if before == self._own:  # else a plugin's fork around the test, which goes on by itself
+            self._inquire()
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)
     def pytest_runtest_teardown(self) -> Iterator[None]:
