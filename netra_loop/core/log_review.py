@@ -23,7 +23,8 @@ class Review:
     last warning of each attempt's.
 
     It holds little of what it sees: the first entry of each exception, errors without one, requests answered with 5xx,
-    requests with a test's trace, and the last warning of each.
+    requests with a test's trace, and the last warning of each. `total` is how many it saw, and is above 0 where there
+    was any entry at all.
     """
 
     attempts: Collection[Footprint]

@@ -266,11 +266,19 @@ class Journal(Protocol):
         ...
 
     def entry_pages(
-        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None, lean: bool = False
+        self,
+        session: str,
+        iteration: int,
+        size: int = 500,
+        *,
+        since: datetime | None = None,
+        lean: bool = False,
+        quiet: bool = True,
     ) -> AsyncIterator[list[LogEntry]]:
         """The iteration's log entries as `entries` has them, `size` at a time: so they need not all be held at once.
         With `since` those of that instant and later. `lean`: payloads without a text of several lines may come empty,
-        which is quicker.
+        which is quicker. Not `quiet`: without entries that no error can be in, those below a warning with a payload
+        without such a text, whose tests are known.
         Each page is a read of its own: what is appended meanwhile is seen where its time is still to come.
         """
         ...

@@ -18,6 +18,7 @@ from netra_loop.core.remembering import Remembered
 from netra_loop.journal import tables as t
 from netra_loop.journal.codec import WORDS, Row, Values, canonical, clean, write_at
 
+QUIET = ("DEFAULT", "DEBUG", "INFO", "NOTICE")  # severities
 ENTRY_READ = t.entries.names[1:]  # what `entries_from_values` reads, in its order
 
 _SETS = 512  # of tests that are remembered: of all that run at a moment, each may be tens of kilobytes
@@ -117,6 +118,13 @@ def _request_from_column(text: str) -> tuple[Row | None, str | None]:
         return None, _INSTANCES[text]
     request = _loaded(text)
     return request, request.pop(_INSTANCE, None)
+
+
+def is_quiet(entry: LogEntry) -> bool:
+    """Whether no error can be in it, and its tests are known: see `Journal.entry_pages`."""
+    if entry.payload is None or entry.log == "requests" or entry.severity not in QUIET or not entry.tests:
+        return False
+    return "\\n" not in canonical(entry.payload) and "\n" not in entry.message
 
 
 @lru_cache(maxsize=_SETS)

@@ -27,6 +27,8 @@ _IN_PLACE = """\
 ORDER BY results.iteration, selection.position IS NULL, selection.position,
 CASE WHEN selection.position IS NULL THEN results.started_at ELSE '' END, results.attempt, results.id"""
 
+# The end of a line stands in a payload as JSON has it, in a message as it is.
+_QUIET = f"payload IS NOT NULL AND severity IN {entry_rows.QUIET} AND log <> 'requests' AND tests <> '[]'"
 _SEEN = """\
 SELECT findings.signature, findings.session, sessions.started_at,
 min(CASE WHEN findings.state <> 'fixed' THEN findings.iteration END),
@@ -181,6 +183,7 @@ def entry_page(
     since: datetime | None = None,
     *,
     lean: bool = False,
+    quiet: bool = True,
 ) -> list[LogEntry]:
     """The iteration's entries by time, the `size` that follow `after`, from `since` on."""
     values: list[Any] = [session, iteration]
@@ -188,18 +191,22 @@ def entry_page(
         values.append(codec.write_at(since))
     if after is not None:
         values += (codec.write_at(after.timestamp), after.log, codec.clean(after.insert_id))
-    rows = connection.all(_entry_page(since is not None, after is not None), (*values, size))
+    place = "strpos" if connection.is_shared else "instr"
+    rows = connection.all(_entry_page(since is not None, after is not None, None if quiet else place), (*values, size))
     with understood(session, "entries"):
         return entry_rows.entries_from_values(rows, lean=lean)
 
 
 @cache
-def _entry_page(since: bool, after: bool) -> str:
+def _entry_page(since: bool, after: bool, place: str | None) -> str:
+    """`place` is the database's function for where a text stands in another; None: quiet entries, too."""
     rest = "WHERE session = ? AND iteration = ?"
     if since:
         rest += " AND timestamp >= ?"
     if after:
         rest += " AND (timestamp, log, insert_id) > (?, ?, ?)"
+    if place is not None:
+        rest += f" AND NOT ({_QUIET} AND {place}(payload, '\\n') = 0 AND {place}(message, '\n') = 0)"
     return t.entries.select(rest + " ORDER BY timestamp, log, insert_id LIMIT ?", entry_rows.ENTRY_READ)
 
 

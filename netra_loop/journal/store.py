@@ -361,13 +361,27 @@ class StoredJournal:
         return await self._read(partial(reading.entries, session=session, iteration=iteration, limit=limit))
 
     async def entry_pages(
-        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None, lean: bool = False
+        self,
+        session: str,
+        iteration: int,
+        size: int = 500,
+        *,
+        since: datetime | None = None,
+        lean: bool = False,
+        quiet: bool = True,
     ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
         after: LogEntry | None = None
         while page := await self._read(
             partial(
-                reading.entry_page, session=session, iteration=iteration, after=after, size=size, since=since, lean=lean
+                reading.entry_page,
+                session=session,
+                iteration=iteration,
+                after=after,
+                size=size,
+                since=since,
+                lean=lean,
+                quiet=quiet,
             )
         ):
             after = page[-1]

@@ -72,11 +72,14 @@ async def reviewed(context: PhaseContext, stored: Sequence[Result]) -> Review:
     to is stored page by page: it only adds, so doing it again after a crash changes nothing.
     """
     review = Review([footprint(result) for result in stored], sources(context))
-    async for page in context.journal.entry_pages(context.session, context.iteration, _PAGE, lean=True):
+    pages = context.journal.entry_pages(context.session, context.iteration, _PAGE, lean=True, quiet=False)
+    async for page in pages:
         with uncollected():
             joined = [new for old in page if (new := review.take(old)) is not old and new.tests != old.tests]
         if joined:
             await context.record(Batch(joined=tuple(joined)))
+    if not review.total:
+        review.total = len(await context.journal.entries(context.session, context.iteration, limit=1))
     return review
 
 

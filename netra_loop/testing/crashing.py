@@ -163,10 +163,17 @@ class CrashingJournal:
         return await self._living().entries(session, iteration, limit=limit)
 
     def entry_pages(
-        self, session: str, iteration: int, size: int = 500, *, since: datetime | None = None, lean: bool = False
+        self,
+        session: str,
+        iteration: int,
+        size: int = 500,
+        *,
+        since: datetime | None = None,
+        lean: bool = False,
+        quiet: bool = True,
     ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
-        return self._living().entry_pages(session, iteration, size, since=since, lean=lean)
+        return self._living().entry_pages(session, iteration, size, since=since, lean=lean, quiet=quiet)
 
     async def findings(self, session: str, iteration: int | None = None) -> list[Finding]:
         """See `Journal.findings`."""

@@ -327,9 +327,11 @@ class MemoryJournal:
         *,
         since: datetime | None = None,
         lean: bool = False,  # noqa: ARG002  # here all is at hand
+        quiet: bool = True,
     ) -> AsyncIterator[list[LogEntry]]:
         """See `Journal.entry_pages`."""
         found = [one for one in await self.entries(session, iteration) if since is None or one.timestamp >= since]
+        found = [one for one in found if quiet or not entry_rows.is_quiet(one)]
         for begin in range(0, len(found), size):
             yield found[begin : begin + size]
 

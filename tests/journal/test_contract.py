@@ -310,6 +310,23 @@ class TestEntries:
         assert (one, none) == (told[0], told[2])
         assert other.payload is not None
 
+    async def test_only_entries_that_no_error_can_be_in_are_left_out(self, journal: Journal):
+        calm = {"severity": "INFO", "payload": {"n": 1}, "tests": ("a",)}
+        quiet = entry("0", **calm)
+        told = [
+            entry("1", **calm | {"tests": ()}),
+            entry("2", **calm | {"payload": None}),
+            entry("3", **calm | {"severity": "WARNING"}),
+            entry("4", **calm | {"severity": "NEWER"}),
+            entry("5", **calm | {"log": "requests"}),
+            entry("6", **calm | {"payload": {"stack": "a\nb"}}),
+            entry("7", **calm | {"message": "a\nb"}),
+        ]
+        await put(journal, Batch(entries=(quiet, *told)))
+        pages = [page async for page in journal.entry_pages(S, 1, size=2, quiet=False)]
+        found = [one.insert_id for page in pages for one in page]
+        assert sorted(found) == list("1234567")
+
 
 class TestFindings:
     async def test_they_come_back_whole_and_in_order(self, journal: Journal):

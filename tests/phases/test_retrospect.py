@@ -6,6 +6,7 @@ import pytest
 
 from netra_loop.core.records import Authenticity, Batch, Outcome, Symptom
 from netra_loop.core.symptoms import look_at, looked_at
+from netra_loop.phases.retrospect import reviewed
 from netra_loop.testing import Ends
 from netra_loop.testing.rows import result
 
@@ -50,6 +51,14 @@ async def test_what_was_learned_is_written_and_all_else_stays(bench):
     kept = await bench.journal.entries(bench.session, 1)
     assert {one.insert_id: replace(one, tests=()) for one in kept} == {one.insert_id: one for one in stored}
     assert {one.tests for one in kept if one.trace_id} == {(test,) for test in before}
+
+
+async def test_entries_were_read_though_no_error_can_be_in_any(bench):
+    await bench.executed(one=Ends(Outcome.PASSED))
+    (one,) = await bench.journal.results(bench.session, 1)
+    quiet = bench.entry("done", payload={"message": "done"}, tests=(one.id,))
+    await bench.record(Batch(entries=(replace(quiet, iteration=1),)))
+    assert (await reviewed(bench.context("record"), [one])).finish().were_read
 
 
 async def test_a_fake_pass_keeps_its_symptom(bench):
