@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from netra_loop.cli.pulse import Pulse
 from netra_loop.clock import Clock
@@ -27,11 +28,18 @@ class Wanted:
         """Those of `entries`."""
         return [entry for entry in entries if self._takes(entry)]
 
+    def groups(self, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those of error groups, as rows: of a service, with entries of a revision, of the severity that they have."""
+        return [row for row in rows if self._has(row["severity"], row["service"], row["revisions"])]
+
     def _takes(self, entry: LogEntry) -> bool:
+        return self._has(entry.severity, entry.service, (entry.revision,))
+
+    def _has(self, severity: str, service: str, revisions: Collection[str]) -> bool:
         return (
-            (self.severity is None or _rank(entry.severity) >= _rank(self.severity))
-            and (not self.services or entry.service in self.services)
-            and (not self.revisions or entry.revision in self.revisions)
+            (self.severity is None or _rank(severity) >= _rank(self.severity))
+            and (not self.services or service in self.services)
+            and (not self.revisions or not set(revisions).isdisjoint(self.revisions))
         )
 
 

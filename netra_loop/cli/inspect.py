@@ -191,11 +191,14 @@ def logs(
         head = await store.find(session)
         number = _iteration(iteration, head)
         if groups:
-            found = error_groups.group_rows(await store.events(head.id), number)
+            events = await store.events(head.id)
+            every = error_groups.group_rows(events, number)
+            found = wanted.groups(every)
             if as_json:
                 _lines(found)
             else:
-                render.show(error_groups.error_groups(found), sys.stdout)
+                none = error_groups.why_none(events, number, len(every))
+                render.show(error_groups.error_groups(found, none), sys.stdout)
         elif follow:
             await entries_as_they_come(store, head, number, wanted, said, SystemClock(), onwards=iteration is None)
         elif as_json:
@@ -203,7 +206,8 @@ def logs(
                 async for page in store.entry_pages(head.id, one):
                     _lines(map(rows.log_row, wanted.of(page)))
         else:
-            render.show(render.logs(wanted.of(await store.entries(head.id, number))), sys.stdout)
+            read = await store.entries(head.id, number)
+            render.show(render.logs(wanted.of(read), len(read)), sys.stdout)
 
     look(context, work)
 

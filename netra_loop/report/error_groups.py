@@ -12,6 +12,8 @@ from netra_loop.report import phrases
 from netra_loop.report.grid import Column, Grid
 from netra_loop.report.safe import safe_line
 
+_NONE = "no error is in the log entries that were read"
+
 
 def group_rows(recorded: Iterable[Recorded], iteration: int | None) -> list[dict[str, Any]]:
     """The groups of an iteration, each as one JSON object, `new` being null where nothing is known of the revision
@@ -26,8 +28,19 @@ def group_rows(recorded: Iterable[Recorded], iteration: int | None) -> list[dict
     ]
 
 
-def error_groups(rows: Sequence[Mapping[str, Any]]) -> Grid:
-    """The groups, new ones first, then the most frequent."""
+def why_none(recorded: Iterable[Recorded], iteration: int | None, groups: int) -> str:
+    """What is said where none of so many `groups` is shown."""
+    if groups:
+        return f"none of these among the {groups} error groups"
+    found = [item.event for item in recorded if isinstance(item.event, ErrorsGrouped)]
+    last = {event.iteration: event.complete for event in found if iteration in {None, event.iteration}}
+    if not last:
+        return "nobody has looked for errors in the log so far: `record` does"
+    return _NONE if all(last.values()) else "no error was read, but the logs are not complete"
+
+
+def error_groups(rows: Sequence[Mapping[str, Any]], empty: str = _NONE) -> Grid:
+    """The groups, new ones first, then the most frequent; `empty` is said where there are none."""
     columns = [Column("ID"), Column("NEW"), Column("COUNT", right=True), Column("FIRST"), Column("LAST")]
     columns += [Column("SERVICE"), Column("TESTS", right=True), Column("ERROR", fold=True), Column("PLACE", fold=True)]
     return Grid(
@@ -46,7 +59,7 @@ def error_groups(rows: Sequence[Mapping[str, Any]]) -> Grid:
             ]
             for row in sorted(rows, key=lambda row: (row["iteration"], row["new"] is not True, -row["count"]))
         ],
-        empty="no error is in the log entries that were read",
+        empty=empty,
         below=1,
     )
 

@@ -162,8 +162,9 @@ def findings(found: Sequence[Finding]) -> Grid:
     )
 
 
-def logs(entries: Sequence[LogEntry]) -> Grid:
-    """Log entries as they came."""
+def logs(entries: Sequence[LogEntry], read: int | None = None) -> Grid:
+    """Log entries as they came; they are those asked for of `read` entries. None: of as many as they are."""
+    others = len(entries) if read is None else read
     return Grid(
         [Column("TIME"), Column("SEVERITY"), Column("LOG"), Column("REVISION"), Column("MESSAGE", fold=True)],
         [
@@ -176,7 +177,7 @@ def logs(entries: Sequence[LogEntry]) -> Grid:
             ]
             for entry in entries
         ],
-        empty="no log entry was read",
+        empty=f"none of these among the {others} log entries that were read" if others else "no log entry was read",
     )
 
 

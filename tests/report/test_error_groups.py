@@ -9,7 +9,7 @@ from io import StringIO
 from netra_loop.core.error_groups import ErrorGroup
 from netra_loop.core.events import ErrorsGrouped, Recorded
 from netra_loop.report import phrases, render
-from netra_loop.report.error_groups import error_groups, errors_told, group_rows
+from netra_loop.report.error_groups import error_groups, errors_told, group_rows, why_none
 
 AT = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 KNOWN = ErrorGroup(
@@ -51,3 +51,11 @@ def test_a_line_says_how_many_and_how_many_are_new() -> None:
     event = grouped(KNOWN, FRESH, others={"backend": ["server-error: more"]})
     assert errors_told(event) == phrases.event(event) == "3 error groups, 1 new in this revision"
     assert (errors_told(None), errors_told(grouped())) == ("", "")
+
+
+def test_where_none_is_shown_it_is_said_why() -> None:
+    looked = [Recorded(1, AT, grouped(complete=True)), Recorded(2, AT, grouped(iteration=2, complete=False))]
+    assert why_none(looked, 1, 0) == "no error is in the log entries that were read"
+    assert why_none(looked, 2, 0) == "no error was read, but the logs are not complete"
+    assert why_none(looked, 3, 0).startswith("nobody has looked")
+    assert why_none(looked, 1, 5) == "none of these among the 5 error groups"

@@ -111,6 +111,11 @@ def test_a_tier_says_how_many_passed_only_on_retry() -> None:
     assert plain(render.tiers([free]))[1].split() == ["P1", "40", "0", "0%", "0%", "3", "any", "met"]
 
 
+def test_entries_that_nobody_asked_for_were_read_all_the_same() -> None:
+    assert plain(render.logs([]))[-1] == "no log entry was read"
+    assert plain(render.logs([], 48))[-1] == "none of these among the 48 log entries that were read"
+
+
 def test_logs_and_journal() -> None:
     entry = LogEntry(AT, "ERROR", "stderr", "backend", "backend-1", "boom\nat line 2", "i1")
     assert plain(render.logs([entry]))[1] == "04:00:00.123  ERROR     stderr  backend-1  boom ⏎ at line 2"
