@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -86,6 +86,23 @@ def write_at(instant: datetime) -> str:
     since = instant - _EPOCH
     minutes, seconds = divmod(since.seconds, 60)
     return "%s%s%06dZ" % (_MINUTES[since.days, minutes], _SECONDS[seconds], since.microseconds)  # noqa: UP031 - quicker
+
+
+def write_all_at(instants: Iterable[datetime]) -> list[str]:
+    """The same of many, of which most are of the minute of the one before."""
+    texts: list[str] = []
+    known, day, minute = "", -1, -1
+    for instant in instants:
+        if instant.tzinfo is not UTC:
+            texts.append(write_at(instant))
+            continue
+        since = instant - _EPOCH
+        minutes, seconds = divmod(since.seconds, 60)
+        if minutes != minute or since.days != day:
+            day, minute = since.days, minutes
+            known = _MINUTES[day, minute]
+        texts.append("%s%s%06dZ" % (known, _SECONDS[seconds], since.microseconds))  # noqa: UP031 - quicker
+    return texts
 
 
 def _minute(of: tuple[int, int]) -> str:
