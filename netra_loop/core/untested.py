@@ -16,6 +16,7 @@ from netra_loop.core.trace_lines import Thrown
 
 _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _QUIET = frozenset({"DEBUG", "INFO", "NOTICE"})
+_SAID_LINES = 40  # of a collection that failed: of a hang, the innermost calls come first
 
 
 def deploy_failures(facts: Facts) -> list[Finding]:
@@ -67,9 +68,12 @@ def collection_failures(facts: Facts) -> list[Finding]:
         )
         what = error.id if "." in error.id else "nothing"
         title = f"{what} can{'not' if what == error.id else ''} be collected: {told[:160]}"
-        whys = (f"pytest could not collect {error.id}", told)
+        whys = [f"pytest could not collect {error.id}" if what == error.id else "pytest could collect nothing", told]
+        said = error.text.strip().splitlines()
+        if len(said) > 1:
+            whys.append("\n".join(("what was said, and where it stood:", *said[:_SAID_LINES])))
         words = f"collection of {error.id}: {told}"
-        found.append(plain(facts, Symptom.EXCEPTION, Cause.TEST, words, title, tests=(error.id,), whys=whys))
+        found.append(plain(facts, Symptom.EXCEPTION, Cause.TEST, words, title, tests=(error.id,), whys=tuple(whys)))
     return found
 
 

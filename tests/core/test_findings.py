@@ -202,6 +202,15 @@ def test_a_file_that_cannot_be_collected_is_a_finding_about_the_tests():
     assert finding.title.endswith("ModuleNotFoundError: No module named 'x'")
 
 
+def test_a_collection_that_hangs_says_where():
+    stack = 'Current thread (most recent call first):\n  File "conftest.py", line 4 in x'
+    said = f"collection did not end within 300 s; stacks:\n{stack}"
+    (finding,) = found(collection_errors=[CollectionError("collection", said)])
+    assert finding.title.startswith("nothing can be collected: collection did not end within 300 s")
+    assert finding.whys[0] == "pytest could collect nothing"
+    assert finding.whys[-1].endswith("line 4 in x")
+
+
 def test_a_collection_error_is_fixed_once_it_is_gone(make):
     story = Story()
     broken = CollectionError("tests/conftest.py", "E   ImportError: no x")
