@@ -16,7 +16,8 @@ from netra_loop.core.trace_lines import Thrown
 
 _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _QUIET = frozenset({"DEBUG", "INFO", "NOTICE"})
-_SAID_LINES = 40  # of a collection that failed: of a hang, the innermost calls come first
+_SAID_LINES = 40  # of a collection that hung: its innermost calls come first
+_ENDS_WITH = 12  # lines of an error of pytest's, whose place is its end
 
 
 def deploy_failures(facts: Facts) -> list[Finding]:
@@ -71,7 +72,8 @@ def collection_failures(facts: Facts) -> list[Finding]:
         whys = [f"pytest could not collect {error.id}" if what == error.id else "pytest could collect nothing", told]
         said = error.text.strip().splitlines()
         if len(said) > 1:
-            whys.append("\n".join(("what was said, and where it stood:", *said[:_SAID_LINES])))
+            part = said[-_ENDS_WITH:] if lines else said[:_SAID_LINES]
+            whys.append("\n".join(("what was said, and where it stood:", *part)))
         words = f"collection of {error.id}: {told}"
         found.append(plain(facts, Symptom.EXCEPTION, Cause.TEST, words, title, tests=(error.id,), whys=tuple(whys)))
     return found
