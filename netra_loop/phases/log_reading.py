@@ -6,7 +6,7 @@ Nothing is held but the keys of the newest entries: those of the time that is re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import replace
@@ -28,6 +28,8 @@ from netra_loop.values import dataclass
 _EARLY = timedelta(seconds=5)  # a revision logs before its deploy is acknowledged
 _LATE_S = 10.0  # between an entry's writing and its being readable, and between clocks
 _AT_ONCE = 50  # tests whose evidence is read at one time
+
+_OfTime = tuple[tuple[str, ...], str | None, Sequence[Footprint]]
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class Reading:
         said = list(map(_said, entries))
         clean = redact_many(self._context.redactor, said)
         iteration, owners = self._context.iteration, self._owners
-        of_trace, of_time = owners.by_trace(), owners.of_time
+        of_trace, of_time = owners.by_trace(), owners.by_time()
         stored: list[LogEntry] = []
         for old, before, after in zip(entries, said, clean, strict=True):
             new: Any = LogEntryDraft()  # each field by itself: a copy takes twice the time, one by name four times
@@ -176,7 +178,10 @@ class Reading:
             if after is not before:
                 new.message, new.payload, new.request = _unsaid(old, after)
             new.trace_id = trace_id = old.trace_id
-            new.tests, new.joined = (of_trace.get(trace_id, ()), None) if trace_id else of_time(old)
+            if trace_id:
+                new.tests, new.joined = of_trace.get(trace_id, ()), None
+            else:
+                new.tests, new.joined, _ = of_time(old)
             new.__class__ = LogEntry
             stored.append(new)
         return stored
@@ -225,12 +230,9 @@ class Owners:
         """The tests that the entries of each trace belong to."""
         return self._joiner.by_trace
 
-    def of_time(self, entry: LogEntry) -> tuple[tuple[str, ...], str | None]:
-        """The tests that `entry`, which has no trace, belongs to, and by what."""
-        if not self._ended:
-            return (), None
-        tests, by, _ = self._joiner.tests_of(entry)
-        return tests, by
+    def by_time(self) -> Callable[[LogEntry], _OfTime]:
+        """What tells of an entry without a trace which tests it belongs to, by what, and which attempts those are."""
+        return self._joiner.tests_of if self._ended else _of_nobody
 
     async def _read(self, wanted: AbstractSet[str]) -> None:
         """Reads the evidence of these tests; and of some that began next, which the next entries will ask for."""
@@ -245,6 +247,10 @@ class Owners:
             whole = await context.journal.results(context.session, context.iteration, test=some)
             self._joiner.learn(map(footprint, whole))
         self._whole.update(tests)
+
+
+def _of_nobody(_: LogEntry) -> _OfTime:
+    return (), None, ()
 
 
 def _said(entry: LogEntry) -> Any:
