@@ -71,7 +71,7 @@ class CloudRun:
         """
         specs.check(request, emulated=self._link.endpoint is not None)
         progress(f"{request.service}: asking for revision {specs.revision_name(request)}")
-        begun = await self._changes.make(request)
+        begun = await self._changes.make(request, progress)
         if begun.operation is None:
             progress(f"{request.service}: revision {begun.name} was made by an earlier attempt, adopting it")
         progress(f"{request.service}: waiting until revision {begun.name} is up and serves")

@@ -17,7 +17,7 @@ from netra_loop.clock import Clock
 from netra_loop.cloud import google_specs as specs
 from netra_loop.cloud import google_targets as targets
 from netra_loop.cloud import google_views as views
-from netra_loop.cloud.base import DeployRequest
+from netra_loop.cloud.base import DeployRequest, Progress
 from netra_loop.cloud.google_calls import CALL_LIMIT_S, Calls
 from netra_loop.cloud.google_link import Link
 from netra_loop.cloud.google_refusals import status_of
@@ -49,7 +49,7 @@ class Changes:
         self._resources = resources
         self._clock = clock
 
-    async def make(self, request: DeployRequest) -> Begun:
+    async def make(self, request: DeployRequest, progress: Progress) -> Begun:
         """Asks for the revision, unless it was asked for before. Raises ForeignChange where somebody was faster."""
         name = specs.revision_name(request)
         first = present = await self._resources.service(request.service)
@@ -74,6 +74,10 @@ class Changes:
                 _check_ours(request.service, name, first, present)
                 if given_up:
                     raise
+                if error.code == "ABORTED":
+                    progress(
+                        f"{request.service}: somebody else changed it meanwhile, not what it serves: asking once more"
+                    )
 
     async def route(self, service: str, revision: str | None, drop_tag: str | None) -> bool:
         """See `Cloud.route`."""

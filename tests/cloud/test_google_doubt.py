@@ -107,7 +107,9 @@ async def test_our_own_name_that_exists_already_is_adopted(cloud, trouble, ask, 
 async def test_an_etag_that_is_refused_is_read_again_once(cloud, trouble, ask, progress, service):
     await cloud.deploy(ask(), progress)
     trouble.fail("UpdateService", "ABORTED")
-    assert isinstance(await cloud.deploy(ask(iteration=2), progress), Deployed)
+    said = []
+    assert isinstance(await cloud.deploy(ask(iteration=2), said.append), Deployed)
+    assert f"{service}: somebody else changed it meanwhile, not what it serves: asking once more" in said
     trouble.fail("UpdateService", "ABORTED", times=2)
     with pytest.raises(CloudCallFailed) as caught:
         await cloud.deploy(ask(iteration=3), progress)
