@@ -130,11 +130,9 @@ def _store_entries(connection: Connection, session: str, entries: Sequence[LogEn
     written = entry_rows.entries_values(session, entries)
     times = list(map(_TIME, written))
     known = _known(connection, session, min(times), max(times))
-    # whoever writes to the file does so alone: what was not there just now is not there; an upsert takes longer
-    statement = t.entries.upsert if known or connection.is_shared else t.entries.insert
     if known or len(set(map(_ID, written))) < len(written):
         written = _told_together(list(map(_KEY, written)), written, known)
-    connection.many(statement, written)
+    connection.many(t.entries.upsert, written)
 
 
 def _told_together(keys: Sequence[EntryKey], written: Sequence[Values], known: dict[EntryKey, Row]) -> list[Values]:
