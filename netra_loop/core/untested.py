@@ -149,11 +149,14 @@ def _loud_entries(
 ) -> list[Finding]:
     """Errors told without a stack trace."""
     seen: dict[str, list[LogEntry]] = {}
+    unready = facts.deploy_failure.revision if facts.deploy_failure is not None else None
     for entry in facts.joined.entries:
         if key_of(entry) in inside or failed & set(entry.tests):
             continue
         if entry.trace_id is not None and entry.trace_id in traces:
             continue
+        if entry.log == "system" and entry.revision == unready:
+            continue  # the platform's own words for what the finding of the deploy tells
         if entry.log == "requests":
             status = int((entry.request or {}).get("status") or 0)
             if status < 500:

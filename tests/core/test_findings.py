@@ -186,6 +186,16 @@ def test_a_failed_deploy_says_what_its_container_said(make):
     assert "agent_service_core.py:544" in finding.title
 
 
+def test_what_the_platform_logs_of_a_failed_deploy_is_no_fault_of_the_product(make):
+    failure = DeployFailure("backend", "backend-00001", "HEALTH_CHECK_CONTAINER_ERROR", "never listened")
+    probe = make.entry("STARTUP HTTP probe failed 42 times consecutively.", log="system")
+    own = make.entry("no DATABASE_URL", 2)
+    findings = found(entries=[probe, own], deploy_failure=failure)
+    assert [one.symptom for one in findings] == [Symptom.DEPLOY, Symptom.SERVER_ERROR]
+    assert findings[1].title.startswith("no DATABASE_URL")
+    assert len(found(entries=[probe])) == 1
+
+
 def test_a_deploy_that_fails_again_is_the_same_finding_whatever_its_revision_is_called(make):
     story = Story()
     for name, state in (("web-00001-3rvpmw", NEW), ("web-00002-a1b2c3", PERSISTING)):
