@@ -52,7 +52,10 @@ class Opening:
         gc.disable()
         if "run" not in arguments or "--continue" in arguments:
             return opening
-        settings = read()
+        try:
+            settings = read()
+        except FileNotFoundError:  # our working directory: said by whoever needs it next
+            return opening
         for word in arguments[arguments.index("run") + 1 :]:
             with contextlib.suppress(UsageError, OSError, ValueError):  # said once the word is known to be the loop
                 found = None if word.startswith("-") else guess(find_loop(settings, word))
@@ -88,6 +91,7 @@ class Opening:
                 if _is_fresh(settings, path):
                     self.ahead.go()
         await _imported("netra_loop.app", "netra_loop.journal.store", "netra_loop.execution.pool")
+        await self._end(but=self.ahead)  # what was guessed wrong would stand there all night
         if self._first:
             gc.freeze()
             gc.enable()
@@ -97,16 +101,19 @@ class Opening:
         """Safe to repeat."""
         gc.enable()
         if self._glanced is not None or self._begun:
-            self.run(self._end())
+            self.run(self._end_all())
         if self._runner is not None:
             self._runner.close()
             self._runner = None
 
-    async def _end(self) -> None:
+    async def _end_all(self) -> None:
         self._take_glanced()
-        begun, self._begun = self._begun, []
-        for ahead in begun:
+        await self._end(but=None)
+
+    async def _end(self, *, but: Ahead | None) -> None:
+        for ahead in [one for one in self._begun if one is not but]:
             await ahead.end()
+            self._begun.remove(ahead)
 
     def _take_glanced(self) -> None:
         glanced, self._glanced = self._glanced, None

@@ -65,6 +65,8 @@ class Begun:
             self.guardian.line.close()
         self.socket.close()
         self.folder.close()
+        if self.group is not None:
+            self.group.remove()
 
 
 def given(environ: Mapping[str, str]) -> dict[str, str]:

@@ -142,14 +142,14 @@ class Guarded:
 
 async def reaped(pid: int) -> None:
     """Waits for a child of ours to end."""
-    if not hasattr(os, "pidfd_open"):
-        with contextlib.suppress(ChildProcessError):
-            await asyncio.to_thread(os.waitpid, pid, 0)
-        return
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:  # somebody else has reaped it
+        return
+    except (AttributeError, OSError):  # a system without, or no descriptor to be had
+        with contextlib.suppress(ChildProcessError):
+            await asyncio.to_thread(os.waitpid, pid, 0)
         return
     loop.add_reader(handle, ended.set)
     try:

@@ -4,6 +4,7 @@ has imported next to nothing yet: it takes as long to start as we do to find out
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -67,8 +68,14 @@ def keep() -> None:
 
 
 def take() -> Launched:
-    """The one that was kept, else a new one. Raises OSError."""
-    return _spare.pop() if _spare else Launched()
+    """The one that was kept, if it still lives, else a new one. Raises OSError."""
+    while _spare:
+        kept = _spare.pop()
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(kept.pid, os.WNOHANG) == (0, 0):
+                return kept
+        kept.line.close()
+    return Launched()
 
 
 def interpreter(python: Path, socket: str, token: str, ahead: str = "") -> list[str]:

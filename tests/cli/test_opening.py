@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 SELECTS = "select: {uses: select}, execute: {uses: execute}, record: {uses: record, next: {met: done, unmet: stop}}"
+TEST = "def test_a(): pass\n"
 CONFTEST = """\
 import os
 with open("told", "a") as told:
@@ -18,13 +19,13 @@ with open("told", "a") as told:
 
 
 def run(
-    folder: Path, *, tests: str = "paths: [../t]", before: str = "", options: tuple[str, ...] = ()
+    folder: Path, *, tests: str = "paths: [../t]", before: str = "", options: tuple[str, ...] = (), code: str = TEST
 ) -> subprocess.CompletedProcess[str]:
     """Types `run` in a project of one test."""
     (folder / "loops").mkdir()
     (folder / "t").mkdir()
     (folder / "conftest.py").write_text(CONFTEST)
-    (folder / "t" / "test_a.py").write_text("def test_a(): pass\n")
+    (folder / "t" / "test_a.py").write_text(code)
     (folder / "loops" / "night.yaml").write_text(
         f"version: 1\nname: night\nenvironments: {{here: {{cloud: none}}}}\ntests: {{{tests}}}\n"
         f"phases: {{{before}{SELECTS}}}\ngoal: {{authenticity: report}}\nseal: off\n"
@@ -90,3 +91,31 @@ def test_a_state_folder_that_is_none_is_no_fresh_one(tmp_path):
     (tmp_path / ".netra-loop").write_text("")
     assert run(tmp_path).returncode == 5
     assert not (tmp_path / "told").exists()
+
+
+COUNTS = """\
+import os
+from pathlib import Path
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+def is_child(pid, of):
+    try:
+        return parent(pid) == of
+    except OSError:
+        return False
+
+def test_a():
+    orchestrator = parent(parent(os.getppid()))
+    pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    assert sum(is_child(pid, orchestrator) for pid in pids) == 1
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc to look in")
+def test_one_that_was_guessed_wrong_does_not_stand_there_while_tests_run(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = run(tmp_path, tests='paths: [../t], "ro\\x6ft": ../t', code=COUNTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "t" / "told").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import select
@@ -118,5 +119,17 @@ async def test_it_is_no_zombie_once_it_was_ended_however_often_that_is_asked_for
     guarded = await start("import os; print(os.getppid())", tmp_path)
     await guarded.wait()
     await asyncio.gather(guarded.end(), guarded.end())
+    await guarded.end()
+    assert not is_known((tmp_path / "output").read_text())
+
+
+async def test_its_end_is_seen_where_the_system_hands_out_no_handles(tmp_path, monkeypatch):
+    guarded = await start("import os; print(os.getppid())", tmp_path)
+    await guarded.wait()
+
+    def refused(pid: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
     await guarded.end()
     assert not is_known((tmp_path / "output").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,15 @@ def test_none_is_kept_where_a_stream_is_closed():
     code = CLOSED + "sys.exit(len(pool_spare._spare))"
     assert subprocess.run(["sh", "-c", '"$@" <&-', "sh", sys.executable, "-c", code], check=False).returncode == 0
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
+
+
+def test_one_that_was_killed_meanwhile_is_not_taken():
+    pool_spare.keep()
+    kept = pool_spare._spare[-1]
+    os.kill(kept.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, kept.pid, os.WEXITED | os.WNOWAIT)
+    taken = pool_spare.take()
+    assert taken.pid != kept.pid
+    taken.line.close()
+    assert os.waitpid(taken.pid, 0) == (taken.pid, 0)
+    assert not Path("/proc", str(kept.pid)).exists()  # nor is it left a zombie
