@@ -146,8 +146,8 @@ class Worker:
         if self._token is None and self._asked != self._key:
             self._token = self.line.peek()
             if self._token is None:
-                self._asked = self._key
                 self.line.send({"is": "ask", "key": self._key})
+                self._asked = self._key  # not before: a handler of the test's may raise here; asked twice is as once
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Keeps the reports of the running test; tells what is known once its call is over, in case teardown hangs."""

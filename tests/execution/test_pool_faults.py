@@ -488,3 +488,22 @@ async def test_a_worker_whose_end_the_system_does_not_tell_is_replaced_all_the_s
     ran = await suite.run(workers=1)
     assert ran.outcomes() == {"test_one": "passed", "test_gone": "crashed", "test_two": "passed"}
     assert (suite.root / "collected").read_text() == "."  # by one process, which lived on
+
+
+async def test_what_a_handler_of_the_test_s_raises_while_more_is_asked_for_is_the_tests_failure(suite):
+    suite.write(
+        test_alarm="""
+        def test_rings(request):
+            line = request.config.pluginmanager.getplugin("netra-loop-worker").line
+            send = line.send
+            def ring(*messages):
+                line.send = send
+                raise RuntimeError("an alarm")
+            line.send = ring
+        def test_follows(): pass
+        """
+    )
+    ran = await suite.run(workers=1)
+    assert ran.outcomes() == {"test_rings": "failed", "test_follows": "passed"}
+    assert ran.of("test_rings").message == "RuntimeError: an alarm"
+    assert "killed" not in ran.of("test_rings").output  # it did not wait for an answer to what was never asked
