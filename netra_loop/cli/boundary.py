@@ -12,12 +12,13 @@ import gc
 import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from netra_loop.cli.hints import hints_to_type
 from netra_loop.cli.words import LOOKING, SESSIONS, command_of, store_of
 from netra_loop.core.collecting import seldom
-from netra_loop.errors import EnvironmentFailed, Interrupted, NetraLoopError
+from netra_loop.errors import EnvironmentFailed, Interrupted, NetraLoopError, UsageError
 from netra_loop.settings import read
 
 if TYPE_CHECKING:
@@ -101,9 +102,23 @@ def _run(arguments: list[str], opening: Opening | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except FileNotFoundError as error:
+        if _stands_somewhere():
+            return _defect(error)
+        lost = UsageError("the working directory was removed", hint="go to one that is there: cd PROJECT")
+        _tell(lost)
+        return lost.exit_code
     except Exception as error:  # noqa: BLE001 - the boundary: what reaches it unnamed is a defect of ours
         return _defect(error)
     return 0
+
+
+def _stands_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _tell(error: NetraLoopError) -> None:

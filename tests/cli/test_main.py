@@ -260,3 +260,11 @@ def test_a_store_that_is_none_is_5_before_any_effect(project, call):
 )
 def test_the_store_may_be_named_anywhere(typed, read):
     assert store_first(typed) == read
+
+
+@pytest.mark.parametrize("words", ["run plain", "list"])
+def test_a_working_directory_that_was_removed_is_told_so(tmp_path, words):
+    command = f'mkdir gone; cd gone; rmdir ../gone; "{sys.executable}" -m netra_loop.cli.main {words}'
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the working directory was removed")
