@@ -3,13 +3,13 @@
     python benchmarks/logs.py [--entries 100000] [--runs 3]
 
 The entries are what a service of three instances logs while a thousand tests run: JSON lines with payloads, requests
-(two thirds of both with a test's trace), plain lines, stack traces with an entry for each line, of two threads at once.
-Measured is everything that netra-loop does with them: the protobuf messages are parsed, read, redacted, joined to
-tests and stored in SQLite, durable page by page (`collect-logs`); then they are read again in the order of time, but
-for those that no error can be in, their stack traces put together, errors grouped (`record`). Not measured is the server that made the pages. Each run is a
-process of its own, bound to one core, and counts the CPU time of all its threads, since others may use the machine; of
-several runs the one that was disturbed least is told, with the median beside it. Memory is its highest resident memory
-(VmHWM), beside that at a tenth of the entries.
+(two thirds of both with a test's trace), plain lines, stack traces with an entry for each line, of two threads at
+once. Measured is everything that netra-loop does with them: the protobuf messages are parsed, read, redacted, joined
+to tests and stored in SQLite, durable page by page (`collect-logs`); then they are read again in the order of time,
+but for those that no error can be in, their stack traces put together, errors grouped (`record`). Not measured is the
+server that made the pages. Each run is a process of its own, bound to one core, and counts the CPU time of all its
+threads, since others may use the machine; of several runs the one that was disturbed least is told, with the median
+beside it. Memory is its highest resident memory (VmHWM), beside that at a tenth of the entries.
 """
 
 from __future__ import annotations
