@@ -24,7 +24,7 @@ from netra_loop.core.untested import auth_failures, collection_failures, deploy_
 from netra_loop.core.whys import of_log, of_wire, raised_at
 from netra_loop.values import dataclass
 
-__all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "symptom_of"]
+__all__ = ["DeployFailure", "Facts", "make_findings", "open_signatures", "open_tests", "symptom_of"]
 
 _TELLING = (
     *(Symptom.WEBSOCKET_CLOSE, Symptom.HTTP_STATUS, Symptom.ERROR_EVENT, Symptom.AUTH, Symptom.MISSING_EVENT),
@@ -78,7 +78,21 @@ def make_findings(facts: Facts) -> list[Finding]:
 
 def open_signatures(findings: Iterable[Finding]) -> frozenset[str]:
     """The signatures that tell whether an iteration got anywhere: all but those of fixed and flaky findings."""
-    return frozenset(one.signature for one in findings if one.state not in {FindingState.FIXED, FindingState.FLAKY})
+    return frozenset(one.signature for one in findings if _is_open(one))
+
+
+def open_tests(findings: Iterable[Finding]) -> dict[int, dict[str, frozenset[str]]]:
+    """By iteration the tests of its open findings, by signature. `findings` are those of one iteration or of several,
+    each iteration's own rows.
+    """
+    found: dict[int, dict[str, frozenset[str]]] = {}
+    for one in filter(_is_open, findings):
+        found.setdefault(one.last_iteration, {})[one.signature] = frozenset(one.tests)
+    return found
+
+
+def _is_open(one: Finding) -> bool:
+    return one.state not in {FindingState.FIXED, FindingState.FLAKY}
 
 
 # ------------------------------------------------------------------------------------------------------------ groups

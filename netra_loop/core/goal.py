@@ -32,7 +32,8 @@ class Iteration:
     `results` are all attempts. `collection_errors` are the ids of what could not be collected; `collection_fatal` is
     set where nothing could be. `logs_complete` is None where the loop has no collect-logs phase. `revision` is the
     first service's revision under test, None without a deploy; `deploy_failed` says why there is none. `signatures` are
-    those of this iteration's open findings, `titles` what they are called. `full` is False with `--only`; `left_out`
+    those of this iteration's open findings, `titles` what they are called; `tests` has by iteration, earlier ones too,
+    the tests of each open finding by signature. `full` is False with `--only`; `left_out`
     counts what was collected and not selected all the same. `unsteady` says what stood better before (`stability`),
     each of which keeps the goal from being met. `sick` are the tests whose failure was seen to be the environment's
     (`comparing`). `number` is the iteration's own.
@@ -53,6 +54,7 @@ class Iteration:
     sick: frozenset[str] = frozenset()
     number: int = 0
     titles: Mapping[str, str] = field(default_factory=dict)
+    tests: Mapping[int, Mapping[str, frozenset[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -329,11 +331,12 @@ def _is_held(past: Past) -> bool:
 
 def _or_stuck(unmet: Judgement, now: Iteration, limits: LimitsSpec, history: Sequence[Past]) -> Judgement:
     """`unmet`, or stuck where going on as before has shown to lead nowhere. Inconclusive iterations are passed over."""
-    rounds = [Round(now.number, now.signatures, unmet.counts)]
+    rounds = [Round(now.number, now.signatures, unmet.counts, now.tests.get(now.number, {}))]
     for past in reversed(history):
         if past.verdict in {Verdict.MET, Verdict.STUCK} or _is_held(past):
             break
         if past.verdict is Verdict.UNMET:
-            rounds.append(Round(past.iteration, past.signatures, past.counts))
+            tests = now.tests.get(past.iteration, {})
+            rounds.append(Round(past.iteration, past.signatures, past.counts, tests))
     reason = why_stuck(rounds, limits.no_progress, now.titles)
     return unmet if reason is None else replace(unmet, verdict=Verdict.STUCK, reasons=(reason, *unmet.reasons))

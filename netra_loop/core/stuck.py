@@ -1,9 +1,13 @@
-"""When going on as before has shown to lead nowhere: the same findings again and again, or one that comes and goes."""
+"""When going on as before has shown to lead nowhere: the same findings again and again, or one that comes and goes.
+
+A signature alone does not make two findings the same: different tests may fail in one manner, one after the other was
+mended. They also have a test in common, where the tests of both are known.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Protocol
 
@@ -30,18 +34,28 @@ class Past(Protocol):
 
 @dataclass(frozen=True)
 class Round:
-    """An iteration that was unmet: the signatures of its open findings, and what its tests came to. `number` 0: not
-    known; so where `counts` is empty.
+    """An iteration that was unmet: the signatures of its open findings, what its tests came to, and by signature the
+    tests of those findings. `number` 0: not known; so where `counts` is empty, or no test is named.
     """
 
     number: int
     signatures: frozenset[str]
     counts: Mapping[str, int]
+    tests: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def is_better_than(self, other: Round) -> bool:
         """Fewer tests fail, and more pass: tests that are skipped now, or gone, are no progress."""
         known = bool(self.counts and other.counts)
         return known and self._failing < other._failing and self._passing > other._passing
+
+    def has(self, signature: str, of: Round) -> bool:
+        """Whether the finding with that signature that `of` has was open here as well."""
+        here, there = self.tests.get(signature), of.tests.get(signature)
+        return signature in self.signatures and not (here and there and here.isdisjoint(there))
+
+    def is_like(self, other: Round) -> bool:
+        """Whether both have the same findings."""
+        return self.signatures == other.signatures and all(self.has(one, other) for one in self.signatures)
 
     @property
     def _failing(self) -> int:
@@ -59,16 +73,16 @@ def why_stuck(rounds: Sequence[Round], no_progress: int, titles: Mapping[str, st
     if no_progress <= 0:
         return None
     now = rounds[0]
-    row = list(takewhile(lambda one: one.signatures == now.signatures, rounds))
+    row = list(takewhile(now.is_like, rounds))
     same = _without_progress(row)
     if len(same) >= max(2, no_progress):  # one iteration alone cannot show that nothing moved
         what = "the same findings" if now.signatures else "unmet without a finding that could be mended,"
         return f"{what} in {len(same)} iterations{_numbers(same)}{_named(now.signatures, titles)}"
-    if len(rounds) > 2 and _came_back(rounds):
+    back = _come_back(rounds)
+    if back:
         gone, then = rounds[1], rounds[2]
         where = f" (there in iteration {then.number}, gone in {gone.number}, there in {now.number})"
-        back = _named(then.signatures - gone.signatures, titles)
-        return f"what was gone an iteration ago is back{where if then.number else ''}{back}"
+        return f"what was gone an iteration ago is back{where if then.number else ''}{_named(back, titles)}"
     return None
 
 
@@ -85,10 +99,14 @@ def _without_progress(row: Sequence[Round]) -> list[Round]:
     return since
 
 
-def _came_back(rounds: Sequence[Round]) -> bool:
-    """Whether all that was open two iterations ago is open now, and something of it was gone in between."""
-    now, between, before = (one.signatures for one in rounds[:3])
-    return bool(before) and before <= now and not before <= between
+def _come_back(rounds: Sequence[Round]) -> list[str]:
+    """What was open two iterations ago and gone in between, where all that was open then is open now; else nothing."""
+    if len(rounds) < 3:
+        return []
+    now, between, before = rounds[:3]
+    if not all(now.has(one, before) for one in before.signatures):
+        return []
+    return [one for one in before.signatures if not between.has(one, before)]
 
 
 def _numbers(rounds: Sequence[Round]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from netra_loop.core.claims import judged as judge_claims
 from netra_loop.core.comparing import from_row
 from netra_loop.core.events import GoalJudged
-from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_signatures
+from netra_loop.core.findings import DeployFailure, Facts, make_findings, open_signatures, open_tests
 from netra_loop.core.goal import Iteration, Judgement, final_results, judge, was_held, was_moved
 from netra_loop.core.records import Batch, CollectionError, Finding, Result, Selected, Verdict
 from netra_loop.core.stability import Stability
@@ -45,6 +45,7 @@ class Record:
         review = await reviewed(context, stored)
         judged = await assessed(context, stored, review.requests)
         joined = review.finish()
+        earlier = await earlier_findings(context)
         errors = await errors_grouped(context, review)
         verdicts = _compared(context)
         judged = verdicts.of_results(judged)
@@ -62,7 +63,7 @@ class Record:
                 tiers=context.spec.tiers,
                 deploy_failure=_deploy_failure(context),
                 collection_errors=_collection_errors(context),
-                previous=await earlier_findings(context),
+                previous=earlier,
                 authenticity=context.spec.goal.authenticity,
             ),
         )
@@ -72,7 +73,7 @@ class Record:
         unsteady = stability.reasons(allow_regressions=context.spec.goal.allow_regressions)
         strange = await tampered(context, final.values())
         unsteady += strange
-        judgement = _judge(context, selected, judged, findings, unsteady, verdicts)
+        judgement = _judge(context, selected, judged, (*earlier, *findings), unsteady, verdicts)
         if judgement.verdict is not Verdict.INCONCLUSIVE and _is_full(context) and not strange:
             open_still = {one.id for one in findings if verdicts.proves_nothing_of(one)}
             now = first_revision(context)
@@ -100,7 +101,9 @@ def _judge(
     unsteady: Sequence[str],
     verdicts: Verdicts,
 ) -> Judgement:
+    """`findings` are this iteration's, and the rows of those before."""
     state, spec = context.state(), context.spec
+    found = [one for one in findings if one.last_iteration == context.iteration]
     selection = state.selection
     errors = selection.collection_errors if selection else ()
     failure = _deploy_failure(context)
@@ -117,11 +120,12 @@ def _judge(
         logs_complete=bool(state.logs_complete) if collects else None,
         revision=first_revision(context),
         deploy_failed=None if failure is None else f"{failure.reason}: {failure.message}",
-        signatures=open_signatures(findings),
+        signatures=open_signatures(found),
         unsteady=unsteady,
         sick=verdicts.sick(),
         number=context.iteration,
-        titles={one.signature: f"{one.id} {one.title}" for one in findings},
+        titles={one.signature: f"{one.id} {one.title}" for one in found},
+        tests=open_tests(findings),
     )
     history = [past for past in state.judged if past.iteration < context.iteration]
     return judge(now, spec.goal, spec.limits, history)

@@ -236,6 +236,26 @@ def test_a_finding_that_comes_and_goes_is_stuck(iterate):
     assert not stuck(iterate, {"a"}, unmet("a", "b"), unmet("a"))
 
 
+@pytest.mark.parametrize(
+    ("tests", "is_stuck"),
+    [
+        (["a", "", "a"], True),  # came back
+        (["a", "", "b"], False),  # fails as another did that was mended
+        (["a", "", "ab"], True),
+        (["a", "b", "a"], True),  # in between another failed like it
+        (["a", "a", "a"], True),
+        (["ab", "bc", "cb"], True),
+        (["a", "ab", "b"], False),
+        (["a", "b", "c"], False),
+    ],
+)
+def test_a_finding_is_the_same_only_with_a_test_in_common(iterate, tests, is_stuck):
+    found = {number: {"like": frozenset(some)} for number, some in enumerate(tests, 1) if some}
+    before = [Earlier(Verdict.UNMET, frozenset(found.get(number, {"other"})), iteration=number) for number in (1, 2)]
+    now = iterate([FAILED], signatures=frozenset({"like"}), number=3, tests=found)
+    assert (verdict(now, before, limits=LimitsSpec(no_progress=3)).verdict is Verdict.STUCK) is is_stuck
+
+
 def test_stuck_without_any_finding_speaks_of_none(iterate):
     said = verdict(iterate([FAILED]), [unmet(), unmet()], limits=LimitsSpec(no_progress=3))
     assert said.verdict is Verdict.STUCK

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from netra_loop.core.records import Authenticity, Batch, Child, CollectedTest, CollectionError, Evidence, Outcome
 from netra_loop.core.spec import GoalSpec, PhaseSpec, TierSpec
 from netra_loop.execution.base import Collection
@@ -32,6 +34,15 @@ async def test_a_failure_is_a_finding_and_the_goal_unmet(bench):
     (finding,) = await findings(bench)
     assert (finding.tests, finding.symptom, finding.impact) == (("tests/test_a.py::two",), "assertion", "$120K")
     assert bench.state.judged_now().signatures == {finding.signature}
+
+
+@pytest.mark.parametrize(("fails_third", "outcome"), [("one", "stuck"), ("two", "unmet")])
+async def test_only_the_same_test_brings_a_finding_back(bench, fails_third, outcome):
+    other = Ends(FAILED, message="ValueError: other")
+    for bench.iteration, (test, end) in enumerate((("one", REFUSED), ("three", other), (fails_third, REFUSED)), 1):
+        await bench.executed(**{"one": PASSED, "two": PASSED, "three": PASSED, test: end})
+        result = await bench.act("record")
+    assert result.outcome == outcome
 
 
 async def test_a_threshold_forgives_and_the_finding_stays(bench):
