@@ -119,6 +119,17 @@ class SessionTools:
                 self._cloud = await self._start_cloud()
             return self._cloud
 
+    def gone(self) -> str | None:
+        """See `Toolbox.gone`."""
+        return self._embedded.gone() if self._embedded is not None else None
+
+    async def until_gone(self) -> None:
+        """See `Toolbox.until_gone`."""
+        if self._embedded is None:
+            await asyncio.Event().wait()
+        else:
+            await self._embedded.until_gone()
+
     async def _start_cloud(self) -> Cloud:
         # The google packages cost half a second and 50 MB: only sessions that deploy or read logs pay for them. In a
         # thread, so that signals are answered meanwhile.

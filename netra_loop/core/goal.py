@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # a listing need not know what a loop file may say
     from netra_loop.core.spec import GoalSpec, LimitsSpec, TierSpec
 
 WRONG_REVISION = "wrong-revision"
-MOVED = "traffic-moved"  # begins the reason of a result that does not count, since another revision served meanwhile
+# What begins the reason of a result that does not count: another revision served meanwhile, or nothing could.
+MOVED = "traffic-moved"
+GONE = "environment-gone"
 _EPSILON = 1e-9  # thresholds are inclusive, and 1 of 10 is within 10 %
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _HELD = "the goal was held "  # begins the reason of an iteration that was good but not yet often enough in a row
@@ -88,8 +90,10 @@ def final_results(results: Iterable[Result]) -> dict[str, Result]:
 
 
 def was_moved(result: Result) -> bool:
-    """Whether another revision served, or may have, while it ran: it says nothing of the one under test."""
-    return bool(result.reasons) and any(reason.startswith(MOVED) for reason in result.reasons)
+    """Whether another revision served, or may have, while it ran, or the environment was not there to serve any: it
+    says nothing of the one under test.
+    """
+    return bool(result.reasons) and any(reason.startswith((MOVED, GONE)) for reason in result.reasons)
 
 
 def standing(before: Outcome | None, now: Outcome) -> Outcome:
@@ -113,7 +117,7 @@ def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[
         return _or_stuck(answer(Verdict.UNMET, f"the deploy failed: {now.deploy_failed}"), now, limits, history)
     moved = [result for result in final.values() if was_moved(result)]
     if moved:
-        told = next(reason for reason in moved[0].reasons if reason.startswith(MOVED))
+        told = next(reason for reason in moved[0].reasons if reason.startswith((MOVED, GONE)))
         return answer(Verdict.INCONCLUSIVE, f"{_some([one.id for one in moved])} cannot count: {told}")
     nothing = _nothing_judged(now, final, foreign)
     if nothing is not None:

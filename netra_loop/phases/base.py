@@ -59,6 +59,17 @@ class Toolbox(Protocol):
         """The environment's cloud; None where the environment has none."""
         ...
 
+    def gone(self) -> str | None:
+        """What the environment's cloud was, such as `process 17 (signal 9)`, where this session started it and it has
+        ended, or is about to, without having been asked; None while it is there, and for any other cloud. A test that
+        noticed anything of its end is over only once this says so.
+        """
+        ...
+
+    async def until_gone(self) -> None:
+        """Returns once `gone` says something. For a cloud that was started already; never returns for any other."""
+        ...
+
     async def pool(self, options: PoolOptions) -> Runner:
         """Runs pytest tests. Equal options give the same pool, so that what was collected once serves again."""
         ...

@@ -12,7 +12,7 @@ from dataclasses import replace
 from netra_loop.core.authenticity import assess
 from netra_loop.core.events import ForeignSeen, Noted
 from netra_loop.core.findings import symptom_of
-from netra_loop.core.goal import MOVED, final_results, standing, was_moved
+from netra_loop.core.goal import GONE, MOVED, final_results, standing, was_moved
 from netra_loop.core.records import (
     JOURNEY_PREFIX,
     AttemptStarted,
@@ -45,6 +45,7 @@ from netra_loop.phases.testbed import (
     runners,
 )
 from netra_loop.phases.tokens import with_fresh_token
+from netra_loop.phases.vanishing import while_there
 from netra_loop.processes import give_back_memory
 from netra_loop.values import dataclass
 
@@ -68,8 +69,10 @@ class _Bench:
         iteration = self.context.iteration
         return AttemptStarted(event.id, iteration, event.attempt, event.worker, event.started_at, event.trace_id)
 
-    def result(self, event: Finished, flaky: bool) -> Result:
-        """The row for `event`: judged, then redacted, so that nothing secret reaches the store."""
+    def result(self, event: Finished, flaky: bool, gone: str | None = None) -> Result:
+        """The row for `event`: judged, then redacted, so that nothing secret reaches the store. `gone` is what the
+        environment's cloud was, where that had ended before this was heard of.
+        """
         context, text = self.context, self.context.redactor.text
         authenticity, reasons = assess(
             event.outcome,
@@ -80,6 +83,9 @@ class _Bench:
             proxies=self.proxies,
             changed=self._change(event),
         )
+        if gone is not None:
+            authenticity = _doubted(event.outcome, authenticity)
+            reasons = (f"{GONE}: the embedded cloud, {gone}, had ended before this test was over", *reasons)
         result = Result(
             id=event.id,
             tier=self.tiers.get(event.id),
@@ -117,7 +123,8 @@ class _Bench:
 
 class Execute:
     """Runs the selection. A test that finished is never run again; one that was in flight when a process died is, as a
-    new attempt. So is one whose result does not count because another revision served meanwhile.
+    new attempt. So is one whose result does not count because another revision served meanwhile, or because the
+    environment's cloud had ended.
     """
 
     async def run(self, context: PhaseContext) -> PhaseResult:
@@ -163,7 +170,7 @@ class Execute:
                     await found.pool.renew(environment(context, fresh))
 
             async with following(bench.follower):
-                ran = await with_fresh_token(context, scope, renewed, rounds)
+                ran = await while_there(context, with_fresh_token(context, scope, renewed, rounds))
             await _check_what_served(context, ran)
             if found.pool is not None:
                 found.pool.rest()  # it ends while `record` looks at what it did
@@ -214,7 +221,7 @@ async def _check_what_served(context: PhaseContext, ran: AbstractSet[tuple[str, 
     marked = tuple(
         replace(
             result,
-            authenticity=Authenticity.SUSPECT if result.outcome in _PASSES else result.authenticity,
+            authenticity=_doubted(result.outcome, result.authenticity),
             reasons=(told, *result.reasons),
         )
         for result in stored
@@ -225,6 +232,10 @@ async def _check_what_served(context: PhaseContext, ran: AbstractSet[tuple[str, 
     handled = (phase.next.get("inconclusive", "stop") for phase in context.spec.phases if phase.uses == "record")
     if all(target == "stop" for target in handled):
         raise foreign
+
+
+def _doubted(outcome: Outcome, authenticity: Authenticity) -> Authenticity:
+    return Authenticity.SUSPECT if outcome in _PASSES else authenticity
 
 
 async def _run(
@@ -283,8 +294,9 @@ async def _store(bench: _Bench, events: Sequence[RunEvent], failed: Mapping[str,
     context = bench.context
     started = tuple(bench.started(event) for event in events if isinstance(event, Started))
     finished = [event for event in events if isinstance(event, Finished)]
+    gone = context.tools.gone()  # asked after all of them were over
     results = await apart(
-        lambda: [bench.result(event, failed.get(event.id, 0) > 0) for event in finished],
+        lambda: [bench.result(event, failed.get(event.id, 0) > 0, gone) for event in finished],
         weight(finished),
     )
     notes = tuple(

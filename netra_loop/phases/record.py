@@ -49,11 +49,11 @@ class Record:
         errors = await errors_grouped(context, review)
         verdicts = _compared(context)
         judged = verdicts.of_results(judged)
-        moved = {result.id for result in judged if was_moved(result)}
+        moved = {test for test, result in final_results(judged).items() if was_moved(result)}
         findings = make_findings(
             Facts(
                 iteration=iteration,
-                results=[result for result in judged if result.id not in moved],
+                results=[result for result in judged if result.id not in moved and not was_moved(result)],
                 selected=[one for one in selected if one.id not in moved],
                 joined=joined,
                 exceptions=review.exceptions,

@@ -16,6 +16,7 @@ from netra_loop.phases.base import PhaseContext, PhaseResult
 from netra_loop.phases.scope import Scope
 from netra_loop.phases.sealing import seal_of, top
 from netra_loop.phases.testbed import Runners, are_guessed, environment_hosts, runners, shown_host
+from netra_loop.phases.vanishing import while_there
 
 _TAKEN_FOR = "taken for the environment: "  # begins the note on hosts that nobody listed
 
@@ -28,7 +29,7 @@ class Select:
         if context.tools.workspace is not None and context.state().fixers:
             await asyncio.to_thread(bytecode.forget, top(context), seal_of(context))
         found, scope = await runners(context)
-        collection = await _collect(found)
+        collection = await while_there(context, _collect(found))
         spec = context.spec
         failed = await _failed_before(context)
         chosen = select(

@@ -6,6 +6,7 @@ for the world: what was deployed or run there outlives whoever did it, and is co
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,12 @@ class Tools:
 
     async def cloud(self) -> FakeCloud:
         return self.world.cloud
+
+    def gone(self) -> None:
+        return None
+
+    async def until_gone(self) -> None:
+        await asyncio.Event().wait()
 
     async def pool(self, options: PoolOptions) -> FakeRunner:
         assert options.env["NETRA_LOOP_SESSION"] == SESSION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
@@ -68,9 +69,16 @@ class Tools:
     renewed: int = 0
     workspace: Workspace | None = None
     beside: dict[str, Runner] = field(default_factory=dict)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def cloud(self) -> FakeCloud | None:
         return self.fake_cloud
+
+    def gone(self) -> str | None:
+        return "process 17 (signal 9)" if self.ended.is_set() else None
+
+    async def until_gone(self) -> None:
+        await self.ended.wait()
 
     async def pool(self, options: PoolOptions) -> Runner:
         self.asked.append(options)

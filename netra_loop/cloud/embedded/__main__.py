@@ -1,6 +1,7 @@
 """`python -m netra_loop.cloud.embedded --state DIR [--seed FILE] [--lifeline-fd N]`: runs the embedded cloud.
 
-Prints one line of JSON, `{"endpoint": …}`, once it serves. Exit code 5: another one runs on the folder.
+Prints one line of JSON, `{"endpoint": …}`, once it serves, and closes its output as soon as it is asked to end. Exit
+code 5: another one runs on the folder.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -43,7 +45,14 @@ def main() -> int:
 async def _serve(folder: Path, seed: Path | None, lifeline: int | None, vault: Vault, withheld: Withheld) -> None:
     ready: asyncio.Future[Whereabouts] = asyncio.get_running_loop().create_future()
     ready.add_done_callback(lambda done: _say(done.result()))
-    await serve(folder, seed=seed, lifeline=lifeline, ready=ready, vault=vault, withheld=withheld)
+    await serve(folder, seed=seed, lifeline=lifeline, ready=ready, vault=vault, withheld=withheld, leaving=_end_output)
+
+
+def _end_output() -> None:
+    """Whoever started it learns by this that it serves no longer, see `vital`."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _say(where: Whereabouts) -> None:

@@ -16,6 +16,7 @@ from netra_loop import processes
 from netra_loop.cloud.embedded.files import make_folder, read_json
 from netra_loop.cloud.embedded.instance import SERVER_ONLY
 from netra_loop.cloud.embedded.knobs import set_knobs
+from netra_loop.cloud.embedded.vital import Vital
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.settings import without_store_password
 
@@ -23,6 +24,7 @@ _START_LIMIT_S = 30.0
 _EARLIER_GRACE_S = 2.0
 _END_MARGIN_S = 1.5
 _SHOWN_BYTES = 2000
+_CODE_WITHIN_S = 1.0  # after the news of its end
 
 
 class EmbeddedCloud:
@@ -32,18 +34,37 @@ class EmbeddedCloud:
     its metadata server, which gives identity tokens to whoever has it in `GCE_METADATA_HOST`.
     """
 
-    def __init__(self, endpoint: str, metadata: str, process: Process, lifeline: int) -> None:
+    def __init__(self, endpoint: str, metadata: str, process: Process, lifeline: int, vital: Vital) -> None:
         self.endpoint = endpoint
         self.metadata = metadata
         self.pid = process.pid
         self._process = process
         self._lifeline: int | None = lifeline
+        self._vital = vital
+
+    def gone(self) -> str | None:
+        """Which process it was, and how it ended as far as that is known, where it has ended or is about to, though
+        `stop` was not called; None while it serves. Whoever lost a connection over its end may ask afterwards.
+        """
+        if not self._vital.is_over():
+            return None
+        code = self._process.returncode
+        how = "" if code is None else f" (signal {-code})" if code < 0 else f" (exit code {code})"
+        return f"process {self.pid}{how}"
+
+    async def until_gone(self) -> None:
+        """Returns once `gone` says something; a moment later where that tells how it ended."""
+        await self._vital.over()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CODE_WITHIN_S):
+                await self._process.wait()
 
     async def stop(self, *, grace_s: float = 10.0) -> None:
         """Ends it and all its instances: SIGTERM to them, SIGKILL after `grace_s`. Safe to repeat.
 
         What serves is remembered in the state folder and comes back with the next start on it.
         """
+        self._vital.close()
         if self._lifeline is not None:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._lifeline, f"{grace_s:g}".encode())
@@ -88,12 +109,13 @@ async def start_embedded(
         command.append("--known-stdin")
     log = os.open(state_dir / "cloud.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(log, 0o600)  # whatever the umask
+    vital = Vital()
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
             stdin=PIPE if known is not None else DEVNULL,
-            stdout=PIPE,
+            stdout=vital.inlet,
             stderr=log,
             pass_fds=[reading],
             env=without_store_password(os.environ) | SERVER_ONLY,
@@ -101,16 +123,19 @@ async def start_embedded(
         )
     except BaseException:
         os.close(writing)
+        vital.close()
         raise
     finally:
         os.close(reading)
         os.close(log)
+        vital.close_inlet()
     try:
         await _hand_over(process, known)
-        endpoint = await _endpoint_of(process, state_dir)
-        return EmbeddedCloud(endpoint, read_json(state_dir / "cloud.json")["metadata"], process, writing)
+        endpoint = await _endpoint_of(vital, state_dir)
+        return EmbeddedCloud(endpoint, read_json(state_dir / "cloud.json")["metadata"], process, writing, vital)
     except BaseException:
         os.close(writing)
+        vital.close()
         await processes.end_tree(process.pid, term_grace_s=0)
         await process.wait()
         raise
@@ -124,12 +149,11 @@ async def _hand_over(process: Process, known: Mapping[str, Any] | None) -> None:
         process.stdin.close()
 
 
-async def _endpoint_of(process: Process, state_dir: Path) -> str:
+async def _endpoint_of(vital: Vital, state_dir: Path) -> str:
     line = b""
-    if process.stdout is not None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_LIMIT_S):
-                line = await process.stdout.readline()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_LIMIT_S):
+            line = await vital.line()
     if not line:
         said = (state_dir / "cloud.log").read_bytes()[-_SHOWN_BYTES:].decode("utf-8", "replace").strip()
         raise EnvironmentFailed(

@@ -25,7 +25,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -108,8 +108,10 @@ async def serve(
     listening: Listening | None = None,
     knobs: Mapping[str, Any] | None = None,
     withheld: Withheld | None = None,
+    leaving: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves until SIGTERM, SIGINT, SIGHUP or the end of the lifeline; `ready` gets where. Leaves no process behind.
+    Then `leaving` is called, before anything of it ends.
 
     `vault` holds what environment variables may be taken from; None: nothing. `knobs` are the ones that are turned, all
     others having their defaults; None: as they were left. `withheld` are the values that are never written. Raises
@@ -135,6 +137,7 @@ async def serve(
             write_json(folder / "cloud.json", _told(where))
             ready.set_result(where)
             await ending.asked.wait()
+            leaving()
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The embedded cloud as a process: what a kill leaves, what comes back, what never stays."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -203,3 +204,23 @@ async def test_what_comes_back_is_given_what_was_declared_or_does_not_start(tmp_
     assert refused.status_code == 503
     assert "The value of services.backend.env.DB_PASSWORD is a secret" in refused.text
     assert (await said(declared)).json() == [*given.values(), "--key=open-sesame-1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_an_end_that_nobody_asked_for_is_known_once_a_request_is_lost_over_it(
+    tmp_path, request_for, progress, number
+):
+    embedded = await start_embedded(tmp_path / "cloud")
+    client = client_of(embedded)
+    url = (await client.deploy(request_for(), progress)).revision.url
+    async with httpx.AsyncClient(timeout=20) as http:
+        assert (await http.get(url + "/crash")).status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert embedded.gone() is None  # an instance that ends by itself is the product's doing
+    os.kill(embedded.pid, number)
+    with contextlib.suppress(httpx.HTTPError, ValueError):
+        while True:
+            await answer(url)
+    assert embedded.gone() is not None
+    await embedded.until_gone()
+    await client.close()
+    await embedded.stop(grace_s=0)
