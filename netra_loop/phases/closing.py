@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from netra_loop.cloud.base import Cloud
 from netra_loop.core.best import best
 from netra_loop.core.events import Noted, TrafficMoved
-from netra_loop.core.records import Revision
+from netra_loop.core.records import Batch, Revision
 from netra_loop.errors import EnvironmentFailed, ForeignChange
 from netra_loop.phases.base import PhaseContext
 
@@ -53,9 +53,11 @@ async def _promote(context: PhaseContext, cloud: Cloud) -> None:
             await _check_ours(context, cloud, revision)
     for revision in waiting:
         with _unpromoted(context, revision):
-            await _check_ours(context, cloud, revision)
+            theirs = await _check_ours(context, cloud, revision)
             await cloud.route(revision.service, revision.name, drop_tag=revision.tag)
-        await context.event(TrafficMoved(service=revision.service, revision=revision.name, why=PROMOTED))
+        moved = TrafficMoved(service=revision.service, revision=revision.name, why=PROMOTED)
+        told = () if theirs is None else (Noted(text=_passed_over(revision, theirs)),)
+        await context.record(Batch(events=tuple(map(context.stamp, (*told, moved)))))
 
 
 @contextmanager
@@ -106,13 +108,25 @@ async def _leave_at(context: PhaseContext, cloud: Cloud, service: str, revision:
     await cloud.route(service, revision)
 
 
-async def _check_ours(context: PhaseContext, cloud: Cloud, revision: Revision) -> None:
-    """Raises ForeignChange where the service serves neither what it served before the session nor what is promoted."""
+def _passed_over(revision: Revision, theirs: str) -> str:
+    return (
+        f"somebody else made {theirs} of service {revision.service!r} after {revision.name} was deployed, without "
+        f"traffic: it was not tested here and gets none; {revision.name} is promoted by its name"
+    )
+
+
+async def _check_ours(context: PhaseContext, cloud: Cloud, revision: Revision) -> str | None:
+    """The short name of the revision that was made last, where that is not `revision` but somebody else's. Raises
+    ForeignChange where the service serves neither what it served before the session nor what is promoted.
+    """
     seen = context.state().traffic.get(revision.service)
     standing = await cloud.standing(revision.service)
     serves = standing.serving if standing is not None else None
     if seen is not None and serves not in {seen.revision, revision.name}:
         raise ForeignChange(revision.service, seen.revision or revision.name, serves or "nothing")
+    created = standing.latest_created if standing is not None else None
+    ours = {one.revision.name for one in context.state().deployed if one.revision.service == revision.service}
+    return created if created not in ours else None
 
 
 async def _untag(context: PhaseContext, cloud: Cloud) -> None:

@@ -79,6 +79,23 @@ async def test_what_somebody_deployed_meanwhile_is_not_overwritten(tagged):
     assert (await serves(tagged))[0] == theirs
 
 
+async def test_what_somebody_deployed_without_traffic_is_said_and_ours_is_promoted_all_the_same(tagged):
+    theirs = DeployRequest("backend", "theirs-wxyz", 1, "/src", ("serve",), tag="canary")
+    made = (await tagged.cloud.deploy(theirs, tagged.watcher.progress)).revision.name
+    assert await end(tagged, met=True)
+    assert await serves(tagged) == (NEW, ["canary"])
+    (noted,) = await tagged.events("noted")
+    assert noted.text == (
+        f"somebody else made {made} of service 'backend' after {NEW} was deployed, without traffic: it was not tested "
+        f"here and gets none; {NEW} is promoted by its name"
+    )
+
+
+async def test_where_nobody_else_deployed_nothing_is_said(tagged):
+    await end(tagged, met=True)
+    assert await tagged.events("noted") == []
+
+
 async def test_of_several_services_none_is_promoted_where_one_cannot_be(bench):
     tagged = ServiceSpec(command=("serve",), traffic="tagged")
     bench.change(services={"backend": ServiceSpec(command=("serve",)), "front": ServiceSpec(command=("serve",))})
