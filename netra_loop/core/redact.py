@@ -9,19 +9,15 @@ find the places of literals, `secret_shapes` those of what looks like a secret.
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from netra_loop.core.secret_shapes import IS_SET, KEPT, LONG, SHAPES, may_be_header, places, speaks_of_secrets
+from netra_loop.core.secret_spellings import MIN_LENGTH, in_base64, spellings, variants
 
 MARK = "[redacted]"
-MIN_LENGTH = 8  # shorter values occur in innocent text far too often
 MAX_DEPTH = 100
 KEY_LINE_LENGTH = 64  # of a line of a private key, which is told by itself where that came line by line
 _MOST_SHAPES = 4096  # keys of mappings that are remembered at one time
@@ -33,6 +29,7 @@ _IN_LINES = re.compile(
     r"^[ \t]{0,8}[A-Za-z0-9+/_-]{60,80}\r?$(?:\n[ \t]{0,8}[A-Za-z0-9+/_-]{1,80}={0,2}\r?$)+", re.MULTILINE
 )
 _JOINT = re.compile(r"\n(?<=[A-Za-z0-9+/_-]{59}[A-Za-z0-9+/_\r-]\n)[ \t]{0,8}[A-Za-z0-9+/_-]")  # between two such lines
+_RARE = ("%", "\\")
 _PIECE = 16_384  # a text is gone through in pieces of about this size: what one of them needs costs the others nothing
 
 
@@ -45,8 +42,9 @@ class Redactor:
         self, secrets: Iterable[str] = (), named: Iterable[tuple[str, str]] = (), kept: Iterable[str] = ()
     ) -> None:
         secrets = tuple(secrets)
-        literals = {variant for secret in secrets if len(secret) >= MIN_LENGTH for variant in _variants(secret)}
+        literals = {variant for secret in secrets if len(secret) >= MIN_LENGTH for variant in variants(secret)}
         self._literals = tuple(sorted(literals, key=lambda literal: (-len(literal), literal)))
+        self._by_char = _by_char(self._literals)
         shapes = [f"(?P<{name}>{keep}){hide}" for name, (keep, hide) in KEPT.items()]
         self._named = {(name, value) for name, value in named if name and value}
         self._names = tuple(
@@ -54,9 +52,7 @@ class Redactor:
         )
         whole = {text for text in kept if text and not any(text in literal for literal in self._literals)}
         self._whole = tuple(sorted({MARK, *whole}, key=lambda text: (-len(text), text)))
-        self._in_base64 = tuple(
-            {part for secret in secrets if len(secret) >= MIN_LENGTH for part in _base64_of(secret)}
-        )
+        self._in_base64 = tuple({part for secret in secrets if len(secret) >= MIN_LENGTH for part in in_base64(secret)})
         self._many_lines = tuple(literal for literal in self._literals if "\n" in literal)
         mark = f"(?P<mark>{'|'.join(map(re.escape, self._whole))})"
         either = [mark, *map(re.escape, self._literals), *SHAPES, *_assigned(self._named), *shapes]
@@ -105,7 +101,14 @@ class Redactor:
 
     def _starts(self, text: str) -> list[int]:
         """Every place where a secret may begin, in order."""
-        starts = [place for literal in self._literals if literal in text for place in _places(literal, text)]
+        starts = [
+            place
+            for char, some in self._by_char
+            if char in text
+            for literal in some
+            if literal in text
+            for place in _places(literal, text)
+        ]
         starts += [at.start() for name, finder in self._names if name in text for at in finder.finditer(text)]
         starts += places(text)
         if not starts:
@@ -173,11 +176,19 @@ class Redactor:
         return self._deep(item, depth + 1)
 
 
+def _by_char(literals: Iterable[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """`literals` by a character that each of them has and few texts do; those without one under nothing."""
+    found: dict[str, list[str]] = {}
+    for literal in literals:
+        found.setdefault(next((char for char in _RARE if char in literal), ""), []).append(literal)
+    return tuple((char, tuple(some)) for char, some in found.items())
+
+
 def _assigned(named: Iterable[tuple[str, str]]) -> list[str]:
     """The expression for values that are secrets after their name alone; none where there are none."""
     by_name: dict[str, set[str]] = {}
     for name, value in named:
-        by_name.setdefault(name, set()).update(_spellings(value))
+        by_name.setdefault(name, set()).update(spellings(value))
     if not by_name:
         return []
     some = [f"{re.escape(name)}{IS_SET}(?={_either(values)})" for name, values in sorted(by_name.items())]
@@ -234,46 +245,3 @@ def _hide(found: re.Match[str]) -> str:
     if kept is None:
         return MARK
     return found[0] if kept == "mark" else found[kept] + MARK
-
-
-def _spellings(value: str) -> set[str]:
-    """How a value is written after its name."""
-    return {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], html.escape(value)}
-
-
-def _variants(secret: str) -> Iterator[str]:
-    """The secret and what it becomes in URLs, JSON, HTML, Python source, hex and base64. A secret of several lines also
-    line by line.
-    """
-    yield secret
-    for escaped in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
-        yield escaped
-        yield re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), escaped)
-        yield quote(escaped, safe="")
-    for plain in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        yield plain
-        yield plain.replace("/", "\\/")
-        yield json.dumps(plain, ensure_ascii=False)[1:-1]
-    raw = secret.encode("utf-8", "surrogatepass")
-    yield html.escape(secret)
-    yield repr(secret)[1:-1]
-    yield repr(raw)[2:-1]
-    yield raw.hex()
-    yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= 16)
-    yield from _base64(raw)
-
-
-def _base64_of(secret: str) -> Iterator[str]:
-    return _base64(secret.encode("utf-8", "surrogatepass"))
-
-
-def _base64(raw: bytes) -> Iterator[str]:
-    """The part of base64 that only these bytes decide, for each of the three places they can stand at."""
-    for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + raw).decode("ascii").rstrip("=")
-        first = (0, 2, 3)[offset]
-        last = (offset + len(raw)) * 8 // 6
-        inner = encoded[first:last]
-        if len(inner) >= MIN_LENGTH:
-            yield inner
-            yield inner.replace("+", "-").replace("/", "_")

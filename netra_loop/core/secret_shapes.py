@@ -33,6 +33,15 @@ _RANDOM = (
     "(?=[A-Za-z0-9_~+-]{0,200}?[a-z])(?=[A-Za-z0-9_~+-]{0,200}?[A-Z])(?=[A-Za-z0-9_~+-]{0,200}?[0-9])"
     "(?:[A-Za-z0-9_~+-]|%2[BbFf]){20,}+(?:=|%3[Dd])*+"
 )
+# The same inside a URL, once or twice over: `password%3Dx`, `token%3A%20x`, `%22api_key%22%3A%22x%22`.
+_CODE = "%(?:25)?"
+_CODED_BLANK = rf"(?:[ \t+]|{_CODE}20)"
+_CODED_QUOTE = rf"(?:{_CODE}5[Cc]){{0,8}}+{_CODE}2[27]"
+_CODED_IS = rf"(?:{_CODE}3[Dd]|\\{{1,8}}u003[Dd])"  # also as some write it in JSON
+_CODED_SET = rf"{_CODED_BLANK}{{0,4}}+{_CODE}3[AaDd]{_CODED_BLANK}{{0,4}}+"
+_CODED_COLON = rf"{_CODED_BLANK}{{0,4}}+{_CODE}3[Aa]{_CODED_BLANK}{{0,4}}+"
+_SOMETHING = rf"(?!{_CODE}(?:2[0267]|0[AaDd]))"  # where the value is empty, the next of something follows
+_LETTER = r"""(?:%(?!20|2[0267])[0-9A-Fa-f]{2}|[^\s"'\\,;&<>)\]}%+])"""
 LONG = "PRIVATE KEY"  # all that is looked for over the ends of lines
 SHAPES = (
     (
@@ -63,7 +72,7 @@ KEPT = {  # name: (what stays, what is hidden after it)
             f"(?:(?i:{_WORDS}|authorization|cookie)|_KEY){_QUOTE}[ \\t]{{0,4}},[ \\t]{{0,4}}{_QUOTE}(?i:value){_QUOTE}"
             f"[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<opened>{_QUOTE})"
         ),
-        r"(?:(?!(?P=opened)).)++",
+        r"(?:(?!(?<!\\)(?P=opened)).)++",
     ),
     "user": ("://", r"[^\s/\"'<>]{1,1000}(?=@)"),  # to the last @, which some passwords hold as it is
     "header": (
@@ -100,12 +109,42 @@ KEPT = {  # name: (what stays, what is hidden after it)
         + _NO_REFERENCE
         + _VALUE,
     ),
+    "coded_header": (
+        (
+            f"(?:(?i:authorization)(?:{_CODED_QUOTE})?{_CODED_SET}"
+            f"|(?:(?i:cookie)|(?<=[A-Za-z0-9]-)(?i:{_WORDS}))(?:{_CODED_QUOTE})?{_CODED_COLON})"
+            f"(?:{_CODED_QUOTE})?+(?:(?i:bearer|basic|token|digest|negotiate){_CODED_BLANK}{{1,4}}+)?+"
+        ),
+        _SOMETHING + _NO_REFERENCE + _VALUE,
+    ),
+    "coded_json": (
+        f"(?:(?i:{_WORDS})|_KEY){_CODED_QUOTE}(?:{_CODED_COLON}|:){_CODED_BLANK}{{0,4}}+{_CODED_QUOTE}",
+        rf"(?:{_CODE}5[Cc]{_CODE}2[27]|(?!{_CODE}2[27])[^\s\"'&<>])++",
+    ),
+    "coded": (
+        (
+            f"(?:(?:_KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS){_CODED_SET}"
+            f"|(?i:{_WORDS}){_CODED_IS})(?:{_CODED_QUOTE})?+"
+        ),
+        _SOMETHING + _NO_REFERENCE + _VALUE,
+    ),
+    "coded_text": (
+        f"(?i:{_WORDS}){_CODED_SET}(?:{_CODED_QUOTE})?+",
+        f"(?={_LETTER}{{6}})(?={_LETTER}{{0,199}}?[0-9])(?={_LETTER}{{0,199}}?[A-Za-z])" + _NO_REFERENCE + _VALUE,
+    ),
     "parameter": (f"{_PARAMETER}{_SECRET_NAMES}{_IS}", _VALUE),
     "doubtful": (f"{_PARAMETER}{_DOUBTFUL_NAMES}{_IS}", r"""(?=[^\s"'\\,;&<>)\]}]{6})""" + _VALUE),
     "random": (r"(?:[?&]|&amp;)[A-Za-z0-9_.~-]{1,64}=", _RANDOM),
-    "json": (f"(?:(?i:{_WORDS})|_KEY){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})", r"(?:(?!(?P=quote)).)++"),
+    "json": (
+        f"(?:(?i:{_WORDS})|_KEY){_QUOTE}[ \\t]{{0,4}}:[ \\t]{{0,4}}(?P<quote>{_QUOTE})",
+        r"(?:(?!(?<!\\)(?P=quote)).)++",
+    ),
 }
-IS_SET = rf"(?:{_QUOTE})?[ \t]{{0,4}}(?:[:=]|%3[Dd])[ \t]{{0,4}}(?:{_QUOTE})?"  # between a name and its value
+# between a name and its value
+IS_SET = (
+    rf"(?:{_QUOTE}|{_CODED_QUOTE})?{_CODED_BLANK}{{0,4}}(?:[:=]|{_CODED_IS}|{_CODE}3[Aa]){_CODED_BLANK}{{0,4}}"
+    rf"(?:{_QUOTE}|{_CODED_QUOTE})?"
+)
 # What may come behind `?`, `&` and the like, in lower case: most URLs have parameters, and few of them are secrets.
 _TELLING = rf"(?:{_SECRET_NAMES}|{_DOUBTFUL_NAMES})(?:=|%3d)".replace("(?i:", "(?:")
 _AFTER = rf"(?:{_TELLING}|[a-z0-9_.~-]{{1,64}}=[a-z0-9_~+%-]{{20}})"
@@ -130,11 +169,12 @@ _FINDERS = {
     "1//0": "1//0(?=[A-Za-z0-9_-]{20})",
     "://": r"://(?=[^\s/@\"'<>]{1,1000}@)",
 }
-_ASSIGNED = r"""(?=[ \t]{0,4}[=:]|\\{0,8}["'][ \t]{0,4}[:,])"""
+_THEN_CODE = r"%(?:25)?(?:3[ad]|2[027]|5c)|\\{1,8}u003d"
+_ASSIGNED = rf"""(?=[ \t]{{0,4}}[=:]|\\{{0,8}}["'][ \t]{{0,4}}[:,]|[ +]{{0,4}}(?:{_THEN_CODE}))"""
 _FINDERS_LOWER = {  # in the text lower-cased
-    "authorization": f"authorization(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:=,])",
+    "authorization": f"authorization(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:=,]|{_THEN_CODE})",
     "bearer": "bearer(?=[ \t]|%20)",
-    "cookie": f"cookie(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:,])",
+    "cookie": f"cookie(?=(?:{_QUOTE})?[ \\t]{{0,4}}[:,]|{_THEN_CODE})",
     **{word: f"{word}{_ASSIGNED}" for word in ("password", "passwd", "passphrase", "secret", "token", "credentials")},
     "api": f"api(?=[_-]?key{_ASSIGNED})",
     "access": f"access(?=[_-]?key{_ASSIGNED})",

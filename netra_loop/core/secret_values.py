@@ -14,8 +14,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import field
 from typing import Any
 
-from netra_loop.core.redact import MIN_LENGTH, Redactor
+from netra_loop.core.redact import Redactor
 from netra_loop.core.secret_names import names_secret, passwords_in
+from netra_loop.core.secret_spellings import MIN_LENGTH
 from netra_loop.values import dataclass
 
 _ONE_WORD = re.compile(r"[a-z]+|[A-Z]+|[A-Z][a-z]+|[0-9]+")

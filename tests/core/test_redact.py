@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netra_loop.core.records import Outcome
-from netra_loop.core.redact import MARK, Redactor, _base64_of
+from netra_loop.core.redact import MARK, Redactor
+from netra_loop.core.secret_spellings import in_base64
 
 SECRET = 's3cr3t/val+ue "é'
 redactor = Redactor([SECRET, "short", "multi-line-secret-1\nmulti-line-secret-2"])
@@ -37,10 +38,19 @@ redactor = Redactor([SECRET, "short", "multi-line-secret-1\nmulti-line-secret-2"
         html.escape(SECRET),
         repr(SECRET.encode())[2:-1],
         SECRET.encode().hex(),
+        quote_plus(SECRET).lower(),
+        quote(quote(SECRET, safe="").lower(), safe=""),
+        quote(SECRET, safe="!'()*;,/?:@&=+$#"),  # as browsers do
+        quote(json.dumps(SECRET)[1:-1], safe=""),
     ],
 )
 def test_a_literal_secret_is_found_in_every_spelling(form: str):
     assert redactor.text(f"<{form}>") == f"<{MARK}>"
+
+
+@pytest.mark.parametrize("form", [r"a\u003cb\u003e\u0026c=d'e", r"a\u003cb\u003e\u0026c\u003dd\u0027e"])
+def test_a_literal_secret_is_found_as_json_for_html(form: str):
+    assert Redactor(["a<b>&c=d'e"]).text(f'{{"url": "{form}"}}') == f'{{"url": "{MARK}"}}'
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
@@ -57,7 +67,7 @@ def test_a_literal_secret_is_found_in_base64_that_is_broken_into_lines(before: i
     told = redactor.text("a line\n" + wrap(b"x" * before + SECRET.encode() + b"y" * 60).decode() + "\nanother line")
     assert (told.splitlines()[0], told.splitlines()[-1]) == ("a line", "another line")
     rest = "".join(told.replace(MARK, " ").split())
-    assert not any(part in rest for part in _base64_of(SECRET))
+    assert not any(part in rest for part in in_base64(SECRET))
 
 
 def test_base64_in_lines_without_a_secret_stays():
@@ -133,6 +143,20 @@ def test_what_is_left_of_a_private_key_is_hidden():
         ("postgresql://me:p@ss@db/x", "postgresql://[redacted]@db/x"),
         ("sk_live_0123456789abcdefXYZ 1//0gAbCdEfGhIjKlMnOpQrStUv", "s[redacted] [redacted]"),
         ("IQoJb3JpZ2luX2VjEAAaCXVzLWVhc3QtMSJ x", "[redacted] x"),
+        ("user%3Dme password%3Dhunter22, on", "user%3Dme password%3D[redacted], on"),
+        ("/cb?state=password%3dhunter&x=2", "/cb?state=password%3d[redacted]&x=2"),
+        ("/in?next=%2Fa%3Faccess_token%253Dabc&n=1", "/in?next=%2Fa%3Faccess_token%253D[redacted]&n=1"),
+        ("token%3A%20abc123 DB_PASSWORD%3Ax", "token%3A%20[redacted] DB_PASSWORD%3A[redacted]"),
+        (
+            "?say=%7B%22password%22%3A%20%22a%5C%22b%22%2C%22n%22:1%7D",
+            "?say=%7B%22password%22%3A%20%22[redacted]%22%2C%22n%22:1%7D",
+        ),
+        (
+            "h=Authorization%3A+Basic+dXNlcg&x-api-key%3Aabc&Cookie%3A%20a",
+            "h=Authorization%3A+Basic+[redacted]&x-api-key%3A[redacted]&Cookie%3A%20[redacted]",
+        ),
+        (r'{"url": "/x?password\u003dabc\u0026a"}', r'{"url": "/x?password\u003d[redacted]\u0026a"}'),
+        (r'{"password": "a\"b", "n": 1}', '{"password": "[redacted]", "n": 1}'),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
@@ -157,6 +181,7 @@ def test_what_looks_like_a_secret_is_hidden(text: str, hidden: str):
         "token: expired, secret: version seven, password: must have 8 characters, total token: 1234567",
         "a pre token: none of these, 'token', 'next' and [\"secret\", \"of\"] are words",
         "1//0 sk_test_it risk_live_view",
+        "/q?say=token%3A%20expired%20at%202026&cookie%3Dyes&of=tokens%3D7&token%3D%26n%3D1&monkey%3Aabc123",
     ],
 )
 def test_innocent_text_stays_the_very_same(text: str):
@@ -184,6 +209,10 @@ words = st.sampled_from(
         " ",
         ":",
         "=",
+        "%3D",
+        "%3A",
+        "%22",
+        "%20",
         "password",
         "Cookie:",
         "AKIA",
@@ -270,6 +299,8 @@ def test_a_named_value_is_hidden_where_it_is_assigned_and_nowhere_else():
         (r"{\"DB_PWD\":\"backend\"}", r"{\"DB_PWD\":\"[redacted]\"}"),
         ("X-E2E-Bypass-Key: demo\r\nX-Demo: demo", "X-E2E-Bypass-Key: [redacted]\r\nX-Demo: demo"),
         (r'"apiKey": "a \"b\""', '"apiKey": "[redacted]"'),
+        ("DB_PWD%3Dbackend&DB_PWD%253A%2520backend", "DB_PWD%3D[redacted]&DB_PWD%253A%2520[redacted]"),
+        ("?a=%22apiKey%22%3A%22a%20%5C%22b%5C%22%22", "?a=%22apiKey%22%3A%22[redacted]%22"),
         ("DB_PWD=backend-2 of DB_PWD=backends", "DB_PWD=[redacted]-2 of DB_PWD=backends"),
     ]:
         assert some.text(said) == hidden
@@ -306,6 +337,8 @@ def test_its_own_text_tells_no_secret():
         "\\" * 100_000 + "token",
         "://" * 30_000 + "@",
         '"token' * 15_000,
+        "token%22%3A%22" * 10_000 + "%5C" * 30_000,
+        "password+%20" * 20_000 + "token%3A" * 10_000,
         "the token was fine and no other token is known\n" * 100_000,
         "token " * 500_000,
         "abcdefgh\n" * 50_000 + "-----END PRIVATE KEY",
