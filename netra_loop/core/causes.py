@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from netra_loop.core.facts import EntryKey, Facts, key_of
-from netra_loop.core.joining import SLACK_S, Running
+from netra_loop.core.joining import OR_NEARLY, SLACK_S, Running
 from netra_loop.core.records import Outcome, Result, RootCause, Symptom
 from netra_loop.core.symptoms import Look, last_close
 from netra_loop.core.trace_lines import Thrown
@@ -32,7 +32,7 @@ _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 @dataclass(frozen=True)
 class Why:
     """What the logs say of a failure: `one` is behind it; else `possible` may be, as it may be of other tests of the
-    `running` that ran then. Nothing of both where the logs say nothing.
+    `running` that ran then, or nearly. Nothing of both where the logs say nothing.
     """
 
     one: Thrown | None = None
@@ -108,7 +108,7 @@ def possibly(whys: Iterable[Why]) -> str | None:
     said = f"{cause.exception}: {cause.message}" if cause.message else cause.exception
     return (
         f"possibly: {said[:160]} at {cause.file}:{cause.line} was logged without a trace id "
-        f"while {told.running} tests ran, and may be of any of them"
+        f"while {told.running} tests ran{OR_NEARLY}, and may be of any of them"
     )
 
 

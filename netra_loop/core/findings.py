@@ -15,6 +15,7 @@ from netra_loop.core.causes import SERVER_SIDE, Causes, Why, possibly
 from netra_loop.core.facts import DeployFailure, EntryKey, Facts, key_of, plain, raised
 from netra_loop.core.goal import final_results
 from netra_loop.core.history import stage_of, with_states
+from netra_loop.core.joining import OR_NEARLY
 from netra_loop.core.records import Cause, Finding, FindingState, LogEntry, Outcome, Result, RootCause, Symptom
 from netra_loop.core.signature import finding_id, signature
 from netra_loop.core.spec import TierSpec
@@ -193,7 +194,7 @@ def _whys(group: _Group, many: str, facts: Facts, stage: str | None) -> tuple[st
     whys += of_wire(group.results)
     if group.root is not None:
         revisions = sorted({entry.revision for entry in group.entries.values()})
-        how = "under the tests' own traces" if group.by_trace else "while the tests ran"
+        how = "under the tests' own traces" if group.by_trace else f"while the tests ran{OR_NEARLY}"
         entries = f"{group.root.entries} entr{'y' if group.root.entries == 1 else 'ies'}"
         whys.append(f"{', '.join(revisions)} logged {group.root.exception}: {group.root.message} {how} ({entries})")
         whys.append(raised_at(group.root))

@@ -1,6 +1,6 @@
 """Which log entries belong to which test: by trace first; without one by time and what the test asked for.
 
-A trace is certain. An entry without one can only be of a test that was running then. Where it names a user, a run or
+A trace is certain. An entry without one can only be of a test that was running then, or within `SLACK_S`. Where it names a user, a run or
 another id that some of those sent (`user`), or is of a request that some of them made (`path`), it is of these; else of
 all of them, which says little (`time`), and whoever draws conclusions from it should know: `how` says which.
 An entry whose trace is of no test here belongs to somebody else.
@@ -25,6 +25,7 @@ BY_PATH = "path"
 BY_USER = "user"
 BY_TIME = "time"
 SLACK_S = 0.5  # clocks of two machines, and a server that logs after it answered
+OR_NEARLY = f", or within {SLACK_S:g} s of that"  # said of what is joined by time, behind "while it ran"
 _NAMES_MAX = 32  # ids of one attempt; those it used first
 _NAME = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9][A-Za-z0-9_.@-]{5,199}\Z")
 _SAID = re.compile(r'"(?i:(?:user|thread|run|session|conversation|request|agent)_?id)"\s*:\s*"([^"\\]{6,200})"')
@@ -112,7 +113,7 @@ class Joined:
         return tuple(entry for entry in self.entries if entry.trace_id and entry.trace_id == result.trace_id)
 
     def by_time(self, result: Result) -> tuple[LogEntry, ...]:
-        """The entries without a trace that were written while the attempt ran and may be of it."""
+        """The entries without a trace that were written while the attempt ran, or nearly, and may be of it."""
         return tuple((self._by_time or {}).get((result.id, result.attempt), ()))
 
     def entries_for(self, result: Result) -> tuple[LogEntry, ...]:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from netra_loop.clock import rfc3339
+from netra_loop.core.joining import OR_NEARLY
 from netra_loop.core.records import Authenticity, Child, Contact, LogEntry, Result, Selected
 from netra_loop.core.stages import Stage
 from netra_loop.report import phrases
@@ -97,7 +98,7 @@ def one_test(test: OneTest) -> Group:
             Ledger(rows, right=frozenset({0})),
         ]
         if any(not one.sure for one in moments):
-            parts.append(Text("  server? : no trace says so, it was logged while the test ran", "dim"))
+            parts.append(Text(f"  server? : no trace says so, it was logged while the test ran{OR_NEARLY}", "dim"))
         for name, text in (("message", item.message), ("traceback", item.traceback), ("output", item.output)):
             if text:
                 said = safe_text(text.strip("\n")).replace("\t", "    ")

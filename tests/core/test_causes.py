@@ -48,7 +48,7 @@ def test_an_exception_that_may_be_of_another_test_is_nobody_s_root_cause(make, o
     (refusal,) = (one for one in findings if one.symptom is Symptom.HTTP_STATUS)
     assert "AttributeError" not in refusal.title
     assert refusal.whys[-1].startswith("possibly: AttributeError: 'NoneType' object has no attribute 'create' at ")
-    assert "while 2 tests ran" in refusal.whys[-1]
+    assert "while 2 tests ran, or within 0.5 s of that, and may be of any of them" in refusal.whys[-1]
 
 
 def test_what_is_possibly_behind_a_failure_is_a_finding_that_claims_no_test(make):
@@ -72,6 +72,7 @@ def test_an_exception_explains_all_that_ran_then_where_they_all_failed_alike(mak
     (finding,) = found(results, traceback(make))
     assert len(finding.tests) == 3
     assert finding.root_cause is not None
+    assert any(" while the tests ran, or within 0.5 s of that (" in why for why in finding.whys)
 
 
 def test_tests_that_failed_otherwise_have_no_exception_in_common(make):
