@@ -5,7 +5,7 @@
     │   └── LoopFileError               2   one or more `Problem`s, each with file:line:column
     ├── EnvironmentFailed               3   cloud, credentials or network, after its retries
     │   ├── CloudCallFailed             3   an API call was refused; carries the canonical code's name
-    │   │   ├── OutOfReads              3   our own limit of reads, and the next turn is too late for who asks
+    │   │   ├── OutOfReads              3   a limit of reads, and the next turn is too late for who asks
     │   │   └── AccessRefused          75   the credentials were refused, also after they were renewed
     │   ├── AuthFailed                  3   no way of the loop's `auth` to a token worked
     │   ├── GitFailed                   3   git refused what the workspace needs
@@ -114,10 +114,12 @@ class GitFailed(EnvironmentFailed):
 
 
 class OutOfReads(CloudCallFailed):
-    """Logs were read as often as may be, and the next turn, `wait_s` seconds from then, was too late for who asked."""
+    """Logs were read as often as may be, and the next turn, `wait_s` seconds from then, was too late for who asked.
+    `limit` is what kept it so long.
+    """
 
-    def __init__(self, call: str, wait_s: float) -> None:
-        super().__init__(call, "RESOURCE_EXHAUSTED", f"our own limit of reads allows the next in {wait_s:.0f} s")
+    def __init__(self, call: str, wait_s: float, limit: str = "our own limit of reads") -> None:
+        super().__init__(call, "RESOURCE_EXHAUSTED", f"{limit} allows the next in {wait_s:.0f} s")
         self.wait_s = wait_s
 
 

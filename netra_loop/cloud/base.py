@@ -113,8 +113,9 @@ class LogQuery:
     `services` the request log is read whichever revision answered. With `traces` it asks for nothing but the request
     log's entries of these traces.
 
-    `give_up` is asked before each read that would have to wait for the limit of reads: the monotonic time at which it
-    comes too late, whereupon OutOfReads is raised at once. None: it is waited for, however long.
+    `give_up` is asked before each read that would have to wait for the limit of reads, our own or the API's: the
+    monotonic time at which it comes too late, whereupon OutOfReads is raised at once. None: it is waited for, our own
+    however long.
     """
 
     revisions: tuple[str, ...]

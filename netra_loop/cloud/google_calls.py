@@ -9,7 +9,7 @@ from typing import TypeVar
 from netra_loop.clock import Clock
 from netra_loop.cloud.google_link import LOGIN, Link
 from netra_loop.cloud.google_refusals import API_ERRORS, Caller, asked_pause_s, refused
-from netra_loop.errors import AccessRefused, CloudCallFailed
+from netra_loop.errors import AccessRefused, CloudCallFailed, OutOfReads
 
 T = TypeVar("T")
 OnWait = Callable[[str, float], Awaitable[None]]
@@ -103,11 +103,15 @@ class Waiting:
         self._on_wait = on_wait
         self._longest_s = _FIRST_PAUSE_S
 
-    async def pause(self, error: CloudCallFailed) -> bool:
-        """Waits before the next try, at least as long as the API asks; False at once where no time is left for one."""
+    async def pause(self, error: CloudCallFailed, give_up: Callable[[], float] | None = None) -> bool:
+        """Waits before the next try, at least as long as the API asks; False at once where no time is left for one.
+        Raises OutOfReads at once where the wait would end after the monotonic time that `give_up` says.
+        """
         asked_s = asked_pause_s(error.__cause__)
         pause_s = asked_s + random.uniform(0, self._longest_s)  # noqa: S311  # jitter is no secret
         now = self._clock.monotonic()
+        if give_up is not None and now + pause_s > give_up():
+            raise OutOfReads(error.call, pause_s, "the API's quota of reads") from error
         if now + pause_s > self._end:
             return False
         self._longest_s = min(2 * self._longest_s, _LONGEST_PAUSE_S)

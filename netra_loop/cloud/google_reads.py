@@ -115,7 +115,8 @@ class LogReader:
             try:
                 return await self._calls.once(_WHAT, call)
             except CloudCallFailed as error:
-                if not error.retryable or not await waiting.pause(error):
+                used_up = error.code == "RESOURCE_EXHAUSTED"
+                if not error.retryable or not await waiting.pause(error, give_up if used_up else None):
                     raise
 
 

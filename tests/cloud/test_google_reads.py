@@ -1,17 +1,19 @@
 """Tests of reading entries page by page, against answers made up: what goes wrong comes when it is told to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.api_core import exceptions
 from google.cloud.logging_v2.types import ListLogEntriesResponse, LogEntry
+from google.rpc import error_details_pb2
 
 from netra_loop.cloud.base import LogQuery
 from netra_loop.cloud.google_calls import Calls
 from netra_loop.cloud.google_link import Link
 from netra_loop.cloud.google_reads import LogReader
 from netra_loop.cloud.log_reads import ReadBudget
-from netra_loop.errors import AccessRefused, CloudCallFailed
+from netra_loop.errors import AccessRefused, CloudCallFailed, OutOfReads
 from netra_loop.testing import FakeClock
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -203,3 +205,34 @@ async def test_traces_are_asked_for_by_their_full_name():
     asked = server.asked[0][0]
     assert 'trace=("projects/demo/traces/ab" OR "projects/demo/traces/cd")' in asked
     assert 'log_id("run.googleapis.com/requests")' in asked
+
+
+class TestAQuotaOfTheApi:
+    """429, for whom a late answer is no use."""
+
+    def limited(self, server, seconds):
+        end = server.clock.monotonic() + seconds
+        return replace(QUERY, give_up=lambda: end)
+
+    async def test_is_not_waited_for_beyond_the_limit_of_who_asks(self):
+        server = Server(*[exceptions.ResourceExhausted("quota")] * 99)
+        with pytest.raises(OutOfReads, match="the API's quota of reads allows the next in"):
+            await server.said(self.limited(server, 10))
+        assert server.clock.monotonic() <= 10
+
+    async def test_that_says_how_long_it_takes_is_not_waited_for_at_all_where_that_is_too_long(self):
+        hint = error_details_pb2.RetryInfo(retry_delay={"seconds": 50})
+        server = Server(exceptions.ResourceExhausted("quota", details=[hint]))
+        with pytest.raises(OutOfReads, match="the next in 50 s"):
+            await server.said(self.limited(server, 10))
+        assert server.clock.monotonic() == 0
+
+    async def test_that_passes_in_time_is_waited_for(self):
+        server = Server(exceptions.ResourceExhausted("quota"), ([entry(1, "a")], ""))
+        assert await server.said(self.limited(server, 10)) == ["a"]
+
+    async def test_is_one_thing_an_api_out_of_reach_another(self):
+        server = Server(*[exceptions.ServiceUnavailable("not now")] * 99)
+        with pytest.raises(CloudCallFailed, match="not now"):
+            await server.said(self.limited(server, 1))
+        assert server.clock.monotonic() > 1
