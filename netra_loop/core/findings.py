@@ -139,10 +139,9 @@ def _finding(group: _Group, facts: Facts) -> Finding:
     many = f"{len(tests)} test{'' if len(tests) == 1 else 's'}"
     stage = _common_stage(group)
     if group.root is not None:
-        title = f"{raised(group.root)} — {many}, {group.look.short}"
+        title = f"{raised(group.root)} — {many}, {_short(group)}"
     else:
-        after = f" after {group.stage}" if group.stage and group.stage not in group.look.short else ""
-        title = f"{group.look.symptom}: {group.look.short}{after} — {many}"
+        title = f"{group.look.symptom}: {_short(group)} — {many}"
     return plain(
         facts,
         group.look.symptom,
@@ -156,6 +155,15 @@ def _finding(group: _Group, facts: Facts) -> Finding:
         stage=stage,
         whys=_whys(group, many, facts, stage),
     )
+
+
+def _short(group: _Group) -> str:
+    """What the failures look like, and after which stage where that is one; it says so where some look otherwise."""
+    short = group.look.short
+    alike = group.root is None and all(result.stage == group.stage for result in group.results)
+    after = f" after {group.stage}" if alike and group.stage and group.stage not in short else ""
+    others = any(look.short != short for look in group.looks)
+    return f"{short}{after}{' among others' if others else ''}"
 
 
 def _one_cause(group: _Group) -> Cause:

@@ -1,8 +1,9 @@
 """Which log entries belong to which test: by trace first; without one by time and what the test asked for.
 
-A trace is certain. An entry without one can only be of a test that was running then, or within `SLACK_S`. Where it names a user, a run or
-another id that some of those sent (`user`), or is of a request that some of them made (`path`), it is of these; else of
-all of them, which says little (`time`), and whoever draws conclusions from it should know: `how` says which.
+A trace is certain. An entry without one can only be of a test that was running then, or within `SLACK_S`. Where it
+names a user, a run or another id that some of those sent (`user`), or is of a request that some of them made (`path`),
+it is of these; else of all of them, which says little (`time`), and whoever draws conclusions from it should know:
+`how` says which.
 An entry whose trace is of no test here belongs to somebody else.
 """
 

@@ -62,7 +62,7 @@ def test_failures_with_one_root_cause_are_one_finding_whatever_they_look_like(ma
     assert root.entries == 3
     assert finding.title == (
         "AttributeError at agent_backend/agent_service_core.py:544 in _execute: "
-        "'NoneType' object has no attribute 'create' — 3 tests, closes with 1011"
+        "'NoneType' object has no attribute 'create' — 3 tests, closes with 1011 among others"
     )
     assert (finding.impact, finding.stage) == ("$120K+ MRR", "agent_started")
 
@@ -116,6 +116,16 @@ def test_a_message_alone_tells_symptom_and_cause(make, message, symptom, cause):
     assert symptom_of(result) is symptom
     (finding,) = found([result])
     assert (finding.symptom, finding.cause) == (symptom, cause)
+
+
+def test_a_title_that_does_not_hold_for_every_test_says_so(make):
+    ends = [
+        make.result(name, Outcome.CRASHED, message=f"exited with code {code}") for name, code in (("a", 1), ("b", 0))
+    ]
+    (finding,) = found(ends)
+    assert finding.title == "crash: exited with code 1 among others — 2 tests"
+    assert found(ends[:1])[0].title == "crash: exited with code 1 — 1 test"
+    assert finding.whys[0] == "2 tests failed: exited with code 1 (1); exited with code 0 (1)"
 
 
 @pytest.mark.parametrize(
