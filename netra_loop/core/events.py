@@ -119,7 +119,8 @@ class RevisionReady(Event):
 class SourceTaken(Event):
     """What the next revision of `service` is made from: the files at `folder`, which nobody changes from here on; of
     the session's workspace they are those of `commit`. `left_out` are paths that were changed there and are in no
-    commit, so that they are not among them.
+    commit, so that they are not among them. `image`: it is deployed as it is found, whatever it was made from, and the
+    files are only where its source is looked up.
     """
 
     kind: ClassVar[str] = "source_taken"
@@ -127,6 +128,7 @@ class SourceTaken(Event):
     folder: str
     commit: str | None = None
     left_out: tuple[str, ...] = ()
+    image: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

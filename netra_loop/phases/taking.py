@@ -2,7 +2,7 @@
 
 With a workspace they are its newest commit, by itself; what a fixer changed and nobody committed is not among them, and
 is told. Without one they are a copy of the service's source where the cloud starts it from there; where an image is
-built, the build is what keeps it.
+built, the build is what keeps it. Of an image that is deployed as it is found nothing is known but its name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from netra_loop.core.events import SourceTaken
+from netra_loop.core.spec import ServiceSpec
 from netra_loop.journal.folders import own_folder
 from netra_loop.phases.base import PhaseContext
 from netra_loop.phases.building import takes_image
@@ -41,7 +42,10 @@ async def take(context: PhaseContext, service: str) -> Path:
     source = (context.spec.base_dir / context.scope().text(spec.source)).resolve()
     fact = SourceTaken(service=service, folder=str(source))
     workspace = context.tools.workspace
-    if workspace is not None:
+    if _is_found(context, spec):
+        image = context.redactor.text(context.scope().text(spec.image or ""))
+        fact = replace(fact, image=image, commit=None if workspace is None else state.head)
+    elif workspace is not None:
         fact = replace(fact, commit=state.head, left_out=await _left_out(context, workspace))
     elif not takes_image(context.environment, spec):
         inside = context.tools.folder / SOURCES
@@ -55,6 +59,11 @@ async def take(context: PhaseContext, service: str) -> Path:
             f"{f' and {len(fact.left_out) - _SHOWN} more' if len(fact.left_out) > _SHOWN else ''}"
         )
     return Path(fact.folder)
+
+
+def _is_found(context: PhaseContext, spec: ServiceSpec) -> bool:
+    """Whether what is deployed is an image that nobody builds here."""
+    return takes_image(context.environment, spec) and spec.build is None
 
 
 def _holds_still(context: PhaseContext, before: SourceTaken) -> bool:

@@ -20,6 +20,8 @@ def source_event(item: e.Event) -> str:
             return f"source is changed in {kind} at {item.root}, on branch {item.branch} from {item.base[:_SHORT]}"
         case e.WorkspaceSaved():
             return "the workspace is noted as it is, to go back to"
+        case e.SourceTaken(image=str()):
+            return f"{item.service} is image {item.image}, as it is found: it is not built here"
         case e.SourceTaken():
             of = f"the files of commit {item.commit[:_SHORT]}" if item.commit else f"what lies in {item.folder} now"
             out = f", without what is not committed: {some(item.left_out)}" if item.left_out else ""

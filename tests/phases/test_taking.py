@@ -99,6 +99,18 @@ async def test_an_image_is_built_from_the_commit_and_in_its_midst(served, fixing
     assert Path(where).is_relative_to(root.parent / "sources")
 
 
+async def test_an_image_that_is_not_built_here_is_said_to_be_just_that(served, fixing):
+    root = await fixing()
+    google = EnvironmentSpec(cloud="google", project="acme", region="europe-west1")
+    spec = ServiceSpec(image="x.dev/acme/app:1", source="../service")
+    served.change(environments={"local": google}, services={"backend": spec})
+    (root / "service/app.py").write_text("answer = 42\n")
+    await deploy(served)
+    (taken,) = await served.events("source_taken")
+    assert (taken.image, taken.left_out) == ("x.dev/acme/app:1", ())
+    assert not [said for said in served.watcher.said if "not in this revision" in said]
+
+
 async def test_a_place_is_known_wherever_a_revision_ran(served, fixing):
     await fixing()
     await deploy(served)

@@ -27,6 +27,11 @@ def test_a_comparison_counts_its_verdicts():
     assert event(e.RevisionsCompared(before=None, now="s-1")) == "there was nothing to compare with"
 
 
+def test_of_an_image_that_is_not_built_here_nothing_is_said_of_files():
+    taken = e.SourceTaken(service="s", folder="/x/source", commit=OURS, image="r/i:1")
+    assert event(taken) == "s is image r/i:1, as it is found: it is not built here"
+
+
 def test_the_source_of_a_revision_is_its_commit_and_what_is_not_in_it_is_said():
     taken = e.SourceTaken(service="s", folder="/x", commit=OURS, left_out=("a.py",))
     assert event(taken) == "s is made of the files of commit 4d1c0ffee4d1, without what is not committed: a.py"
