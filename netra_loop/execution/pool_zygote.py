@@ -247,8 +247,9 @@ class Zygote:
 
     async def _why_not(self, log: Path, ended: asyncio.Task[int | None]) -> str:
         if not ended.done():
+            still = self._who is not None and stopped(self._who)  # before a signal for its stacks wakes it up
             stacks = "" if self._who is None else await dump_stacks(self._who, Path(self._files + ".stacks"))
-            return f"collection did not end within {self._options.collect_timeout_s:g} s; stacks:\n{stacks}".rstrip()
+            return _overdue(self._options.collect_timeout_s, stacks, still=still)
         words = (self._over or {}).get("text") or pool_launch.excerpt(log)
         told = next((line.strip() for line in reversed(words.splitlines()) if _TELLING.match(line.strip())), "")
         why = f": {told}" if told else ""
@@ -280,6 +281,15 @@ async def dump_stacks(who: ProcessIdentity, file: Path) -> str:
             break
         size = now
     return pool_launch.excerpt(file)
+
+
+def _overdue(limit_s: float, stacks: str, *, still: bool) -> str:
+    """Why a collection that was given so many seconds is none; its first line says it by itself."""
+    where = "; its process stood still, stopped by a signal" if still else ""
+    said = f"collection did not end within {limit_s:g} s{where}"
+    if not stacks.strip():
+        return f"{said}; no stacks could be had of its process"
+    return f"{said}\nstacks:\n{stacks}".rstrip()
 
 
 def _size(file: Path) -> int:

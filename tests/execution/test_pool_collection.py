@@ -83,6 +83,19 @@ async def test_a_collection_that_hangs_is_ended_with_its_stacks(suite):
     assert "wait_for_ever" in collection.fatal
 
 
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_a_collection_that_is_stopped_where_it_is_says_so_and_whether_there_are_stacks(suite, deaf):
+    block = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n" if deaf else ""
+    suite.write(test_x=f"import os, signal\n{block}os.kill(os.getpid(), signal.SIGSTOP)\nwhile True: pass\n")
+    fatal = (await suite.pool(collect_timeout_s=4.0).collect()).fatal or ""
+    still = "collection did not end within 4 s; its process stood still, stopped by a signal"
+    if deaf:
+        assert fatal == f"{still}; no stacks could be had of its process"
+    else:
+        assert fatal.startswith(f"{still}\nstacks:\n")
+        assert "test_x.py" in fatal
+
+
 async def test_a_flood_at_import_takes_no_disk(suite):
     suite.write(test_flood="import os\nwhile True: os.write(1, b'0123456789abcde\\n' * 4096)\n")
     most = 0
