@@ -24,11 +24,12 @@ class Review:
 
     It holds little of what it sees: the first entry of each exception, errors without one, requests answered with 5xx,
     requests with a test's trace, and the last warning of each. `total` is how many it saw, and is above 0 where there
-    was any entry at all.
+    was any entry at all. An answer with 5xx to one of the traces `uncounted` says nothing of the revision.
     """
 
     attempts: Collection[Footprint]
     sources: Mapping[str, Source]
+    uncounted: Collection[str] = ()
     groups: ErrorGroups = field(default_factory=ErrorGroups)
     exceptions: list[Thrown] = field(default_factory=list)
     requests: list[LogEntry] = field(default_factory=list)
@@ -80,7 +81,7 @@ class Review:
     def _request(self, entry: LogEntry) -> None:
         request, is_test = entry.request or {}, entry.trace_id in self._traces
         status = request.get("status")
-        broken = isinstance(status, int) and status >= 500
+        broken = isinstance(status, int) and status >= 500 and entry.trace_id not in self.uncounted
         if not broken:
             if not is_test:
                 return

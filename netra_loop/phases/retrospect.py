@@ -13,6 +13,7 @@ from typing import Any
 from netra_loop.core.collecting import uncollected
 from netra_loop.core.error_groups import MOST_GROUPS, compared
 from netra_loop.core.events import ErrorsGrouped
+from netra_loop.core.goal import was_moved
 from netra_loop.core.joining import footprint
 from netra_loop.core.log_review import Review
 from netra_loop.core.records import Authenticity, Batch, Evidence, LogEntry, Result
@@ -71,7 +72,8 @@ async def reviewed(context: PhaseContext, stored: Sequence[Result]) -> Review:
     """The iteration's entries, looked at once in the order of time. What is learned of the tests that an entry belongs
     to is stored page by page: it only adds, so doing it again after a crash changes nothing.
     """
-    review = Review([footprint(result) for result in stored], sources(context))
+    uncounted = frozenset(result.trace_id for result in stored if was_moved(result))
+    review = Review([footprint(result) for result in stored], sources(context), uncounted)
     pages = context.journal.entry_pages(context.session, context.iteration, _PAGE, lean=True, quiet=False)
     async for page in pages:
         with uncollected():

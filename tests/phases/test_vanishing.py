@@ -107,3 +107,13 @@ async def test_a_collection_that_it_died_under_is_none(bench):
     with pytest.raises(EnvironmentFailed, match="ended while it was in use"):
         await bench.act("select")
     assert await bench.journal.selection(bench.session, 1) == []
+
+
+async def test_a_5xx_to_what_does_not_count_is_no_finding_either(bench):
+    context = await died(bench, "two", one=PASSED, two=[FAILED, PASSED])
+    (first,) = [one for one in await bench.journal.results(bench.session, 1) if not_counting([one])]
+    await bench.recover(context)
+    answered = {"method": "GET", "url": "http://backend/slow", "status": 503, "latency_s": 0.1, "user_agent": "x"}
+    bench.entry("GET /slow 503", log="requests", severity="ERROR", request=answered, trace_id=first.trace_id)
+    assert (await judged(bench)).verdict == "met"
+    assert await bench.journal.findings(bench.session) == []
