@@ -8,16 +8,19 @@ import inspect
 import os
 from typing import Any
 
+import pytest
+
 from . import sharing
 from .wire import Message, clean
 
 
-def describe(item: Any, folder: str) -> Message:
+def describe(item: Any, folder: str, places: dict[int, tuple[Any, Any]]) -> Message:
     """One test. `path` is relative to `folder` where it lies in there; `line` counts from 1.
 
     `source` is the file its function is written in, where that is another one of `folder`: an inherited test's.
+    `places` is what is remembered from one test to the next of a collection.
     """
-    file, line, _ = item.location
+    file, line = _place(item, places)
     path = _path_of(item) or str(file)
     return {
         "id": clean(item.nodeid),
@@ -29,6 +32,19 @@ def describe(item: Any, folder: str) -> Message:
         "source": _written_in(item, path, folder),
         "shares": sharing.shares(item),
     }
+
+
+def _place(item: Any, places: dict[int, tuple[Any, Any]]) -> tuple[Any, Any]:
+    """File and line as pytest has them, looked up once for all parameters of a function: each time it reads the file's
+    state. Whoever runs a test looks for itself, as pytest does.
+    """
+    if type(item) is not pytest.Function:  # others may tell of themselves as they like
+        return item.location[:2]  # type: ignore[no-any-return]
+    key = id(getattr(item.obj, "__func__", item.obj))  # of those that are alive: the items hold them
+    found = places.get(key)
+    if found is None:
+        found = places[key] = item.location[:2]
+    return found
 
 
 class Names:

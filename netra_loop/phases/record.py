@@ -28,6 +28,7 @@ from netra_loop.phases.testbed import first_revision
 from netra_loop.processes import give_back_memory
 
 _FATAL = "collection"
+_MANY = 2_000  # results or log entries; what fewer leave behind is not worth the time of looking for it
 
 
 class Record:
@@ -37,10 +38,11 @@ class Record:
 
     async def run(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.run`."""
-        gc.collect()  # what earlier phases left behind in circles goes before all that is read now
-        give_back_memory()
         journal, session, iteration = context.journal, context.session, context.iteration
         selected = await journal.selection(session, iteration)
+        if max(len(selected), context.state().log_entries) > _MANY:
+            gc.collect()  # what earlier phases left behind in circles goes before all that is read now
+            give_back_memory()
         stored = await journal.results(session, iteration, bodies=False)
         review = await reviewed(context, stored)
         judged = await assessed(context, stored, review.requests)

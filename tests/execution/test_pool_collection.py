@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -153,3 +155,50 @@ async def test_an_interpreter_with_nothing_but_pytest(suite, tmp_path):
     )
     ran = await suite.run(python=Path(base), env=env)
     assert ran.outcomes() == {"test_bare": "passed"}, ran.of("test_bare").traceback
+
+
+async def test_each_test_has_the_line_of_its_own_function(suite):
+    suite.write(
+        test_a="""
+            import functools, pytest
+            two = pytest.mark.parametrize("n", (1, 2))
+
+            @two
+            def test_one(n): pass
+            @two
+            def test_other(n): pass
+
+            class TestBase:
+                @two
+                def test_in(self, n): pass
+            class TestHeir(TestBase):
+                def test_own(self): pass
+
+            def wrapped(function):
+                @functools.wraps(function)
+                def inner(): return function()
+                return inner
+            @wrapped
+            def test_wrapped(): pass
+        """
+    )
+    lines = {test.id.partition("::")[2]: test.line for test in (await suite.pool().collect()).tests}
+    plain = collected_by_pytest(suite)
+    assert lines == plain
+    assert lines["test_one[2]"] != lines["test_other[2]"] != lines["TestHeir::test_in[1]"]
+
+
+PRINTS_LINES = """
+import json, pytest
+class Lines:
+    def pytest_collection_finish(self, session):
+        found = {item.nodeid.partition("::")[2]: item.location[1] + 1 for item in session.items}
+        print("\\n" + json.dumps(found))
+pytest.main(["--collect-only", "-qq"], plugins=[Lines()])
+"""
+
+
+def collected_by_pytest(suite):
+    command = [sys.executable, "-c", PRINTS_LINES]
+    done = subprocess.run(command, cwd=suite.root, env=suite.options().env, check=True, stdout=subprocess.PIPE)
+    return next(json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{"))
