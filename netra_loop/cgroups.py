@@ -14,9 +14,9 @@ import re
 import time
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from netra_loop.processes import ProcessIdentity, identify, space
-from netra_loop.values import dataclass
 
 _PREFIX = "netra-loop-"
 _NAME = re.compile(_PREFIX + r"(?P<pid>\d+)-(?P<ticks>\d+)-(?P<boot>[0-9a-f]{8})-(?P<space>\d+)-\d+")
@@ -26,8 +26,7 @@ _EMPTY_LIMIT_S = 10.0  # a process in uninterruptible sleep does not die before 
 _numbers = itertools.count()
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """One group, by its folder. Everything here is safe to repeat, also once the group is gone."""
 
     path: Path

@@ -9,7 +9,8 @@
     │   │   └── AccessRefused          75   the credentials were refused, also after they were renewed
     │   ├── AuthFailed                  3   no way of the loop's `auth` to a token worked
     │   ├── GitFailed                   3   git refused what the workspace needs
-    │   └── ForeignChange               3   somebody else changed the service meanwhile
+    │   ├── ForeignChange               3   somebody else changed the service meanwhile
+    │   └── TooManyOpenFiles            3   the system lets us open no more of them
     ├── StoreError                      5   the store cannot be used
     │   ├── StoreDamaged                5   what is stored is not what was written
     │   ├── StoreAway                   5   the store was there, and is not any more
@@ -158,6 +159,36 @@ class ForeignChange(EnvironmentFailed):
         self.service = service
         self.expected = expected
         self.found = found
+
+
+class TooManyOpenFiles(EnvironmentFailed):
+    """The system let us open no more files, sockets or pipes. `limit` is how many a process may have open, `most` how
+    far whoever is not root can raise that, None: without bound. `limit` None: the whole system has too many.
+    """
+
+    _ENOUGH = 1024
+
+    def __init__(self, limit: int | None, most: int | None, where: str = "", *, then: str = "") -> None:
+        """`where` is what could not be done for it; `then` the command to type once it is mended."""
+        told = f"; it came up at: {where}" if where else ""
+        behind = f", then: {then}" if then else ""
+        if limit is None:
+            super().__init__(
+                f"too many open files in the whole system, expected room for a few more{told}",
+                hint="end what holds them, or raise fs.file-max; how many there are, and may be: "
+                f"cat /proc/sys/fs/file-nr{behind}",
+            )
+        else:
+            enough = self._ENOUGH if limit < self._ENOUGH else 4 * limit
+            bound = most is not None and most < enough
+            how = f" (as root, or in another shell: the hard limit of this one is {most})" if bound else ""
+            super().__init__(
+                f"too many open files: this process may have {limit} open at once, expected {enough} or more{told}",
+                hint=f"ulimit -n {enough}{how}{behind}",
+            )
+        self.limit = limit
+        self.most = most
+        self.where = where
 
 
 class StoreError(NetraLoopError):

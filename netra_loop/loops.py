@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from netra_loop.errors import UsageError
 from netra_loop.settings import Settings
-from netra_loop.values import dataclass
 
 _LONGEST = 1 << 20  # bytes; a longer one is understood first
 _TESTS = re.compile(rb"\btests\s*:")
@@ -78,8 +78,7 @@ def root_of(folder: Path) -> Path:
     return folder.parent if folder.name == "loops" else folder
 
 
-@dataclass(frozen=True)
-class Guess:
+class Guess(NamedTuple):
     """How the tests' interpreter is started, most likely. The environment is our own."""
 
     python: Path

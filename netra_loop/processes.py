@@ -7,18 +7,17 @@ signalled only after it was seen to belong to the tree, through a handle (pidfd)
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import signal as signals
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-
-from netra_loop.values import dataclass
+from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -27,8 +26,7 @@ _LONGEST_PAUSE_S = 0.1
 _KILL_LIMIT_S = 10.0  # a process in uninterruptible sleep does not die before its device answers
 
 
-@dataclass(frozen=True)
-class ProcessIdentity:
+class ProcessIdentity(NamedTuple):
     """One process, for good. `started` is seconds since boot on Linux (the wall clock may step), else since 1970."""
 
     pid: int
@@ -36,8 +34,7 @@ class ProcessIdentity:
     boot_id: str
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     pid: int
     parent: int
     session: int
@@ -187,20 +184,18 @@ def die_with_parent(signal: int = signals.SIGKILL) -> Callable[[], None]:
     return tie
 
 
-@dataclass
 class _Tree:
     """The members seen so far. A member stays one when its parent dies and it is handed to somebody else."""
 
-    root: int
-    members: dict[int, float] = field(default_factory=dict)
-    sessions: dict[int, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        row = _row(self.root)
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self.members: dict[int, float] = {}
+        self.sessions: dict[int, float] = {}
+        row = _row(root)
         if row is not None:
             self._add(row)
         else:  # the number cannot be given to another process while a session of its own still has members
-            self.sessions[self.root] = math.nan
+            self.sessions[root] = math.nan
 
     def alive(self) -> list[ProcessIdentity]:
         """Looks through the whole machine once; reaps what became ours; everyone who still runs."""
@@ -314,7 +309,9 @@ def _row(pid: int) -> _Row | None:
 def _row_from_proc(pid: int) -> _Row | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+    except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise  # we cannot look: that is no word on whether it lives
         return None
     # the second field is the name in brackets, which may hold anything; field 3 comes after the last bracket
     fields = text[text.rindex(b")") + 2 :].split()

@@ -7,8 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-
-from netra_loop.values import dataclass
+from typing import NamedTuple
 
 STATE_FOLDER = ".netra-loop"
 STORE_FILE = "journal.db"
@@ -16,8 +15,7 @@ STORE_VARIABLE = "NETRA_LOOP_STORE"
 _PASSWORD = re.compile(r"://[^:/?]*:(.*)@|[?&]password=([^&]*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What the environment says. `environ` is a copy, as those who are started may have it: without the store's
     password. `store` None means SQLite beside the folder `loops/`.
     """

@@ -2,7 +2,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -49,14 +48,14 @@ def test_a_process_is_itself_until_it_ends(sleeper):
 
 def test_another_start_time_or_boot_is_another_process(sleeper):
     identity = processes.identify(sleeper.pid)
-    assert not processes.same(replace(identity, started=identity.started + 1))
-    assert not processes.same(replace(identity, boot_id="another"))
+    assert not processes.same(identity._replace(started=identity.started + 1))
+    assert not processes.same(identity._replace(boot_id="another"))
 
 
 async def test_a_stranger_with_a_remembered_pid_is_left_alone(sleeper):
     identity = processes.identify(sleeper.pid)
-    await processes.end_known(replace(identity, started=identity.started - 1), term_grace_s=0)
-    assert not processes.send(replace(identity, started=0.0), 9)
+    await processes.end_known(identity._replace(started=identity.started - 1), term_grace_s=0)
+    assert not processes.send(identity._replace(started=0.0), 9)
     assert sleeper.poll() is None
 
 

@@ -2,26 +2,33 @@
 
 A small process of its own, in netra-loop's interpreter. Orphans below it become its children (it is a subreaper), in
 whatever session they are. Its standard input is a socket: it ends all of them once that closes, which happens however
-netra-loop ends, and tells there how they ended, a line each. What it is to start comes as one line of JSON:
+netra-loop ends, and tells there how they ended, a line each. What it is to start comes as a marshalled dict after its
+length in four bytes:
 
 `argv`, `env`, `cwd`; `output`, the file that its output is added to, and that of the guardian; `group`, the folder of a
 cgroup that holds all of it, or null; `join`, the cgroup the process is put in, or null; `heirs`: whether the process's
 own children live on when it dies (a zygote's workers do). Other orphans are killed as they come.
+
+Every run waits for it to be there, so it imports little: `json`, `typing`, `contextlib` and the enumerations of
+`signal` would take longer than all the rest of its start.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import _signal as signal  # type: ignore[import-not-found]
+import marshal
 import os
 import select
-import signal
 import time
-from typing import Any
 
 from . import system
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _LINE = 0  # the socket's descriptor
+_LENGTH = 4  # bytes before an order, the highest first
 _LAST_STREAM = 2
 _END_LIMIT_S = 30.0
 _PAUSE_MS = 5
@@ -35,11 +42,10 @@ def main() -> None:
         os.setsid()
     _close_inherited()
     system.adopt_orphans()
-    line = _first_line()
-    if line is None:
+    order = _order()
+    if order is None:
         os._exit(0)
-    guardian = Guardian(json.loads(line))
-    os._exit(guardian.serve())
+    os._exit(Guardian(order).serve())
 
 
 class Guardian:
@@ -170,16 +176,23 @@ class Guardian:
 
 def _close_inherited() -> None:
     """What netra-loop was given beside the three standard streams, by make or a shell, is nothing for tests."""
-    with contextlib.suppress(OSError):  # a system without such a folder
-        for name in os.listdir("/dev/fd"):
-            if int(name) > _LAST_STREAM:
-                with contextlib.suppress(OSError):  # the one that was listed by
-                    os.close(int(name))
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:  # a system without such a folder
+        return
+    for name in names:
+        if int(name) > _LAST_STREAM:
+            try:
+                os.close(int(name))
+            except OSError:  # the one that was listed by
+                continue
 
 
 def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # of another user: nothing of ours can end it
+    try:
         os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # of another user: nothing of ours can end it
+        return
 
 
 def _heard() -> bool:
@@ -191,18 +204,23 @@ def _heard() -> bool:
 
 
 def _tell(text: bytes) -> None:
-    with contextlib.suppress(OSError):  # nobody listens any more; what is to be done is done all the same
+    try:
         os.write(_LINE, text + b"\n")
+    except OSError:  # nobody listens any more; what is to be done is done all the same
+        return
 
 
-def _first_line() -> bytes | None:
-    text = b""
-    while not text.endswith(b"\n"):
-        data = os.read(_LINE, 1 << 16)
+def _order() -> dict[str, Any] | None:
+    """None where nobody gives one any more."""
+    text, wanted = b"", _LENGTH
+    while len(text) < wanted:
+        data = os.read(_LINE, wanted - len(text))
         if not data:
             return None
         text += data
-    return text
+        if len(text) == _LENGTH:
+            wanted += int.from_bytes(text, "big")
+    return marshal.loads(text[_LENGTH:])  # type: ignore[no-any-return] # noqa: S302 - by our own parent, over a socket of ours
 
 
 def _restore_signals() -> None:

@@ -1,11 +1,16 @@
-"""System calls that the standard library does not offer: ties between a process and its parent, and its orphans."""
+"""System calls that the standard library does not offer: ties between a process and its parent, and its orphans.
+
+Imports little, for the sake of `guardian`.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import _signal as signal  # type: ignore[import-not-found]
 import os
-import signal
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _PDEATHSIG = 1
 _SUBREAPER = 36
@@ -33,7 +38,7 @@ def adopt_orphans() -> None:
 def die_with(parent: int) -> None:
     """SIGKILL for us once `parent` is gone, at once if it already is."""
     if _prctl is not None:
-        _prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        _prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -83,12 +88,14 @@ def kill_group(group: str | None) -> None:
 
 
 def _write(path: str, text: bytes) -> None:
-    with contextlib.suppress(OSError):
+    try:
         number = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(number, text)
         finally:
             os.close(number)
+    except OSError:
+        return  # what is refused, and what is gone already, is for other means to see to
 
 
 def remove_group(group: str | None) -> None:
@@ -96,5 +103,7 @@ def remove_group(group: str | None) -> None:
     if group is None:
         return
     for folder, _, _ in os.walk(group, topdown=False):
-        with contextlib.suppress(OSError):
+        try:
             os.rmdir(folder)
+        except OSError:
+            continue

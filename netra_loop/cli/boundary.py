@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from netra_loop.cli.opening import Opening
 
 
+_PAUSED = 75
+
+
 def typed(opening: Opening | None = None) -> int:
     """Does what the process's command line says, and answers with the contract's exit code. `opening` is what the front
     door has begun for `run`.
@@ -98,8 +101,9 @@ def _run(arguments: list[str], opening: Opening | None = None) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except NetraLoopError as error:
-        _tell(error)
-        return error.exit_code
+        meant = error if error.exit_code == _PAUSED else _short_of_files(error) or error
+        _tell(meant)
+        return meant.exit_code
     except KeyboardInterrupt:
         return 130
     except FileNotFoundError as error:
@@ -109,8 +113,19 @@ def _run(arguments: list[str], opening: Opening | None = None) -> int:
         _tell(lost)
         return lost.exit_code
     except Exception as error:  # noqa: BLE001 - the boundary: what reaches it unnamed is a defect of ours
-        return _defect(error)
+        short = _short_of_files(error)
+        if short is None:
+            return _defect(error)
+        _tell(short)
+        return short.exit_code
     return 0
+
+
+def _short_of_files(error: Exception) -> NetraLoopError | None:
+    """What to tell instead where the system lets us open no more files, which may come up anywhere."""
+    from netra_loop.open_files import behind
+
+    return behind(error)
 
 
 def _stands_somewhere() -> bool:
@@ -124,7 +139,7 @@ def _stands_somewhere() -> bool:
 def _tell(error: NetraLoopError) -> None:
     from netra_loop.report.safe import safe_text  # what is told may quote a service, a command or a file
 
-    name = "" if error.exit_code == 75 or isinstance(error, Interrupted) else "error: "
+    name = "" if error.exit_code == _PAUSED or isinstance(error, Interrupted) else "error: "
     sys.stderr.write(f"{name}{safe_text(str(error))}\n")
     if error.hint:
         sys.stderr.write(f"{safe_text(error.hint)}\n")

@@ -22,6 +22,9 @@ def main() -> None:
     try:
         opening = None
         if command == "run" and not {"-h", "--help"} & set(sys.argv):
+            from netra_loop.execution import pool_spare
+
+            pool_spare.keep()  # before the next import: it takes as long to start as that does
             from netra_loop.cli.opening import Opening
 
             opening = Opening.glancing(sys.argv[1:])

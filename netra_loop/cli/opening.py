@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netra_loop.errors import EnvironmentFailed, UsageError
-from netra_loop.execution import pool_spare
 from netra_loop.loops import find_loop, guess
 from netra_loop.settings import STORE_FILE, Settings, read
 
@@ -46,7 +45,6 @@ class Opening:
 
         For a process that does nothing else: what it imports stays, so the garbage collector need not look through it.
         """
-        pool_spare.keep()
         opening = cls()
         opening._first = True
         gc.disable()

@@ -12,9 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from netra_loop.values import dataclass
+from netra_loop.values import dataclass, drafted
 
-_become = object.__setattr__
 JOURNEY_PREFIX = "journey::"
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")  # ascending
 
@@ -246,6 +245,7 @@ class AttemptStarted:
     trace_id: str
 
 
+@drafted
 @dataclass(frozen=True, slots=True)
 class Result:
     """What one attempt at one test did. `output` is what it printed, `traceback` pytest's long report.
@@ -280,7 +280,8 @@ class Result:
 # ---------------------------------------------------------------------------------------------------- logs
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@drafted
+@dataclass(frozen=True, slots=True)
 class LogEntry:
     """One entry of Cloud Logging, as the contract's `logs` shows it. `log`: stdout, stderr, requests or system.
 
@@ -305,47 +306,8 @@ class LogEntry:
     instance: str | None = None
     joined: str | None = None
 
-    def __init__(
-        self,
-        timestamp: datetime,
-        severity: str,
-        log: str,
-        service: str,
-        revision: str,
-        message: str,
-        insert_id: str,
-        trace_id: str | None = None,
-        payload: dict[str, Any] | None = None,
-        request: dict[str, Any] | None = None,
-        tests: tuple[str, ...] = (),
-        iteration: int = 0,
-        instance: str | None = None,
-        joined: str | None = None,
-    ) -> None:
-        # Entries come by the hundred thousand, and what a frozen dataclass makes for itself takes six times as long.
-        draft: Any = self
-        _become(draft, "__class__", LogEntryDraft)
-        draft.timestamp = timestamp
-        draft.severity = severity
-        draft.log = log
-        draft.service = service
-        draft.revision = revision
-        draft.message = message
-        draft.insert_id = insert_id
-        draft.trace_id = trace_id
-        draft.payload = payload
-        draft.request = request
-        draft.tests = tests
-        draft.iteration = iteration
-        draft.instance = instance
-        draft.joined = joined
-        draft.__class__ = LogEntry
 
-
-class LogEntryDraft:
-    """What a `LogEntry` is until its fields are set: of the same fields, not yet frozen."""
-
-    __slots__ = tuple(LogEntry.__dataclass_fields__)
+LogEntryDraft: Any = LogEntry.Draft  # type: ignore[attr-defined]  # what it is until its fields are set
 
 
 # ---------------------------------------------------------------------------------------------------- findings

@@ -23,6 +23,7 @@ from netra_loop.execution.journey_requests import Requests
 from netra_loop.execution.journey_socket import Message, Socket, open_socket
 from netra_loop.execution.journey_trail import Trail, clip_bytes
 from netra_loop.execution.journey_values import Render, as_text, contains, dig, fill, seconds, show
+from netra_loop.open_files import behind
 
 CONNECT_S = 30.0
 LABELS_MAX = 8
@@ -165,6 +166,8 @@ class Walk:
         except Elapsed:
             why, status, body = f"no upgrade within {seconds(CONNECT_S)}", None, None
         except (WebSocketException, OSError, EOFError, ValueError) as error:
+            if behind(error) is not None:
+                raise  # no word of the server's
             why = explain(error, url)
             answer = getattr(error, "response", None)
             status = answer.status_code if answer is not None else None

@@ -18,6 +18,7 @@ from netra_loop.errors import Defect, NetraLoopError
 from netra_loop.execution.base import Collection, Finished, Planned, RunEvent, Started
 from netra_loop.execution.journey_steps import StepFailed, Walk
 from netra_loop.execution.journey_values import Render, seconds
+from netra_loop.open_files import behind
 
 
 class JourneyRunner:
@@ -109,24 +110,27 @@ class JourneyRunner:
             context=lambda: self._context,
         )
         outcome, message, stack = Outcome.PASSED, None, ""
+        error: Exception | None = None
         try:
             self._require(planned.id)
             await within(self._clock, self._timeout_s, walk.run())
         except StepFailed as failed:
-            outcome, message = Outcome.FAILED, str(failed)
+            outcome, message, error = Outcome.FAILED, str(failed), failed
         except Elapsed:
             outcome, message = Outcome.TIMEOUT, f"not finished within {seconds(self._timeout_s)} ({walk.place})"
             await walk.abort()
         except asyncio.CancelledError:
             await walk.abort()
             raise
-        except NetraLoopError as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            outcome, message = Outcome.ERROR, f"{_one_line(error)}{hint}, at {walk.place}"
-        except Exception as error:  # noqa: BLE001 - whatever a journey does, it gets an outcome, with the stack kept
-            outcome, message = Outcome.ERROR, f"{type(error).__name__} ({walk.place}): {_one_line(error)}"
-            stack = "".join(traceback.format_exception(error))
+        except NetraLoopError as failed:
+            hint = f" ({failed.hint})" if failed.hint else ""
+            outcome, message, error = Outcome.ERROR, f"{_one_line(failed)}{hint}, at {walk.place}", failed
+        except Exception as failed:  # noqa: BLE001 - whatever a journey does, it gets an outcome, with the stack kept
+            outcome, message = Outcome.ERROR, f"{type(failed).__name__} ({walk.place}): {_one_line(failed)}"
+            stack, error = "".join(traceback.format_exception(failed)), failed
         await self._let_go(walk)
+        if error is not None and (short := behind(error)) is not None:
+            raise short from error  # it is our own process that may open no more: that says nothing of the journey
         return Finished(
             id=planned.id,
             attempt=planned.attempt,

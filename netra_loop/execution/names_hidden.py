@@ -51,11 +51,17 @@ class NamesHidden:
         await self._runner.close()
 
     def _test(self, test: CollectedTest) -> CollectedTest:
-        return replace(test, id=self._names.shown(test.id), shares=tuple(map(self._names.shown, test.shares)))
+        name, shares = self._names.shown(test.id), tuple(map(self._names.shown, test.shares))
+        if (name, shares) == (test.id, test.shares):
+            return test
+        return replace(test, id=name, shares=shares)
 
     def _planned(self, planned: Planned) -> Planned:
+        test = self._names.real(planned.id)
         fixtures = tuple((self._names.real(name), took) for name, took in planned.fixtures)
-        return replace(planned, id=self._names.real(planned.id), fixtures=fixtures)
+        if (test, fixtures) == (planned.id, planned.fixtures):
+            return planned
+        return replace(planned, id=test, fixtures=fixtures)
 
     def _event(self, event: RunEvent) -> RunEvent:
         if isinstance(event, Finished):

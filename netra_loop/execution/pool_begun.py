@@ -15,7 +15,6 @@ from netra_loop import cgroups
 from netra_loop.execution import pool_folder, pool_spare
 
 _OURS = "NETRA_LOOP_"  # what nothing looks at while an interpreter starts; it may come later
-SOCKET = "pool"  # its name in the folder
 BACKLOG = 1024  # processes that call in at one moment
 
 
@@ -36,7 +35,7 @@ class Begun:
         name = f"zygote-{self.token[:8]}"
         self.files = str(self.folder.path / name)
         try:
-            self.socket.bind(str(self.folder.path / SOCKET))
+            self.socket.bind(str(self.folder.path / pool_folder.SOCKET))
             self.socket.listen(BACKLOG)
             self.group = cgroups.make()
             self.own_group = self.group and self.group.child(name)
@@ -50,7 +49,7 @@ class Begun:
         record = pool_folder.Record.new(self.folder.path.name, self.group)
         record.write(self.folder.path)
         return pool_spare.order(
-            pool_spare.interpreter(self.python, str(self.folder.path / SOCKET), self.token, self.files),
+            pool_spare.interpreter(self.python, str(self.folder.path / pool_folder.SOCKET), self.token, self.files),
             env={**self.environ, pool_folder.MARK: record.mark},
             cwd=self.root,
             output=Path(self.files + ".log"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netra_loop.core import schedule
-from netra_loop.core.dispatch import Dispatch, Work
+from netra_loop.core.branches import Work
+from netra_loop.core.dispatch import Dispatch
 from netra_loop.execution.base import Planned
 
 _FAST_S = 0.02
@@ -22,8 +23,7 @@ _PLENTY = 4  # tests left for each worker
 _AGAIN = "again: the worker that held it ended before it began"
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """One attempt in its place. `key` is unique in a run. `why` says what took it out of the plan's order, "" where
     nothing did.
     """
@@ -43,6 +43,8 @@ def slow(planned: Planned) -> bool:
 
 def units(plan: Sequence[Planned], groups: Mapping[str, str]) -> list[Unit]:
     """The plan's tests, those of one `xdist_group` joined at the place of their first."""
+    if not groups:
+        return [(Assignment(key, planned),) for key, planned in enumerate(plan)]
     made: list[Sequence[Assignment]] = []
     grouped: dict[str, list[Assignment]] = {}
     for key, planned in enumerate(plan):
@@ -68,7 +70,9 @@ class Queue:
         self._places = {one.key: place for place, unit in enumerate(self._units) for one in unit}
         self._returned: deque[Unit] = deque()
         self._following: dict[Hashable, Unit] = {}  # by the worker that runs what comes before
-        bands = [min(one.planned.band for one in unit) for unit in self._units]
+        bands = [
+            unit[0].planned.band if len(unit) == 1 else min(one.planned.band for one in unit) for unit in self._units
+        ]
         useful = min(workers, len(self._units))
         self._dispatch = Dispatch(_work(self._units, bands, alone=alone), useful, strict=schedule.strict(bands))
 
@@ -150,11 +154,18 @@ def _work(waiting: Sequence[Unit], bands: Sequence[schedule.Band], *, alone: boo
 
 def _shared(unit: Unit) -> tuple[str, ...]:
     """What all tests of the unit share: the others' fixtures are up for a part of it only."""
-    names = [{name for name, _ in one.planned.fixtures} for one in unit]
-    return tuple(sorted(set.intersection(*names)))
+    fixtures = unit[0].planned.fixtures
+    if not fixtures:
+        return ()
+    first = tuple(name for name, _ in fixtures)
+    if len(unit) == 1:
+        return first
+    return tuple(sorted(set(first).intersection(*({name for name, _ in one.planned.fixtures} for one in unit[1:]))))
 
 
 def _seconds(unit: Unit) -> float | None:
+    if len(unit) == 1:
+        return unit[0].planned.seconds
     known = [one.planned.seconds for one in unit if one.planned.seconds is not None]
     return sum(known) if len(known) == len(unit) else None
 

@@ -20,9 +20,14 @@ _BETWEEN_S = 0.005  # more than pytest itself needs between the phases of a test
 
 def collected(row: Message) -> CollectedTest:
     """One collected test. What thousands of tests have in common is kept once."""
-    markers, keywords, shares = (_once(tuple(row[name])) for name in ("markers", "keywords", "shares"))
     return CollectedTest(
-        sys.intern(row["id"]), sys.intern(row["path"]), row["line"], markers, keywords, row["source"], shares
+        sys.intern(row["id"]),
+        sys.intern(row["path"]),
+        row["line"],
+        _once(tuple(row["markers"])),
+        tuple(map(sys.intern, row["keywords"])),  # the test's own name is among them
+        row["source"],
+        _once(tuple(row["shares"])),
     )
 
 

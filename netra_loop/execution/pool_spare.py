@@ -4,31 +4,32 @@ has imported next to nothing yet: it takes as long to start as we do to find out
 
 from __future__ import annotations
 
-import contextlib
-import json
+import marshal
 import os
 import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import netra_loop.agent
-from netra_loop.cgroups import Group
 
-AGENT = str(Path(netra_loop.agent.__file__).parent)
+if TYPE_CHECKING:  # whoever asks for a guardian has them; what it takes to launch one comes before them
+    from pathlib import Path
 
-# The agent is loaded by name from its own folder; the entry that `python -c` adds to the path is taken away.
+    from netra_loop.cgroups import Group
+
+AGENT = os.path.dirname(netra_loop.agent.__file__)  # noqa: PTH120 - before `pathlib` is there
+
+# The agent is loaded by name from its own folder; the entry that `python -c` adds to the path is taken away. Tests that
+# look through `sys.modules` may ask of any for its spec.
 LOAD = """\
 import sys
 if sys.path and sys.path[0] == "":
     del sys.path[0]
-import importlib.util, os
-folder = sys.argv[1]
-spec = importlib.util.spec_from_file_location(
-    "netra_loop_agent", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder])
-module = sys.modules["netra_loop_agent"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+module = sys.modules["netra_loop_agent"] = type(sys)("netra_loop_agent")
+module.__spec__ = type(sys.__spec__)("netra_loop_agent", None, is_package=True)
+module.__path__ = module.__spec__.submodule_search_locations = [sys.argv[1]]
 """
 GUARD = LOAD + "from netra_loop_agent.guardian import main\nmain()\n"
 _BEGIN = LOAD + "from netra_loop_agent.main import main\nmain(*sys.argv[2:])\n"
@@ -71,9 +72,11 @@ def take() -> Launched:
     """The one that was kept, if it still lives, else a new one. Raises OSError."""
     while _spare:
         kept = _spare.pop()
-        with contextlib.suppress(ChildProcessError):
+        try:
             if os.waitpid(kept.pid, os.WNOHANG) == (0, 0):
                 return kept
+        except ChildProcessError:  # somebody else has reaped it
+            pass
         kept.line.close()
     return Launched()
 
@@ -102,7 +105,8 @@ def order(
         "heirs": heirs,
         "output": str(output.absolute()),
     } | groups
-    return json.dumps(told).encode() + b"\n"
+    body = marshal.dumps(told)  # it is there without an import, and both ends are one interpreter
+    return len(body).to_bytes(4, "big") + body
 
 
 def _spawn(line: int, nowhere: int) -> int:

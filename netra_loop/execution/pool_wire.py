@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from netra_loop.execution import pool_folder
-from netra_loop.execution.pool_begun import BACKLOG, SOCKET
+from netra_loop.execution.pool_begun import BACKLOG
 
 _HEAD = struct.Struct("!I")
 _AT_ONCE = 65_536  # bytes read at once
@@ -134,13 +134,13 @@ class Switchboard:
             # not in the session's scratch folder: a socket's path may be no longer than about 100 characters
             folder = pool_folder.Folder()
             own = socket.socket(socket.AF_UNIX)
-            own.bind(str(folder.path / SOCKET))
+            own.bind(str(folder.path / pool_folder.SOCKET))
             await self.adopt(folder, own)
 
     async def adopt(self, folder: pool_folder.Folder, own: socket.socket) -> None:
         """The same on a socket that was bound before, in its folder."""
         self._folder = folder
-        self.path = str(folder.path / SOCKET)
+        self.path = str(folder.path / pool_folder.SOCKET)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: Channel(self._guests), sock=own, backlog=BACKLOG)
 

@@ -262,6 +262,16 @@ def test_the_store_may_be_named_anywhere(typed, read):
     assert store_first(typed) == read
 
 
+@pytest.mark.parametrize("limit", [12, 16, 20])
+def test_a_limit_of_open_files_that_is_too_low_is_said_with_what_to_type(project, limit):
+    command = f'ulimit -Sn {limit}; "{sys.executable}" -m netra_loop.cli.main run plain'
+    done = subprocess.run(["sh", "-c", command], cwd=project, capture_output=True, text=True, timeout=60, check=False)
+    *_, told, hint = done.stderr.splitlines()
+    assert done.returncode == 3
+    assert told.startswith(f"error: too many open files: this process may have {limit} open at once, expected 1024")
+    assert hint == "ulimit -n 1024"
+
+
 @pytest.mark.parametrize("words", ["run plain", "list"])
 def test_a_working_directory_that_was_removed_is_told_so(tmp_path, words):
     command = f'mkdir gone; cd gone; rmdir ../gone; "{sys.executable}" -m netra_loop.cli.main {words}'

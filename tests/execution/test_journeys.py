@@ -16,8 +16,10 @@ from websockets.http11 import Request, Response
 from netra_loop.clock import SystemClock
 from netra_loop.core.records import Outcome
 from netra_loop.core.spec import ConnectStep, ExpectStep, JourneySpec, RequestStep, StepSpec
+from netra_loop.errors import TooManyOpenFiles
 from netra_loop.execution.base import Finished, Planned, Started
 from netra_loop.execution.journeys import JourneyRunner
+from tests.test_open_files import room_for
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -290,6 +292,17 @@ async def test_nobody_there(scheme: str, unused_tcp_port: int) -> None:
     assert result.message.endswith(f"connection refused by 127.0.0.1:{unused_tcp_port}")
     assert result.evidence.contacts == ()
     assert result.evidence.exchanges[0].status is None
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_a_process_of_ours_that_may_open_no_more_is_no_failure_of_the_journey(
+    scheme: str, unused_tcp_port: int
+) -> None:
+    url = f"{scheme}://127.0.0.1:{unused_tcp_port}/"
+    step = connect(url) if scheme == "ws" else StepSpec(request=RequestStep(url=url))
+    await walk(step)  # what is imported and read once is no concern of the limit
+    with room_for(0), pytest.raises(TooManyOpenFiles):
+        await walk(step)
 
 
 @pytest.mark.parametrize("scheme", ["http", "ws"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -112,7 +112,7 @@ async def test_its_session_alone_tells_of_it_where_the_temporary_folder_is_anoth
 
 
 def test_a_folder_is_for_us_alone(short, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(short))
+    monkeypatch.setenv("TMPDIR", str(short))
     made, other = pool_folder.Folder(), pool_folder.Folder()
     assert made.path.parent == other.path.parent == short
     assert made.path.stat().st_mode & 0o077 == 0
@@ -125,7 +125,7 @@ def test_a_folder_is_for_us_alone(short, monkeypatch):
 async def test_where_the_temporary_folder_is_too_deep_for_a_socket_another_is_taken(tmp_path, monkeypatch):
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    monkeypatch.setenv("TMPDIR", str(deep))
     board = Switchboard()
     await board.open()
     try:
@@ -135,7 +135,16 @@ async def test_where_the_temporary_folder_is_too_deep_for_a_socket_another_is_ta
         await board.close()
 
 
+@pytest.mark.parametrize("named", ["none", "/proc"])  # nobody, root included, may write to the second
+def test_a_temporary_folder_that_is_none_is_passed_over(tmp_path, monkeypatch, named):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / named))
+    made = pool_folder.Folder()
+    assert made.path.parent == Path(tempfile.gettempdir())
+    made.close()
+
+
 def test_where_no_folder_can_be_made_it_says_which_and_what_to_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none")[-40:])
     with pytest.raises(EnvironmentFailed, match="none") as failure:
         pool_folder.Folder()
@@ -145,13 +154,13 @@ def test_where_no_folder_can_be_made_it_says_which_and_what_to_set(tmp_path, mon
 async def test_what_is_not_known_to_be_left_stays(places, tmp_path):
     parent, scratch = places
     own = pool_folder.Record.new(f"{pool_folder.PREFIX}ours0000", None)
-    dead = replace(own, owner=replace(own.owner, started=own.owner.started - 1))
+    dead = own._replace(owner=own.owner._replace(started=own.owner.started - 1))
     owners = {
-        "living": json.dumps(asdict(own)),
+        "living": json.dumps(own.row()),
         "young": None,
         "strange": "[1]",
         "broken": "{",
-        "forged": json.dumps({**asdict(dead), "mark": ""}),
+        "forged": json.dumps({**dead.row(), "mark": ""}),
     }
     for name, owner in owners.items():
         folder = parent / f"{pool_folder.PREFIX}{name}"
@@ -160,14 +169,30 @@ async def test_what_is_not_known_to_be_left_stays(places, tmp_path):
             (folder / "owner.json").write_text(owner)
     target = tmp_path / "elsewhere"
     target.mkdir()
-    (target / "owner.json").write_text(json.dumps(asdict(dead)))
+    (target / "owner.json").write_text(json.dumps(dead.row()))
     (parent / f"{pool_folder.PREFIX}link").symlink_to(target)
     reused = parent / f"{pool_folder.PREFIX}reused"
     reused.mkdir()
-    (reused / "owner.json").write_text(json.dumps(asdict(dead)))
+    (reused / "owner.json").write_text(json.dumps(dead.row()))
     await pool_folder.clear(scratch, parent)
     assert {path.name.removeprefix(pool_folder.PREFIX) for path in parent.iterdir()} == {*owners, "link"}
     assert (target / "owner.json").exists()
+
+
+async def test_one_whose_maker_was_killed_before_he_said_whose_it_is_goes_after_a_minute(places, monkeypatch):
+    parent, scratch = places
+    monkeypatch.setenv("TMPDIR", str(parent))
+    code = "import os; from netra_loop.execution import pool_folder; pool_folder.Folder(); os.kill(os.getpid(), 9)"
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=False)
+    held = pool_folder.Folder()
+    (left,) = set(parent.iterdir()) - {held.path}
+    await pool_folder.clear(scratch, parent)
+    assert left.exists()
+    for folder in (left, held.path):
+        os.utime(folder, (0, 0))
+    await pool_folder.clear(scratch, parent)
+    assert list(parent.iterdir()) == [held.path]
+    held.close()
 
 
 async def test_what_processes_wrote_beside_a_sessions_own_files_goes_with_them(places):
@@ -181,10 +206,10 @@ async def test_what_processes_wrote_beside_a_sessions_own_files_goes_with_them(p
 
 async def test_a_folder_whose_lock_is_held_is_let_be_whoever_its_owner_seems_to_be(places, monkeypatch):
     parent, scratch = places
-    monkeypatch.setattr("tempfile.tempdir", str(parent))
+    monkeypatch.setenv("TMPDIR", str(parent))
     folder = pool_folder.Folder()
     own = pool_folder.Record.new(folder.path.name, None)
-    for seems in (dead := replace(own, owner=replace(own.owner, started=0.0)), replace(dead, space=1), own):
+    for seems in (dead := own._replace(owner=own.owner._replace(started=0.0)), dead._replace(space=1), own):
         seems.write(folder.path, scratch)
         await pool_folder.clear(scratch, parent)
         assert folder.path.exists()
@@ -193,9 +218,9 @@ async def test_a_folder_whose_lock_is_held_is_let_be_whoever_its_owner_seems_to_
 
 async def test_processes_of_another_pid_namespace_are_let_be(places, monkeypatch):
     parent, scratch = places
-    monkeypatch.setattr("tempfile.tempdir", str(parent))
+    monkeypatch.setenv("TMPDIR", str(parent))
     own = pool_folder.Record.new(f"{pool_folder.PREFIX}strange0", None)
-    strange = replace(own, owner=replace(own.owner, started=0.0), space=1)
+    strange = own._replace(owner=own.owner._replace(started=0.0), space=1)
     strange.write(scratch, scratch)
     living = sleep(strange.mark)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
+import marshal
 import os
 import select
 import socket
@@ -107,7 +107,8 @@ async def test_one_that_told_what_nobody_read_ends_all_the_same(tmp_path):
     theirs.close()
     order = {"argv": [sys.executable, "-c", "import time; time.sleep(300)"], "env": {}, "cwd": str(tmp_path)}
     order["output"] = str(tmp_path / "output")
-    ours.sendall(json.dumps(order | {"group": None, "join": None, "heirs": False}).encode() + b"\n")
+    body = marshal.dumps(order | {"group": None, "join": None, "heirs": False})
+    ours.sendall(len(body).to_bytes(4, "big") + body)
     assert select.select([ours], [], [], 30)[0]  # `started`, left unread: what closes now is reset, not ended
     assert len(here(tmp_path)) == 1
     ours.close()

@@ -75,3 +75,11 @@ def test_one_that_was_killed_meanwhile_is_not_taken():
     taken.line.close()
     assert os.waitpid(taken.pid, 0) == (taken.pid, 0)
     assert not Path("/proc", str(kept.pid)).exists()  # nor is it left a zombie
+
+
+def test_whoever_asks_the_agents_package_for_its_spec_is_answered():
+    spec = "importlib.util.find_spec('netra_loop_agent')"
+    ask = f"import importlib.util, netra_loop_agent.wire\nprint(*{spec}.submodule_search_locations)"
+    command = [sys.executable, "-c", pool_spare.LOAD + ask, pool_spare.AGENT]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    assert run.stdout.split() == [pool_spare.AGENT]
