@@ -13,38 +13,87 @@ import pytest
 from . import sharing
 from .wire import Message, clean
 
+_TOLD = (
+    *("location", "reportinfo", "obj", "function", "cls", "getparent", "listchain", "iter_parents"),
+    *("iter_markers", "iter_markers_with_node", "get_closest_marker", "listextrakeywords"),
+)
 
-def describe(item: Any, folder: str, places: dict[int, tuple[Any, Any]]) -> Message:
-    """One test. `path` is relative to `folder` where it lies in there; `line` counts from 1.
 
-    `source` is the file its function is written in, where that is another one of `folder`: an inherited test's.
-    `places` is what is remembered from one test to the next of a collection.
+class Describer:
+    """Tells what tests of one collection are. What those of one function have in common is looked up once for all its
+    parameters: each time pytest walks all that lies above. Whoever runs a test looks for itself, as pytest does.
     """
-    file, line = _place(item, places)
-    path = _path_of(item) or str(file)
-    return {
-        "id": clean(item.nodeid),
-        "path": _shown(path, folder),
-        "line": None if line is None else line + 1,
-        "markers": list(dict.fromkeys(mark.name for mark in item.iter_markers())),
-        "keywords": sorted(clean(name) for name in _keywords(item)),
-        "group": _group(item),
-        "source": _written_in(item, path, folder),
-        "shares": sharing.shares(item),
-    }
+
+    def __init__(self, folder: str) -> None:
+        """`folder` is the one that paths are told relative to."""
+        self._folder = folder
+        self._kin: dict[Any, _Kin] = {}
+
+    def describe(self, item: Any) -> Message:
+        """One test. `path` is relative to the folder where it lies in there; `line` counts from 1.
+
+        `source` is the file its function is written in, where that is another one of the folder: an inherited test's.
+        """
+        kin = self._kin_of(item)
+        return {
+            "id": clean(item.nodeid),
+            "path": kin.path,
+            "line": kin.line,
+            "markers": kin.markers,
+            "keywords": kin.keywords(item),
+            "group": kin.group,
+            "source": kin.source,
+            "shares": sharing.shares(item, kin.wide),
+        }
+
+    def _kin_of(self, item: Any) -> _Kin:
+        kind: Any = type(item)
+        if not _tells_as_pytest(kind):
+            return _Kin(item, self._folder)
+        function = getattr(item.obj, "__func__", item.obj)
+        held = (kind, item.parent, function, item.path, getattr(item, "_fixtureinfo", None), *item.own_markers)
+        place = str(vars(item).get("location", "")[:2])  # of its own, where a conftest gave it one
+        key = (*map(id, held), place, *item.extra_keyword_matches)  # ids of those that are alive: the items hold them
+        kin = self._kin.get(key)
+        if kin is None:
+            kin = self._kin[key] = _Kin(item, self._folder)
+        return kin
 
 
-def _place(item: Any, places: dict[int, tuple[Any, Any]]) -> tuple[Any, Any]:
-    """File and line as pytest has them, looked up once for all parameters of a function: each time it reads the file's
-    state. Whoever runs a test looks for itself, as pytest does.
-    """
-    if type(item) is not pytest.Function:  # others may tell of themselves as they like
-        return item.location[:2]  # type: ignore[no-any-return]
-    key = id(getattr(item.obj, "__func__", item.obj))  # of those that are alive: the items hold them
-    found = places.get(key)
-    if found is None:
-        found = places[key] = item.location[:2]
-    return found
+class _Kin:
+    """What tests of one function, in one place and with the same marks, have in common: all but ids and parameters."""
+
+    def __init__(self, item: Any, folder: str) -> None:
+        file, line = item.location[:2]
+        path = _path_of(item) or str(file)
+        self.path = _shown(path, folder)
+        self.line = None if line is None else line + 1
+        marks = list(item.iter_markers())  # the closest first
+        self.markers = list(dict.fromkeys(mark.name for mark in marks))
+        self.group = next((_group(mark) for mark in marks if mark.name == "xdist_group"), None)
+        self.source = _written_in(item, path, folder)
+        self.wide = sharing.wide(item)
+        self._first: tuple[str, set[str]] | None = None
+        self._common: set[str] | None = None  # known from the second test on: what two have beside their names
+        self._sorted: list[str] = []
+
+    def keywords(self, item: Any) -> list[str]:
+        """Those of one of them, in order."""
+        if self._common is not None:
+            if item.name in self._common:
+                return self._sorted
+            found = [*self._sorted, clean(item.name)]
+            found.sort()
+            return found
+        names = _matched(item)
+        if names is None:
+            return sorted(map(clean, {str(name) for name in item.keywords}))
+        if self._first is None:
+            self._first = item.name, names
+        elif self._first[0] != item.name:
+            self._common = self._first[1] & names
+            self._sorted = sorted(map(clean, self._common))
+        return sorted(map(clean, names))
 
 
 class Names:
@@ -54,8 +103,12 @@ class Names:
 
     def __init__(self, items: list[Any]) -> None:
         self.renamed = 0
-        self._taken = {clean(item.nodeid) for item in items}
+        self._items = items
         self._seen: set[str] = set()
+
+    @functools.cached_property
+    def _taken(self) -> set[str]:
+        return {clean(item.nodeid) for item in self._items}
 
     def tell_apart(self, tests: list[Message]) -> None:
         """The next ones, in their order."""
@@ -210,17 +263,25 @@ def _is_of_the_project(shown: str) -> bool:
     return not os.path.isabs(shown) and "site-packages" not in shown
 
 
-def _keywords(item: Any) -> set[str]:
+@functools.lru_cache(maxsize=64)
+def _tells_as_pytest(kind: Any) -> bool:
+    """Whether items of this class, such as those of pytest-asyncio, say of themselves what pytest's functions say."""
+    if not issubclass(kind, pytest.Function):
+        return False
+    return all(getattr(kind, name, None) is getattr(pytest.Function, name, None) for name in _TOLD)
+
+
+def _matched(item: Any) -> set[str] | None:
+    """The names that `-k` looks at: the test's own, and what its function, its marks and all above it give. None where
+    another pytest keeps them elsewhere; its documented mapping holds nearly the same names.
+    """
     try:
         from _pytest.mark import KeywordMatcher
 
         return {str(name) for name in KeywordMatcher.from_item(item)._names}  # noqa: SLF001
-    except Exception:  # another pytest keeps them elsewhere; its documented mapping holds nearly the same names
-        return {str(name) for name in item.keywords}
-
-
-def _group(item: Any) -> str | None:
-    mark = item.get_closest_marker("xdist_group")
-    if mark is None:
+    except Exception:
         return None
+
+
+def _group(mark: Any) -> str:
     return str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))

@@ -111,10 +111,9 @@ class Plugin:
 
     def _report(self, session: Any) -> None:
         folder = os.getcwd()
-        names, tests = collection.Names(session.items), []
-        places: dict[int, tuple[Any, Any]] = {}
+        names, describer, tests = collection.Names(session.items), collection.Describer(folder), []
         for start in range(0, len(session.items), _CHUNK):  # taken in there while the next ones are looked at here
-            some = [collection.describe(item, folder, places) for item in session.items[start : start + _CHUNK]]
+            some = [describer.describe(item) for item in session.items[start : start + _CHUNK]]
             names.tell_apart(some)
             self.line.send({"is": "tests", "tests": some})
             tests += some

@@ -19,9 +19,6 @@ from typing import Any
 from .outcome import SIDE
 from .wire import Message, Real
 
-_kept: list[Any] = []  # open for as long as the process lives; a closed file would free its number for a test's
-
-
 _thresholds = gc.get_threshold()
 
 
@@ -53,15 +50,16 @@ def separate(config: Any, order: Message, *, forked: bool) -> None:
         _own_folder(config, files)
         random.seed()
     own_capture(config, files)
-    listen_for_dumps(files)
-    faulthandler.enable(file=_kept[-1])  # pytest's own writes to a stream that all forks share
+    faulthandler.enable(file=listen_for_dumps(files))  # pytest's own writes to a stream that all forks share
 
 
-def listen_for_dumps(files: str) -> None:
-    """From here on the dump signal writes all threads' stacks, even while C code holds the interpreter's lock."""
-    stacks = open(files + ".stacks", "w")  # noqa: SIM115
-    _kept.append(stacks)
+def listen_for_dumps(files: str) -> int:
+    """From here on the dump signal writes all threads' stacks, even while C code holds the interpreter's lock. The
+    descriptor that they go to, which stays open for as long as the process lives.
+    """
+    stacks = os.open(files + ".stacks", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     faulthandler.register(dump_signal(), file=stacks, all_threads=True)
+    return stacks
 
 
 def _bend(numbers: Iterable[int], path: str) -> None:

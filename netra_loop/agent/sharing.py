@@ -17,14 +17,23 @@ from .wire import Message, clean, monotonic
 _NAMED = ("class", "module", "package")
 
 
-def shares(item: Any) -> list[str]:
-    """The names of the instances that `item` will use. Empty where this pytest keeps them elsewhere."""
+def wide(item: Any) -> list[Any]:
+    """The definitions of what `item` will use; all tests of its function in one place use the same. Empty where this
+    pytest keeps them elsewhere.
+    """
     try:
-        names = set()
-        for definitions in item._fixtureinfo.name2fixturedefs.values():  # noqa: SLF001 - there is no other way
-            if definitions and definitions[-1].scope in _NAMED and not _idle(definitions[-1], item):
-                names.add(_name(definitions[-1], item))
-        return sorted(names)
+        found = [given[-1] for given in item._fixtureinfo.name2fixturedefs.values() if given]  # noqa: SLF001 - no other way
+        return [one for one in found if one.scope in _NAMED and not _idle(one, item)]
+    except Exception:
+        return []
+
+
+def shares(item: Any, definitions: list[Any]) -> list[str]:
+    """The names of the instances of its `wide` definitions that `item` will use."""
+    if not definitions:
+        return []
+    try:
+        return sorted({_name(definition, item) for definition in definitions})
     except Exception:
         return []
 

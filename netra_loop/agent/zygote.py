@@ -21,6 +21,7 @@ from .worker import Worker
 _SWEEP_LIMIT_S = 5.0
 _PAUSE_S = 0.001
 _AGAIN_MS = 100
+_IN_A_ROW = 4  # forks between two looks around: after each fork, every page that is written to is copied anew
 _LIVES = -1 << 16  # stands for the code of a worker that has not ended
 
 
@@ -37,6 +38,7 @@ class Zygote:
         self._poll = select.poll()
         self._poll.register(line.fileno(), select.POLLIN)
         self._groups: dict[int, str] = {}
+        self._news: list[Message] = []  # of forks, not told yet
         self._unswept = False
         self._kept = system.children()  # what conftest files started stays
 
@@ -50,7 +52,7 @@ class Zygote:
         gc.freeze()  # a fork's collector leaves alone what it inherits: no page is copied, none looked through again
         try:
             while True:
-                if self._ready():
+                for _ in range(_IN_A_ROW if self._ready() else 0):
                     message = self._line.receive()
                     if message is None or message["is"] == "quit":
                         self._end_all()
@@ -58,6 +60,9 @@ class Zygote:
                     worker = self._fork(message)
                     if worker is not None:
                         return worker
+                    if not self._line.buffered():
+                        break
+                self._tell()
                 self._reap()
         finally:
             signal.signal(signal.SIGINT, before or signal.SIG_DFL)
@@ -75,7 +80,7 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:  # a limit on processes, or on memory: those that run go on, and make room as they end
-            self._line.send({"is": "refused", "token": order["token"], "text": str(error)})
+            self._news.append({"is": "refused", "token": order["token"], "text": str(error)})
             return None
         if pid == 0:
             system.join(group)
@@ -99,8 +104,13 @@ class Zygote:
             self._blind.add(pid)
         if group is not None:
             self._groups[pid] = group
-        self._line.send({"is": "forked", "token": order["token"], "pid": pid})
+        self._news.append({"is": "forked", "token": order["token"], "pid": pid})
         return None
+
+    def _tell(self) -> None:
+        if self._news:
+            news, self._news = self._news, []
+            self._line.send(*news)
 
     def _reap(self) -> None:
         ended = []
