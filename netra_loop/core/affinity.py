@@ -36,16 +36,26 @@ def paths(shares: Sequence[Sequence[str]], costs: Mapping[str, float]) -> list[P
     """The path of each test, given the names of what it shares. Only what two tests share, and is not known to be too
     quick to matter, is in a path.
     """
-    used = Counter(name for names in shares for name in set(names))
+    if not any(shares):
+        return [()] * len(shares)
+    alike = Counter(map(tuple, shares))
+    used: Counter[str] = Counter()
+    for names, times in alike.items():
+        for name in set(names):
+            used[name] += times
     worthy = {name for name, times in used.items() if times > 1 and costs.get(name, WORTH_S) >= WORTH_S}
     places = {name: _place(name) for name in worthy}
     members: dict[tuple[str, str], set[str]] = defaultdict(set)
-    mine = [_elements(names, places) for names in shares]
-    for elements in mine:
-        for place, names in elements.items():
-            members[place].update(names)
-    made = {place: _element(place, sorted(names), costs) for place, names in members.items()}
-    return [tuple(made[place] for place in sorted(elements, key=_wide_first)) for elements in mine]
+    elements_of = {names: _elements(names, places) for names in alike}
+    for elements in elements_of.values():
+        for place, held in elements.items():
+            members[place].update(held)
+    made = {place: _element(place, sorted(held), costs) for place, held in members.items()}
+    path_of = {
+        names: tuple(made[place] for place in sorted(elements, key=_wide_first))
+        for names, elements in elements_of.items()
+    }
+    return [path_of[tuple(names)] for names in shares]
 
 
 def _place(name: str) -> tuple[str, str]:

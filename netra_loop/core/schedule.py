@@ -12,17 +12,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netra_loop.core.affinity import Element, Path, paths
-from netra_loop.core.dispatch import Dispatch, Work, told_seconds
+from netra_loop.core.branches import Work
+from netra_loop.core.dispatch import told_seconds
+from netra_loop.core.single import single
+
+_INFINITE = float("inf")
 
 Band = tuple[int, int]
 """(0 for what failed last time, else 1; the tier's rank)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A test that is in. `rank` is its tier's place in the loop file, `module` its file, `why` how it came to be
     selected, `shares` the names of the wider fixtures it uses (see `affinity`).
     """
@@ -44,22 +47,22 @@ def order(
     those of one module together, at the place of the module's first. A negative or not finite duration counts as not
     known. Equals keep the order of collection.
     """
-    first_of_module: dict[str, int] = {}
-    for index, candidate in enumerate(candidates):
-        first_of_module.setdefault(candidate.module, index)
-    listed = sorted(candidates, key=lambda candidate: first_of_module[candidate.module])  # stable
+    of_module: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        of_module.setdefault(one.module, []).append(one)
+    listed = [one for together in of_module.values() for one in together]
     bands = [(0 if one.id in failed_before else 1, one.rank) for one in listed]
     work = plan(bands, [known(durations, one.id) for one in listed], [one.shares for one in listed], durations)
-    members = Counter((one.band, element.name) for one in work for element in one.path)
-    single = Dispatch(work, 1)
+    kept = _kept_together(work)
     placed: list[tuple[Candidate, str]] = []
-    while (pick := single.take("")) is not None:
-        candidate, one = listed[pick.number], work[pick.number]
-        dearest = max(one.path, key=lambda element: element.cost_s or 0.0, default=None)
-        reasons = ["failed last time"] if candidate.id in failed_before else []
-        if dearest is not None and members[one.band, dearest.name] > 1:
-            reasons.append(_kept(members[one.band, dearest.name] - 1, dearest))
-        placed.append((candidate, "; ".join(reasons) or _length(one)))
+    for number in single(work):
+        candidate, (band, seconds, path) = listed[number], work[number]
+        reason = kept.get((band, path), "") if path else ""
+        if bands[number][0] == 0:
+            reason = f"failed last time; {reason}" if reason else "failed last time"
+        elif not reason:
+            reason = "no duration known, file order" if seconds is None else f"longest first: {told_seconds(seconds)}"
+        placed.append((candidate, reason))
     return placed
 
 
@@ -70,9 +73,11 @@ def plan(
     durations: Mapping[str, float],
 ) -> list[Work]:
     """What `Dispatch` hands out, one for each place of the sequences; fixtures matter within a band alone."""
-    used = {name for names in shares for name in names}
-    costs = {name: cost for name in used if (cost := known(durations, name)) is not None}
     ranks = {band: rank for rank, band in enumerate(sorted(set(bands)))}
+    if not any(shares):
+        return [Work(ranks[band], of_it) for band, of_it in zip(bands, seconds, strict=True)]
+    used = {name for names in set(map(tuple, shares)) for name in names}
+    costs = {name: cost for name in used if (cost := known(durations, name)) is not None}
     of_band: dict[Band, list[int]] = defaultdict(list)
     for place, band in enumerate(bands):
         of_band[band].append(place)
@@ -90,13 +95,25 @@ def strict(bands: Sequence[Band]) -> int:
 def known(durations: Mapping[str, float], name: str) -> float | None:
     """The seconds of `name`; None where they are not known, or make no sense."""
     seconds = durations.get(name)
-    return seconds if seconds is not None and 0 <= seconds < float("inf") else None
+    return seconds if seconds is not None and 0 <= seconds < _INFINITE else None
+
+
+def _kept_together(work: Sequence[Work]) -> dict[tuple[int, Path], str]:
+    """By band and path, why tests stand together: for the dearest of what they share, where others share it too."""
+    alike = Counter((band, path) for band, _, path in work if path)
+    members: Counter[tuple[int, str]] = Counter()
+    for (band, path), times in alike.items():
+        for element in path:
+            members[band, element.name] += times
+    told: dict[tuple[int, Path], str] = {}
+    for band, path in alike:
+        dearest = max(path, key=lambda element: element.cost_s or 0.0)
+        others = members[band, dearest.name] - 1
+        if others:
+            told[band, path] = _kept(others, dearest)
+    return told
 
 
 def _kept(others: int, element: Element) -> str:
     cost = "cost not known" if element.cost_s is None else told_seconds(element.cost_s)
     return f"kept with {others} other{'' if others == 1 else 's'}: {element.label} ({cost})"
-
-
-def _length(one: Work) -> str:
-    return "no duration known, file order" if one.seconds is None else f"longest first: {told_seconds(one.seconds)}"

@@ -46,22 +46,17 @@ def select(
             hint="leave --only out, or give it the name of a tier",
         )
     candidates: dict[str, Candidate] = {}
-    details: dict[str, CollectedTest] = {test.id: test for test in tests}
     for owned in _owned(tests, journeys, tiers):
         if only is None or owned.tier == only:
             candidates.setdefault(owned.id, owned)
-    placed = order(list(candidates.values()), failed_before, durations or {})
-    return [
-        Selected(
-            id=candidate.id,
-            tier=candidate.tier,
-            position=position,
-            reason=f"{candidate.why}; {place}",
-            path=details[candidate.id].path if candidate.id in details else None,
-            line=details[candidate.id].line if candidate.id in details else None,
-        )
-        for position, (candidate, place) in enumerate(placed)
-    ]
+    details = {test.id: test for test in tests}
+    chosen: list[Selected] = []
+    for candidate, place in order(list(candidates.values()), failed_before, durations or {}):
+        test = details.get(candidate.id)
+        path, line = (test.path, test.line) if test is not None else (None, None)
+        reason = f"{candidate.why}; {place}"
+        chosen.append(Selected(candidate.id, candidate.tier, len(chosen), reason, path, line))
+    return chosen
 
 
 def _owned(
@@ -70,10 +65,11 @@ def _owned(
     for journey in journeys:
         tier, rank, why = _journey_tier(journey, tiers)
         yield Candidate(JOURNEY_PREFIX + journey.name, tier, rank, JOURNEY_PREFIX, why)
-    for test in tests:
-        if not tiers:
+    if not tiers:
+        for test in tests:
             yield Candidate(test.id, None, 0, test.path, "no tiers: every test", test.shares)
-            continue
+        return
+    for test in tests:
         for rank, tier_spec in enumerate(tiers):
             match = why_selected(test, tier_spec.select)
             if match is not None:
@@ -112,7 +108,12 @@ def why_selected(test: CollectedTest, spec: SelectSpec) -> str | None:
 
 def _substring_in(names: Sequence[str]) -> Callable[[str], bool]:
     lowered = [name.lower() for name in names]
-    return lambda word: any(word.lower() in name for name in lowered)
+
+    def holds(word: str) -> bool:
+        wanted = word.lower()
+        return any(wanted in name for name in lowered)
+
+    return holds
 
 
 # ------------------------------------------------------------------------------------------------------ globs
@@ -125,6 +126,12 @@ def path_matches(glob: str, path: str, test_id: str = "") -> bool:
     wanted = glob.removeprefix("./").rstrip("/")
     if "::" in wanted:
         return test_id == wanted or test_id.startswith((wanted + "::", wanted + "["))
+    return _names(wanted, path)
+
+
+@lru_cache(maxsize=1024)
+def _names(wanted: str, path: str) -> bool:
+    """Asked for each test, and tests of one file follow each other."""
     pattern = tuple(part for part in wanted.split("/") if part)
     parts = tuple(part for part in path.replace("\\", "/").split("/") if part not in {"", "."})
     if not pattern:

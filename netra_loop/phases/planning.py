@@ -11,6 +11,8 @@ from netra_loop.execution.base import Planned
 from netra_loop.phases.base import PhaseContext
 from netra_loop.values import dataclass
 
+_Timed = tuple[tuple[str, float | None], ...]
+
 _TRACE = 16  # bytes of a trace id, by W3C's Trace Context
 
 
@@ -25,28 +27,32 @@ class Planner:
     def plan(self, batch: Sequence[str], tries: Mapping[str, int], failed: Mapping[str, int]) -> list[Planned]:
         """The next attempt at each test of `batch`. `tries` counts the attempts begun, `failed` those that failed."""
         traces = os.urandom(_TRACE * len(batch)).hex()  # of one piece: asking the system takes longer than all else
-        return [
-            self._attempt(test, tries.get(test, 0), failed.get(test, 0), traces[place : place + 2 * _TRACE])
-            for place, test in zip(range(0, len(traces), 2 * _TRACE), batch, strict=True)
-        ]
+        fixtures: dict[tuple[str, ...], _Timed] = {}  # by what a test shares: many share the same
+        made: list[Planned] = []
+        for test, place in zip(batch, range(0, len(traces), 2 * _TRACE), strict=True):
+            collected = self.tests.get(test)
+            shares = collected.shares if collected is not None else ()
+            if shares not in fixtures:
+                fixtures[shares] = tuple((name, known(self.durations, name)) for name in shares)
+            begun = tries.get(test, 0)
+            made.append(
+                Planned(
+                    test,
+                    begun + 1,
+                    traces[place : place + 2 * _TRACE],
+                    self.bands.get(test, (1, 0)),
+                    known(self.durations, test),
+                    fixtures[shares],
+                    _why(begun, failed.get(test, 0)),
+                )
+            )
+        return made
 
-    def _attempt(self, test: str, begun: int, failed: int, trace: str) -> Planned:
-        collected = self.tests.get(test)
-        shares = collected.shares if collected is not None else ()
-        why = ""
-        if failed:
-            why = f"again, last: failed {f'on attempt {begun}' if failed == begun else 'before'}"
-        elif begun:
-            why = f"again: attempt {begun} was cut off before its result"
-        return Planned(
-            test,
-            begun + 1,
-            trace,
-            self.bands.get(test, (1, 0)),
-            known(self.durations, test),
-            tuple((name, known(self.durations, name)) for name in shares),
-            why,
-        )
+
+def _why(begun: int, failed: int) -> str:
+    if failed:
+        return f"again, last: failed {f'on attempt {begun}' if failed == begun else 'before'}"
+    return f"again: attempt {begun} was cut off before its result" if begun else ""
 
 
 async def planner(context: PhaseContext, selection: Sequence[Selected], tests: Mapping[str, CollectedTest]) -> Planner:

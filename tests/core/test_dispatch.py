@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netra_loop.core.affinity import Element
-from netra_loop.core.dispatch import Dispatch, Work
+from netra_loop.core.branches import Work
+from netra_loop.core.dispatch import Dispatch
 
 
 def module(name: str, cost_s: float | None) -> Element:
