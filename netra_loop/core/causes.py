@@ -46,6 +46,7 @@ class Causes:
     def __init__(self, facts: Facts, exceptions: Sequence[Thrown], looks: Mapping[str, Look]) -> None:
         self._joined = facts.joined
         self._looks = looks
+        self._nothing = Why()
         self._by_trace: dict[str, list[Thrown]] = {}
         self._by_entry: dict[EntryKey, Thrown] = {}
         self._running: dict[int, tuple[Result, ...]] = {}
@@ -60,7 +61,7 @@ class Causes:
     def of(self, result: Result, look: Look) -> Why:
         """Of an attempt; nothing for one that did not fail."""
         if not result.outcome.is_failure:
-            return Why()
+            return self._nothing
         own = self._by_trace.get(result.trace_id, [])
         if own:
             return Why(next((one for one in own if one.entries[0].severity in _ERRORS), own[0]))

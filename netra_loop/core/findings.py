@@ -110,13 +110,17 @@ def _grouped(attempts: Sequence[Result], facts: Facts, exceptions: Sequence[Thro
     groups: dict[str, _Group] = {}
     looks = [(result, look) for result in attempts if (look := look_at(result)) is not None]
     causes = Causes(facts, exceptions, {result.id: look for result, look in looks})
+    names: dict[tuple[str, str, RootCause | None, str | None], str] = {}  # many failures are told by the same
     for result, look in looks:
         told = causes.of(result, look)
         why = told.one
         root = why.cause if why is not None else None
         stage = result.stage if look.symptom in SERVER_SIDE else None
-        named = signature(look.alike or look.symptom, look.words, root, stage)
-        group = groups.setdefault(named, _Group(named, look, root, result.stage))
+        told_by = look.alike or look.symptom, look.words, root, stage
+        named = names.get(told_by) or names.setdefault(told_by, signature(*told_by))
+        group = groups.get(named)
+        if group is None:
+            group = groups[named] = _Group(named, look, root, result.stage)
         group.results.append(result)
         group.looks.append(look)
         group.told.append(told)
@@ -124,7 +128,8 @@ def _grouped(attempts: Sequence[Result], facts: Facts, exceptions: Sequence[Thro
             group.by_trace += why.trace_id is not None and why.trace_id == result.trace_id
             group.entries.update({key_of(one): one for one in why.entries})
     for group in groups.values():
-        group.look = min(group.looks, key=lambda look: _TELLING.index(look.symptom))
+        most = min({look.symptom for look in group.looks}, key=_TELLING.index)
+        group.look = next(look for look in group.looks if look.symptom is most)
         if group.root is not None:
             same = [one for one in exceptions if signature(group.look.symptom, "", one.cause) == group.signature]
             group.root = replace(group.root, entries=len(same))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from netra_loop.core.records import Authenticity, Outcome, Result, Selected, Symptom, TierVerdict, Verdict
@@ -24,6 +25,8 @@ MOVED = "traffic-moved"
 GONE = "environment-gone"
 _EPSILON = 1e-9  # thresholds are inclusive, and 1 of 10 is within 10 %
 _PASSES = frozenset({Outcome.PASSED, Outcome.XPASSED})
+_UNCOUNTED = (MOVED, GONE)
+_ATTEMPT = attrgetter("attempt")
 _HELD = "the goal was held "  # begins the reason of an iteration that was good but not yet often enough in a row
 
 
@@ -77,15 +80,16 @@ def final_results(results: Iterable[Result]) -> dict[str, Result]:
     """
     final: dict[str, Result] = {}
     failed: dict[str, Result] = {}
-    for result in sorted(results, key=lambda one: one.attempt):
-        final[result.id] = result
-        if was_moved(result):
+    for result in sorted(results, key=_ATTEMPT):
+        test = result.id
+        final[test] = result
+        if result.reasons and was_moved(result):
             continue
         if result.outcome.is_failure:
-            failed[result.id] = result
-        elif result.id in failed:
+            failed[test] = result
+        elif test in failed:
             passed = result.outcome in _PASSES
-            final[result.id] = replace(result, flaky=True) if passed else failed[result.id]
+            final[test] = replace(result, flaky=True) if passed else failed[test]
     return final
 
 
@@ -93,7 +97,10 @@ def was_moved(result: Result) -> bool:
     """Whether another revision served, or may have, while it ran, or the environment was not there to serve any: it
     says nothing of the one under test.
     """
-    return bool(result.reasons) and any(reason.startswith((MOVED, GONE)) for reason in result.reasons)
+    for reason in result.reasons:  # noqa: SIM110 - asked of each result, several times: a third of the time
+        if reason.startswith(_UNCOUNTED):
+            return True
+    return False
 
 
 def standing(before: Outcome | None, now: Outcome) -> Outcome:
@@ -105,8 +112,9 @@ def standing(before: Outcome | None, now: Outcome) -> Outcome:
 def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[Past] = ()) -> Judgement:
     """The verdict on an iteration, in the light of those before it (`history`, this one not among them)."""
     final = final_results(now.results)
-    foreign = {test for test, result in final.items() if _is_foreign(result, now.revision)}
-    judged = {test: result for test, result in final.items() if not _of_another(result, now.revision)}
+    others = _of_another(final, now.revision)
+    foreign = others | {test for test, result in final.items() if WRONG_REVISION in result.reasons}
+    judged = {test: result for test, result in final.items() if test not in others} if others else final
     tiers = tuple(_tiers(now, judged, goal))
     counts = count(now.selected, final)
 
@@ -117,7 +125,7 @@ def judge(now: Iteration, goal: GoalSpec, limits: LimitsSpec, history: Sequence[
         return _or_stuck(answer(Verdict.UNMET, f"the deploy failed: {now.deploy_failed}"), now, limits, history)
     moved = [result for result in final.values() if was_moved(result)]
     if moved:
-        told = next(reason for reason in moved[0].reasons if reason.startswith((MOVED, GONE)))
+        told = next(reason for reason in moved[0].reasons if reason.startswith(_UNCOUNTED))
         return answer(Verdict.INCONCLUSIVE, f"{_some([one.id for one in moved])} cannot count: {told}")
     nothing = _nothing_judged(now, final, foreign)
     if nothing is not None:
@@ -158,10 +166,13 @@ def count(selected: Sequence[Selected], final: Mapping[str, Result]) -> dict[str
         "suspect": 0,
     }
     for result in final.values():
-        counts[result.outcome.value] += 1
-        counts["flaky"] += result.flaky
-        counts["fake"] += result.authenticity is Authenticity.FAKE
-        counts["suspect"] += result.authenticity is Authenticity.SUSPECT
+        counts[result.outcome] += 1
+        if result.flaky:
+            counts["flaky"] += 1
+        if result.authenticity is Authenticity.FAKE:
+            counts["fake"] += 1
+        elif result.authenticity is Authenticity.SUSPECT:
+            counts["suspect"] += 1
     return counts
 
 
@@ -170,12 +181,21 @@ def count(selected: Sequence[Selected], final: Mapping[str, Result]) -> dict[str
 
 def _tiers(now: Iteration, judged: Mapping[str, Result], goal: GoalSpec) -> Iterable[TierVerdict]:
     """Each tier's verdict. Without tiers there is one, "all", that may not fail at all; with `--only` just that one."""
+    required = goal.authenticity == "required"
     for tier in now.tiers or (_whole(),):
-        members = [one.id for one in now.selected if one.tier == (tier.name if now.tiers else None)]
+        name = tier.name if now.tiers else None
+        members = [one.id for one in now.selected if one.tier == name]
         if not members and not now.full:
             continue
-        failures = sum(1 for test in members if _counts_against(judged.get(test), goal))
-        seen = sum(1 for test in members if test in judged and _is_seen(judged[test], goal))
+        failures = seen = flaky = 0
+        for result in map(judged.get, members):
+            if result is None:
+                failures += 1
+                continue
+            fake = required and result.authenticity is Authenticity.FAKE
+            failures += fake or result.outcome.is_failure
+            seen += not fake and result.outcome in _PASSES  # an expected failure says nothing of what works
+            flaky += result.flaky
         verdict = TierVerdict(
             name=tier.name,
             selected=len(members),
@@ -183,7 +203,7 @@ def _tiers(now: Iteration, judged: Mapping[str, Result], goal: GoalSpec) -> Iter
             failure_rate=failures / len(members) if members else 0.0,
             max_failures=tier.max_failures,
             met=False,
-            flaky=sum(1 for test in members if test in judged and judged[test].flaky),
+            flaky=flaky,
             max_flaky=tier.max_flaky,
         )
         yield replace(verdict, met=seen > 0 and not (_fails_too_much(verdict) or _is_too_flaky(verdict)))
@@ -203,26 +223,11 @@ def _is_too_flaky(tier: TierVerdict) -> bool:
     return tier.max_flaky is not None and tier.flaky_rate > tier.max_flaky + _EPSILON
 
 
-def _counts_against(result: Result | None, goal: GoalSpec) -> bool:
-    if result is None:
-        return True
-    fake = result.authenticity is Authenticity.FAKE and goal.authenticity == "required"
-    return result.outcome.is_failure or fake
-
-
-def _is_seen(result: Result, goal: GoalSpec) -> bool:
-    """Whether something was seen to work: an expected failure says nothing of that, and a fake pass neither."""
-    fake = result.authenticity is Authenticity.FAKE and goal.authenticity == "required"
-    return result.outcome in _PASSES and not fake
-
-
-def _of_another(result: Result, revision: str | None) -> bool:
-    """Whether the attempt ran against another revision than the one under test: it says nothing about this one."""
-    return revision is not None and result.revision is not None and result.revision != revision
-
-
-def _is_foreign(result: Result, revision: str | None) -> bool:
-    return _of_another(result, revision) or WRONG_REVISION in result.reasons
+def _of_another(final: Mapping[str, Result], revision: str | None) -> set[str]:
+    """The tests that ran against another revision than the one under test: they say nothing about this one."""
+    if revision is None:
+        return set()
+    return {test for test, result in final.items() if result.revision is not None and result.revision != revision}
 
 
 # ------------------------------------------------------------------------------------------------------------ reasons

@@ -14,13 +14,24 @@ class Session(Protocol):
     """What is asked of a session; a journal's head has it."""
 
     @property
-    def loop(self) -> str: ...
+    def loop(self) -> str:
+        """The loop's name."""
+        ...
+
     @property
-    def environment(self) -> str: ...
+    def environment(self) -> str:
+        """Where it runs."""
+        ...
+
     @property
-    def state(self) -> str: ...
+    def state(self) -> str:
+        """The contract's `state`."""
+        ...
+
     @property
-    def updated_at(self) -> datetime: ...
+    def updated_at(self) -> datetime:
+        """When it was last heard of."""
+        ...
 
 
 S = TypeVar("S", bound=Session)

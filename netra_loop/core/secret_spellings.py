@@ -60,6 +60,9 @@ def _in_json(text: str) -> Iterator[str]:
 
 
 def in_base64(secret: str) -> Iterator[str]:
+    """What base64 of any text that holds the secret holds, in both alphabets; nothing for one so short that too little
+    of that is its own.
+    """
     return _base64(secret.encode("utf-8", "surrogatepass"))
 
 

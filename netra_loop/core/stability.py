@@ -20,12 +20,18 @@ TAMPERED = "what is sealed was changed, and by no commit: "  # begins the reason
 @dataclass(frozen=True, slots=True)
 class Stood:
     """How a test stood when it was last seen to say something: the iteration (0: in none, when it was compared), how it
-    ended, against which revision.
+    ended, against which revision. `fake`: it only seemed to pass, where that counts as a failure.
     """
 
     iteration: int
     outcome: Outcome
     revision: str | None
+    fake: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was seen to pass."""
+        return self.outcome in _PASSES and not self.fake
 
     @property
     def where(self) -> str:
@@ -89,7 +95,7 @@ def weigh(
         result = final.get(test)
         if result is None:
             continue
-        if _fails(result, fakes_fail=fakes_fail) and stood.outcome in _PASSES:
+        if _fails(result, fakes_fail=fakes_fail) and stood.passed:
             regressed[test] = stood
         elif result.outcome in _SILENT and stood.outcome not in _SILENT:
             silenced[test] = stood

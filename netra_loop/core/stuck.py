@@ -21,15 +21,29 @@ class Past(Protocol):
     """An earlier iteration's verdict, oldest first in every history. `counts` may be empty: not known."""
 
     @property
-    def verdict(self) -> Verdict: ...
+    def verdict(self) -> Verdict:
+        """How it was judged."""
+        ...
+
     @property
-    def signatures(self) -> frozenset[str]: ...
+    def signatures(self) -> frozenset[str]:
+        """Those of the findings that were open at its end."""
+        ...
+
     @property
-    def reasons(self) -> tuple[str, ...]: ...
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was judged so; never empty."""
+        ...
+
     @property
-    def iteration(self) -> int: ...
+    def iteration(self) -> int:
+        """Its number, from 1."""
+        ...
+
     @property
-    def counts(self) -> Mapping[str, int]: ...
+    def counts(self) -> Mapping[str, int]:
+        """Its tests by outcome and mark, as `status` counts them."""
+        ...
 
 
 @dataclass(frozen=True)

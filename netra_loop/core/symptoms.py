@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,6 +73,8 @@ class Look:
 
 def symptom_of(result: Result) -> Symptom | None:
     """The symptom of an attempt; None where nothing is wrong with it (a fake pass has one)."""
+    if not result.outcome.is_failure:
+        return Symptom.FAKE_PASS if result.authenticity is Authenticity.FAKE else None
     look = look_at(result)
     return None if look is None else look.symptom
 
@@ -101,7 +104,11 @@ def first_line(result: Result) -> str:
 
 
 def _fake(result: Result) -> Look:
-    kind = result.reasons[0] if result.reasons else "no-contact"
+    return _faked(result.reasons[0] if result.reasons else "no-contact")
+
+
+@lru_cache(maxsize=64)
+def _faked(kind: str) -> Look:
     return Look(Symptom.FAKE_PASS, kind, Cause.TEST, f"passes without touching the environment ({kind})")
 
 

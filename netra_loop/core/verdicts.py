@@ -99,15 +99,17 @@ class Verdicts:
         """`results` in their order; the last attempt at each test that was compared says so among its reasons. What an
         earlier comparison said is gone.
         """
-        last = {result.id: result.attempt for result in results}
-        for result in results:
-            last[result.id] = max(last[result.id], result.attempt)
-        return [self._result(result, is_last=result.attempt == last[result.id]) for result in results]
+        last: dict[str, int] = {}
+        for result in results if self.rows else ():
+            last[result.id] = max(last.get(result.id, 0), result.attempt)
+        return [self._result(result, is_last=result.attempt == last.get(result.id)) for result in results]
 
     def _result(self, result: Result, *, is_last: bool) -> Result:
         row = self.rows.get(result.id) if is_last else None
+        if row is None and not result.reasons:
+            return result
         said = () if row is None else (f"{_MARK}{_short(row.verdict)}: {self._says(row.verdict, row.told)}",)
-        reasons = (*(one for one in result.reasons if not one.startswith(_MARK)), *said)
+        reasons = (*[one for one in result.reasons if not one.startswith(_MARK)], *said)
         return result if reasons == result.reasons else replace(result, reasons=reasons)
 
     # -------------------------------------------------------------------------------------------------- stability

@@ -69,6 +69,11 @@ class Vouching:
         self._ours: set[str] = set()
         self._able: list[Result] = []
 
+    @property
+    def asks_for_evidence(self) -> bool:
+        """Whether `take` may change a result, or keep any of its evidence: where not, it need not be asked."""
+        return bool(self._requests) or (bool(self._expected) and self._complete)
+
     def take(self, result: Result) -> Result:
         """`result`, whose evidence must be there, as the requests of its own trace show it."""
         if not self._expected:

@@ -66,10 +66,14 @@ _SECONDS = tuple(f":{second:02d}." for second in range(60))
 _NUL = "\N{SYMBOL FOR NULL}"
 _INSTANTS = {"started_at", "first_at", "last_at", "at"}
 _NO_EVIDENCE = Evidence()
-_NOTHING_HEAVY: Row = {}
+_NOTHING_HEAVY = ("", "", _NO_EVIDENCE, 0.0, "")  # output, traceback, evidence, wider_s, placed
 _intern = sys.intern
 _from_iso = datetime.fromisoformat
 _WHOLE = {Outcome.PASSED, Outcome.XFAILED, Outcome.XPASSED}
+# A look at a mapping takes a fifth of the time of asking the enumeration, which says what else there may be.
+_outcome = {one.value: one for one in Outcome}.get
+_authenticity = {one.value: one for one in Authenticity}.get
+_symptom = {one.value: one for one in Symptom}.get
 
 
 def clean(text: str) -> str:
@@ -143,6 +147,9 @@ def optional(text: str | None) -> str | None:
 
 def _tuple(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text)) if text != "[]" else ()
+
+
+_REASONS: Remembered[str, tuple[str, ...]] = Remembered(_tuple)  # many results have the same
 
 
 # ---------------------------------------------------------------------------------------------------- heads
@@ -262,31 +269,25 @@ def result_from_row(row: Mapping[str, Any]) -> Result:
 def result_from_values(values: Sequence[Any]) -> Result:
     """The same of `RESULT_READ` or, with the heavy fields empty, of `RESULT_LIGHT`."""
     iteration, test, attempt, tier, outcome, duration_s, started_at, worker, revision, trace_id, flaky = values[:11]
-    authenticity, reasons, stage, symptom, message = values[11:16]
-    body = values[16] if len(values) > len(RESULT_LIGHT) else None
-    heavy = _unbody(body) if body is not None else _NOTHING_HEAVY
+    authenticity, reasons, stage, symptom, message, *bodies = values[11:]
     return Result(
-        id=_intern(test),
-        tier=tier and _intern(tier),
-        iteration=iteration,
-        attempt=attempt,
-        outcome=Outcome(outcome),
-        duration_s=duration_s,
-        started_at=read_at(started_at),
-        worker=_intern(worker),
-        revision=revision and _intern(revision),
-        trace_id=_intern(trace_id),
-        flaky=bool(flaky),
-        authenticity=Authenticity(authenticity),
-        reasons=_tuple(reasons),
-        stage=stage,
-        symptom=Symptom(symptom) if symptom is not None else None,
-        message=message,
-        output=heavy.get("output", ""),
-        traceback=heavy.get("traceback", ""),
-        evidence=heavy.get("evidence", _NO_EVIDENCE),
-        wider_s=heavy.get("wider_s", 0.0),
-        placed=heavy.get("placed", ""),
+        _intern(test),
+        tier and _intern(tier),
+        iteration,
+        attempt,
+        _outcome(outcome) or Outcome(outcome),
+        duration_s,
+        read_at(started_at),
+        _intern(worker),
+        revision and _intern(revision),
+        _intern(trace_id),
+        bool(flaky),
+        _authenticity(authenticity) or Authenticity(authenticity),
+        _REASONS[reasons],
+        stage,
+        None if symptom is None else _symptom(symptom) or Symptom(symptom),
+        message,
+        *(_NOTHING_HEAVY if not bodies or bodies[0] is None else _unbody(bodies[0])),
     )
 
 
@@ -347,24 +348,28 @@ def _plain(item: Contact | Exchange | Frame | Child) -> Row:
     return row
 
 
-def _unbody(body: bytes) -> Row:
+def _unbody(body: bytes) -> tuple[str, str, Evidence, float, str]:
+    """What `_NOTHING_HEAVY` stands for where there is none."""
     try:
         raw = bytes(body) if bytes(body[:1]) == b"{" else zlib.decompress(body)
     except zlib.error as error:
         raise ValueError(f"the body of a result cannot be unpacked: {error}") from error
-    parts = json.loads(raw)
-    evidence = Evidence(
-        contacts=tuple(Contact(**_timed(one)) for one in parts.get("contacts", ())),
-        exchanges=tuple(Exchange(**{"status": None, **_timed(one)}) for one in parts.get("exchanges", ())),
-        frames=tuple(Frame(**_timed(one)) for one in parts.get("frames", ())),
-        mocked=tuple(parts.get("mocked", ())),
-        children=tuple(Child(**_timed(one)) for one in parts.get("children", ())),
-    )
-    return {**parts, "evidence": evidence}
+    part = json.loads(raw).get
+    contacts = [Contact(**_timed(one, "first_at", "last_at")) for one in part("contacts", ())]
+    exchanges = [Exchange(**{"status": None, **_timed(one, "started_at")}) for one in part("exchanges", ())]
+    frames = [Frame(**_timed(one, "at")) for one in part("frames", ())]
+    children = [Child(**_timed(one, "at")) for one in part("children", ())]
+    mocked = part("mocked", ())
+    evidence = _NO_EVIDENCE
+    if contacts or exchanges or frames or mocked or children:
+        evidence = Evidence(tuple(contacts), tuple(exchanges), tuple(frames), tuple(mocked), tuple(children))
+    return part("output", ""), part("traceback", ""), evidence, part("wider_s", 0.0), part("placed", "")
 
 
-def _timed(row: Row) -> Row:
-    return {key: read_at(value) if key in _INSTANTS else value for key, value in row.items()}
+def _timed(row: Row, *instants: str) -> Row:
+    for name in instants:
+        row[name] = read_at(row[name])
+    return row
 
 
 # ---------------------------------------------------------------------------------------------------- findings

@@ -45,12 +45,12 @@ class Lane(Protocol):
 
 
 class Lock(Protocol):
-    """One session's ownership, taken and given back by one owner. For the writer's thread alone. `owner` is its name
-    for itself, which nobody else ever has.
-    """
+    """One session's ownership, taken and given back by one owner. For the writer's thread alone."""
 
     @property
-    def owner(self) -> str: ...
+    def owner(self) -> str:
+        """The owner's name for itself, which nobody else ever has."""
+        ...
 
     def take(self, *, takeover: bool = False) -> None:
         """Takes it, or raises SessionHeld within a second. With `takeover` a held one is taken all the same; who held
@@ -94,10 +94,12 @@ class Lock(Protocol):
 
 
 class Ground(Protocol):
-    """A database that was checked, or will be by the first call that needs it. `at` is where it is, for people."""
+    """A database that was checked, or will be by the first call that needs it."""
 
     @property
-    def at(self) -> str: ...
+    def at(self) -> str:
+        """Where it is, for people; no password in it."""
+        ...
 
     def lane(self, *, writer: bool) -> Lane:
         """A new lane. A reader's cannot write, not even by mistake, and sees one snapshot in each transaction."""

@@ -18,6 +18,7 @@ Row = tuple[Any, ...]
 Values = Sequence[Any]
 
 _AT_ONCE = 50  # rows that SQLite is given in one statement
+_FETCHED = 10  # rows that are taken from it at one time, where there may be many and heavy ones
 
 
 class Connection(Protocol):
@@ -43,7 +44,7 @@ class Connection(Protocol):
         ...
 
     def rows(self, text: str, values: Values = (), *, at_once: int | None = None) -> Iterator[Row]:
-        """The rows one by one, so that heavy ones need not all be held at once; to be used up within the transaction.
+        """The rows a few at a time, so that heavy ones need not all be held at once; to be used up in the transaction.
         With `at_once` a server, too, hands out only so many at a time.
         """
         ...
@@ -113,8 +114,28 @@ class SqliteConnection:
         found = self._driver.execute(text, values).fetchone()
         return None if found is None else found[0]
 
-    def rows(self, text: str, values: Values = (), *, at_once: int | None = None) -> Iterator[Row]:  # noqa: ARG002 - it never holds more than one
-        """See `Connection.rows`."""
+    def rows(self, text: str, values: Values = (), *, at_once: int | None = None) -> Iterator[Row]:  # noqa: ARG002 - a file hands out few
+        """See `Connection.rows`: some at a time, read as by `all`."""
+        driver, given = self._driver, 0
+        cursor = self._opened(text, values)
+        while True:
+            driver.text_factory = str
+            try:
+                some = cursor.fetchmany(_FETCHED)
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", None) is not None:
+                    raise
+                driver.text_factory = self._lenient  # as above; what was given already is the same again
+                yield from islice(self._opened(text, values), given, None)
+                return
+            finally:
+                driver.text_factory = self._lenient
+            if not some:
+                return
+            given += len(some)
+            yield from some
+
+    def _opened(self, text: str, values: Values) -> sqlite3.Cursor:
         cursor = self._driver.execute(text, values)
         self._open.append(cursor)
         return cursor

@@ -13,6 +13,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from netra_loop import open_files
 from netra_loop.clock import Clock
 from netra_loop.errors import Defect, DiskFull, StoreDamaged, StoreError, UsageError
 from netra_loop.journal import keeping, leftovers, locks, naming, reserve, snapshots, using
@@ -259,6 +260,9 @@ class SqliteFile:
                     f"of the disk; expected room for {_ROOM // 2**20} MiB at least",
                     hint=f"check limits, quota and disk of {self.folder}, then resume",
                 )
+            case sqlite3.SQLITE_CANTOPEN if (short := open_files.exhausted()) is not None:
+                error.__cause__ = short  # SQLite does not say why
+                return StoreError(f"{where} cannot be opened: {short.strerror}", hint=f"ls -ld {self.folder}")
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
                 return StoreError(f"{where} cannot be written: {error}", hint=f"ls -ld {self.folder} {self.path}*")
             case sqlite3.SQLITE_IOERR:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from netra_loop.core.goal import final_results
+from netra_loop.core.goal import final_results, was_moved
 from netra_loop.core.records import Authenticity, Outcome, Result, Selected
 from netra_loop.core.stability import Stability, Stood, weigh
 from netra_loop.phases.base import PhaseContext
@@ -34,7 +34,7 @@ def _is_well(result: Result, *, required: bool) -> bool:
 
 
 async def _stood(context: PhaseContext, tests: Sequence[str], first: int, *, required: bool) -> dict[str, Stood]:
-    """How each of `tests` stood when it last said something: a pass, if it ever passed."""
+    """How each of `tests` stood when it last said something: a pass, if it was ever seen to pass."""
     stood: dict[str, Stood] = {}
     asked = list(tests)
     for iteration in range(context.iteration - 1, first - 1, -1):
@@ -42,9 +42,12 @@ async def _stood(context: PhaseContext, tests: Sequence[str], first: int, *, req
             some = asked[begin : begin + _AT_ONCE]
             results = await context.journal.results(context.session, iteration, test=some, bodies=False)
             for test, result in final_results(results).items():
+                if was_moved(result):
+                    continue  # it said nothing
                 if _is_well(result, required=required) or test not in stood:
-                    stood[test] = Stood(iteration, result.outcome, result.revision)
-        asked = [test for test in asked if test not in stood or stood[test].outcome not in _PASSES]
+                    fake = required and result.authenticity is Authenticity.FAKE
+                    stood[test] = Stood(iteration, result.outcome, result.revision, fake)
+        asked = [test for test in asked if test not in stood or not stood[test].passed]
         if not asked:
             break
     return stood

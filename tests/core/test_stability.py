@@ -1,5 +1,7 @@
 """What passed before and does not now is told, whatever way it came to that."""
 
+import pytest
+
 from netra_loop.core.records import Authenticity, Outcome
 from netra_loop.core.stability import Stood, weigh
 
@@ -19,9 +21,10 @@ def test_a_pass_that_became_fake_is_one_too(make):
     assert "t" in weigh(final, {"t": PASS}, ["t"], ["t"]).regressed
 
 
-def test_what_failed_before_may_fail_again(make):
+@pytest.mark.parametrize("before", [Stood(1, Outcome.FAILED, None), Stood(1, Outcome.PASSED, None, fake=True)])
+def test_what_was_never_seen_to_pass_may_fail_again(make, before):
     final = {"t": make.result(id="t", outcome=Outcome.FAILED)}
-    assert weigh(final, {"t": Stood(1, Outcome.FAILED, None)}, ["t"], ["t"]).reasons(allow_regressions=False) == []
+    assert weigh(final, {"t": before}, ["t"], ["t"]).reasons(allow_regressions=False) == []
 
 
 def test_a_test_that_was_made_to_say_nothing_is_seen(make):

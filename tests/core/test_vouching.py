@@ -6,7 +6,7 @@ import pytest
 
 from netra_loop.core.records import Authenticity, Child, Evidence, Outcome
 from netra_loop.core.sources import CHANGED
-from netra_loop.core.vouching import BY_TRACE, reassess
+from netra_loop.core.vouching import BY_TRACE, Vouching, reassess
 
 NOW = "backend-00001"
 REAL, SUSPECT, FAKE = Authenticity.REAL, Authenticity.SUSPECT, Authenticity.FAKE
@@ -58,6 +58,22 @@ def test_other_traces_and_other_logs_say_nothing_of_it(make):
 def test_where_no_revision_is_under_test_nothing_can_be_said(make):
     result = fake(make)
     assert reassess([result], [request(make, result.trace_id, revision="x")], set(), complete=True) == [result]
+
+
+@pytest.mark.parametrize("kind", Authenticity)
+@pytest.mark.parametrize(("expected", "complete"), [((), True), ((), False), ((NOW,), False)])
+def test_a_log_without_requests_that_ends_too_early_need_not_see_any_evidence(make, kind, expected, complete):
+    result = replace(fake(make, "test_a", "curl"), authenticity=kind)
+    vouching = Vouching([make.entry("x", log="stderr", trace_id=result.trace_id)], expected, complete=complete)
+    assert not vouching.asks_for_evidence
+    assert vouching.take(result) is result
+    assert vouching.perhaps([request(make, "another")]) == {}
+
+
+@pytest.mark.parametrize(("asked", "complete"), [(True, False), (False, True)])
+def test_requests_and_a_log_that_is_there_to_its_end_are_held_against_evidence(make, asked, complete):
+    entries = [request(make, "another")] if asked else []
+    assert Vouching(entries, (NOW,), complete=complete).asks_for_evidence
 
 
 def test_a_trace_in_the_request_log_is_an_exchange_whoever_sent_it(make):

@@ -455,8 +455,9 @@ async def test_appends_of_many_tasks_queue_up(journal: Journal):
 
 
 async def test_closing_twice_is_safe(journal: Journal):
+    await put(journal, Batch(events=(Noted(text="stored"),)))
     await journal.close()
-    await journal.close()
+    assert await asyncio.gather(journal.close(), return_exceptions=True) == [None]
 
 
 async def test_news_are_what_was_stored_since(journal: Journal):

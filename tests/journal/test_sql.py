@@ -80,6 +80,14 @@ def test_a_flipped_byte_reaches_whoever_checks(driver: sqlite3.Connection):
     assert list(connection.rows(asked)) == [("a\udcffb",)]
 
 
+def test_a_flipped_byte_far_behind_gives_every_row_once(driver: sqlite3.Connection):
+    rows = [(f"n{one:02d}", "x") for one in range(25)]
+    SqliteConnection(driver).many(NOTES.insert, rows)
+    driver.execute("UPDATE notes SET said = CAST(x'61ff62' AS TEXT) WHERE id = 'n23'")
+    found = list(SqliteConnection(driver).rows("SELECT id, said FROM notes ORDER BY id"))
+    assert found == [*rows[:23], ("n23", "a\udcffb"), rows[24]]
+
+
 def test_an_error_of_sqlite_s_own_is_raised(driver: sqlite3.Connection):
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         SqliteConnection(driver).all("SELECT 1 FROM nowhere")

@@ -10,7 +10,7 @@ from netra_loop.core.spec import GoalSpec, SelectSpec, ServiceSpec, TestsSpec, T
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.phases.closing import close_session
 from netra_loop.testing import Ends, FakeRunner
-from tests.phases.conftest import test_id as full
+from tests.phases.conftest import full
 
 RED = Ends(Outcome.FAILED, message="AssertionError: assert 'a' == 'b'", traceback="E   AssertionError: no")
 REFUSED = Ends(Outcome.FAILED, message="ConnectionRefusedError: [Errno 111] Connect call failed")

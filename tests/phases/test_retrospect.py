@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from netra_loop.core.records import Authenticity, Batch, Outcome, Symptom
+from netra_loop.core.records import Authenticity, Batch, Evidence, Frame, Outcome, Result, Symptom
 from netra_loop.core.symptoms import look_at, looked_at
-from netra_loop.phases.retrospect import reviewed
+from netra_loop.phases.retrospect import assessed, reviewed
 from netra_loop.testing import Ends
-from netra_loop.testing.rows import result
+from netra_loop.testing.rows import T0, result
 
 LONG = "def test():\n" + "    line\n" * 2000
 
@@ -29,6 +29,39 @@ def test_a_failure_looks_the_same_by_the_part_that_is_kept(traceback: str):
         kept = replace(whole, traceback=looked_at(traceback))
         assert look_at(kept) == look_at(whole)
         assert len(kept.traceback) < 1600
+
+
+def of_many(number: int, size: int) -> list[Result]:
+    """Passes, fake passes and failures in turn, each with a body of `size` characters and more."""
+    close = Frame("ws://x", "close", "received", T0, code=1011)
+    seen = Evidence(frames=(Frame("ws://x", "text", "sent", T0), close), mocked=("httpx",))
+    base = result(output="x" * size, evidence=seen)
+    kinds = (
+        {"authenticity": Authenticity.REAL},
+        {"authenticity": Authenticity.FAKE, "reasons": ("no-contact",)},
+        {"outcome": Outcome.FAILED, "traceback": LONG, "message": "boom"},
+    )
+    return [replace(base, id=f"t[{n}]", trace_id=f"{n:032x}", **kinds[n % 3]) for n in range(number)]
+
+
+@pytest.mark.parametrize("size", [1, 40_000])
+async def test_of_many_results_each_keeps_what_its_finding_is_made_from(bench, size: int):
+    whole = of_many(400 if size == 1 else 120, size)
+    await bench.open("execute")
+    await bench.record(Batch(results=tuple(whole)))
+    stored = await bench.journal.results(bench.session, 1, bodies=False)
+    kept = {one.id: one for one in await assessed(bench.context("record"), stored, [])}
+    bare = {one.id: one for one in stored}
+    for one in whole:
+        if one.outcome.is_failure:
+            lean = {"output": "", "traceback": looked_at(LONG), "symptom": Symptom.WEBSOCKET_CLOSE}
+            assert kept[one.id] == replace(one, **lean)
+        elif one.authenticity is Authenticity.FAKE:
+            closed = Evidence(frames=one.evidence.frames[1:])
+            assert kept[one.id] == replace(bare[one.id], evidence=closed, symptom=Symptom.FAKE_PASS)
+        else:
+            assert kept[one.id] is bare[one.id]
+    assert list(kept) == list(bare)
 
 
 async def test_what_was_learned_is_written_and_all_else_stays(bench):

@@ -1,6 +1,9 @@
 """What passed before keeps the goal from being met when it does not pass now, whatever the tier forgives."""
 
+from dataclasses import replace
+
 from netra_loop.core.events import SessionResumed
+from netra_loop.core.goal import MOVED
 from netra_loop.core.records import Batch, FindingState, Outcome
 from netra_loop.core.spec import GoalSpec, TierSpec
 from netra_loop.testing import Ends
@@ -36,6 +39,24 @@ async def test_unless_the_loop_allows_it(bench):
 
 async def test_a_failure_that_was_there_from_the_beginning_is_forgiven(bench):
     assert (await night(bench, {"one": PASSED, "two": BROKEN}, {"one": PASSED, "two": BROKEN})).outcome == "met"
+
+
+async def test_a_fake_pass_is_none_that_was_there_before(bench):
+    never = await night(bench, {"one": Ends(PASSED)}, {"one": BROKEN}, goal=GoalSpec())
+    assert "1 of 1 failed" in never.summary
+    assert "before" not in never.summary
+
+
+async def test_a_pass_that_does_not_count_is_none_that_was_there_before(bench):
+    bench.change(goal=UNCHECKED, tiers=(TierSpec(name="P1", max_failures=0.5),))
+    await bench.executed(one=PASSED, two=PASSED)
+    stored = await bench.journal.results(bench.session, 1)
+    moved = tuple(replace(one, reasons=(f"{MOVED}: to backend-00009",)) for one in stored)
+    await bench.record(Batch(results=moved))
+    await bench.act("record")
+    bench.iteration = 2
+    await bench.executed(one=BROKEN, two=PASSED)
+    assert (await bench.act("record")).outcome == "met"
 
 
 async def test_a_test_that_is_skipped_now_or_gone_blocks_too(bench):

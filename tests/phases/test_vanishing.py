@@ -11,6 +11,7 @@ from netra_loop.core.records import Authenticity, Outcome
 from netra_loop.core.spec import PhaseSpec
 from netra_loop.errors import EnvironmentFailed
 from netra_loop.execution.base import Finished
+from netra_loop.report import phrases
 from netra_loop.testing import FakeRunner
 
 PASSED, FAILED = Outcome.PASSED, Outcome.FAILED
@@ -34,15 +35,17 @@ class Dying(FakeRunner):
 
 
 async def died(bench, under, **ends):
-    """The context of the phase that it ended."""
+    """The context of the phase under which it ended, and what came of that: the phase's result, or its error."""
     await bench.deployed()
     Dying(bench, under, **ends)
     await bench.act("select")
     context = await bench.open("execute")
-    with pytest.raises(EnvironmentFailed, match=r"process 17 \(signal 9\), ended while it was in use"):
-        await bench.run(context)
+    try:
+        came = await bench.run(context)
+    except EnvironmentFailed as error:
+        came = error
     bench.tools.ended.clear()  # a resume starts it again
-    return context
+    return context, came
 
 
 def not_counting(results):
@@ -56,11 +59,14 @@ async def judged(bench):
 
 
 async def test_what_ended_after_the_cloud_says_so_whatever_it_came_to(bench):
-    await died(bench, "one", one=PASSED, two=FAILED)
+    _, came = await died(bench, "one", one=PASSED, two=FAILED)
+    assert isinstance(came, EnvironmentFailed)
+    assert "process 17 (signal 9), ended while it was in use" in str(came)
     (result,) = [one for one in await bench.journal.results(bench.session, 1) if one.id.endswith("::one")]
     told = f"{GONE}: the embedded cloud, process 17 (signal 9), had ended before this test was over"
     assert result.reasons[0] == told
     assert result.authenticity is Authenticity.SUSPECT
+    assert ", not counted: the environment had ended)" in phrases.result(result)
 
 
 async def test_what_was_over_before_counts(bench):
@@ -69,7 +75,7 @@ async def test_what_was_over_before_counts(bench):
 
 
 async def test_a_resume_runs_again_just_what_did_not_count(bench):
-    context = await died(bench, "two", one=PASSED, two=[FAILED, PASSED])
+    context, _ = await died(bench, "two", one=PASSED, two=[FAILED, PASSED])
     begun = dict(bench.tools.runner.begun)
     await bench.recover(context)
     again = {name.rpartition("::")[2] for name, times in bench.tools.runner.begun.items() if times > begun[name]}
@@ -81,7 +87,7 @@ async def test_a_resume_runs_again_just_what_did_not_count(bench):
 
 
 async def test_what_fails_once_more_is_the_product_s(bench):
-    context = await died(bench, "two", one=PASSED, two=FAILED)
+    context, _ = await died(bench, "two", one=PASSED, two=FAILED)
     await bench.recover(context)
     assert (await judged(bench)).verdict == "unmet"
     (finding,) = await bench.journal.findings(bench.session)
@@ -97,7 +103,8 @@ async def test_a_failure_while_the_cloud_is_there_counts_at_once(bench):
 async def test_not_even_a_loop_that_handles_inconclusive_goes_on_without_a_cloud(bench):
     record = PhaseSpec(name="record", uses="record", next={"inconclusive": "first"})
     bench.change(phases=(*bench.spec.phases, record))
-    await died(bench, "one", one=FAILED)
+    _, came = await died(bench, "one", one=FAILED)
+    assert isinstance(came, EnvironmentFailed)
 
 
 async def test_a_collection_that_it_died_under_is_none(bench):
@@ -110,7 +117,7 @@ async def test_a_collection_that_it_died_under_is_none(bench):
 
 
 async def test_a_5xx_to_what_does_not_count_is_no_finding_either(bench):
-    context = await died(bench, "two", one=PASSED, two=[FAILED, PASSED])
+    context, _ = await died(bench, "two", one=PASSED, two=[FAILED, PASSED])
     (first,) = [one for one in await bench.journal.results(bench.session, 1) if not_counting([one])]
     await bench.recover(context)
     answered = {"method": "GET", "url": "http://backend/slow", "status": 503, "latency_s": 0.1, "user_agent": "x"}
