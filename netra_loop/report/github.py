@@ -136,7 +136,8 @@ def _of_test(result: Result, within: Callable[[str], str | None]) -> Annotation:
     places = [(found[1], int(found[2])) for found in _PLACE.finditer(result.traceback)]
     line = next((at for name, at in reversed(places) if name == own), None)
     fake = "fake pass" if result.authenticity is Authenticity.FAKE else result.outcome.value
-    return Annotation("error", f"{fake}: {result.id}", result.message or ", ".join(result.reasons), within(own), line)
+    said = "; ".join(filter(None, (phrases.not_counted(result), result.message or ", ".join(result.reasons))))
+    return Annotation("error", f"{fake}: {result.id}", said, within(own), line)
 
 
 class Grouped:

@@ -131,7 +131,8 @@ def _tests(told: Told) -> list[str]:
 
 
 def _outcome(result: Result) -> str:
-    return f"{result.outcome.value}, but fake" if result.authenticity is Authenticity.FAKE else result.outcome.value
+    said = f"{result.outcome.value}, but fake" if result.authenticity is Authenticity.FAKE else result.outcome.value
+    return ", ".join(filter(None, (said, phrases.not_counted(result))))
 
 
 def _place(finding: Finding) -> str:

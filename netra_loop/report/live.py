@@ -212,7 +212,8 @@ class LiveConsole:
                 for id_, age in self._tally.slowest(_RUNNING)
             ],
             "failures": [
-                Text(f"  {phrases.result(result)}", "red") for result in list(self._tally.failures)[-_FAILURES:]
+                Text(f"  {phrases.result(result)}", "yellow" if phrases.not_counted(result) else "red")
+                for result in list(self._tally.failures)[-_FAILURES:]
             ],
         }
         for name in ("running", "failures", "phases", "logs", "revisions", "sentence", "bar"):

@@ -110,7 +110,9 @@ def one_test(test: OneTest) -> Group:
 
 
 def _head(item: Result, attempts: Sequence[Result]) -> str:
-    """`iteration 2, attempt 1 of 2: failed in 7.02 s`; of a pass on retry that it was one, and what came before."""
+    """`iteration 2, attempt 1 of 2: failed in 7.02 s`; of a pass on retry that it was one, and what came before;
+    of what does not count, that and why.
+    """
     tries = [one for one in attempts if one.iteration == item.iteration]
     of = f" of {len(tries)}" if len(tries) > 1 else ""
     took = f"iteration {item.iteration}, attempt {item.attempt}{of}: {_outcome(item)} in "
@@ -118,7 +120,9 @@ def _head(item: Result, attempts: Sequence[Result]) -> str:
     if item.flaky:
         failed = [one for one in tries if one.attempt < item.attempt and one.outcome.is_failure]
         flaky = f", flaky: passed only on retry{phrases.failed_first(failed[0]) if failed else ''}"
-    return safe_line(f"{took}{phrases.duration(item.duration_s)}{flaky}", TEXT_MAX)
+    uncounted = phrases.not_counted(item)
+    behind = f"{flaky}{', ' if uncounted else ''}{uncounted}"
+    return safe_line(f"{took}{phrases.duration(item.duration_s)}{behind}", TEXT_MAX)
 
 
 def _outcome(item: Result) -> str:

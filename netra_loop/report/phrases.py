@@ -51,7 +51,7 @@ def tests(counts: Mapping[str, int]) -> str:
 
 
 def result(item: Result) -> str:
-    """`FAILED tests/test_a.py::test_b (P1, 2.31 s, attempt 2): message`."""
+    """`FAILED tests/test_a.py::test_b (P1, 2.31 s, attempt 2): message`; what does not count says so in brackets."""
     word = item.outcome.value.upper()
     if item.authenticity is Authenticity.FAKE:
         word = f"{word}, but FAKE"
@@ -59,9 +59,21 @@ def result(item: Result) -> str:
         word = f"{word}, but SUSPECT"
     about = [item.tier or "", duration(item.duration_s), f"attempt {item.attempt}" if item.attempt > 1 else ""]
     about += ["flaky"] if item.flaky else []
+    about += [not_counted(item)]
     said = item.message or ", ".join(item.reasons)
     told = f": {safe_line(said, MESSAGE_MAX)}" if said else ""
     return f"{word} {safe_line(item.id)} ({', '.join(safe_line(part) for part in about if part)}){told}"
+
+
+def not_counted(item: Result) -> str:
+    """`not counted: the environment had ended`, where a result says nothing of the revision under test; else empty."""
+    if not item.reasons:
+        return ""
+    from netra_loop.core.goal import GONE, MOVED  # with all that judges: a result that counts can do without
+
+    known = {GONE: "the environment had ended", MOVED: "another revision served"}
+    why = next((why for mark, why in known.items() if any(one.startswith(mark) for one in item.reasons)), None)
+    return "" if why is None else f"not counted: {why}"
 
 
 def failed_first(first: Result) -> str:

@@ -124,6 +124,7 @@ def results(found: Sequence[Result], why: Mapping[tuple[int, str], str] | None =
         said = item.message or ", ".join(item.reasons)
         if item.flaky and key in first:
             said = f"passed on retry{phrases.failed_first(first[key])}"
+        said = "; ".join(filter(None, (phrases.not_counted(item), said)))
         row = [
             item.outcome.value + (" flaky" if item.flaky else ""),
             safe_line(item.tier or ""),

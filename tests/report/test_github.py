@@ -101,6 +101,12 @@ def test_a_step_s_summary_never_grows_past_what_github_takes(runner, before, wri
     assert ("summary of this step is full" in "".join(runner.log)) is not written
 
 
+def test_a_test_that_does_not_count_is_annotated_so(runner):
+    gone = result("a.py::b", outcome=Outcome.FAILED, message="refused", reasons=("environment-gone: it had ended",))
+    runner.tell(Told(VIEW, [], [gone], 1))
+    assert runner.log[-1].endswith("title=failed%3A a.py%3A%3Ab::not counted: the environment had ended; refused")
+
+
 def test_errors_are_counted_with_those_that_are_not_listed_and_what_is_fixed_is_none(runner):
     listed = [result(f"a.py::test_{n}", outcome=Outcome.FAILED) for n in range(200)]
     mended = replace(finding("F-2"), state=FindingState.FIXED)

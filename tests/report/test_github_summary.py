@@ -45,6 +45,12 @@ def test_findings_and_failing_tests_are_tables():
     assert "resume" not in told
 
 
+def test_a_test_that_does_not_count_is_no_plain_failure():
+    gone = result("a.py::b", outcome=Outcome.FAILED, message="refused", reasons=("environment-gone: it had ended",))
+    told = summary(Told(view(state="failed", exit_code=3), [], [gone], 1))
+    assert "| failed, not counted: the environment had ended | `refused` |" in told
+
+
 def test_what_tests_say_is_never_markup():
     failing = result(NASTY, outcome=Outcome.FAILED, message=NASTY)
     worst = replace(finding("F-1"), title=NASTY)

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from netra_loop.core.events import Event, PhaseFinished, PhaseStarted, Recorded, RevisionReady, SessionStarted
+from netra_loop.core.goal import GONE
 from netra_loop.core.records import AttemptStarted, Finding, LogEntry, Result
 from netra_loop.report.console import LiveConsole
 from netra_loop.report.view import SessionView
@@ -64,6 +65,13 @@ def test_shows_what_happens(live: LiveConsole) -> None:
     assert "20/40, 7 failed, 10 running, about 15.0 s left" in text
     assert "5.00 s  tests/test_a.py::test_20" in text
     assert "FAILED tests/test_a.py::test_18 (P1, 2.35 s): it\\x1b[2J broke" in text
+
+
+def test_a_failure_after_the_environment_had_ended_is_told_as_one_that_does_not_count(
+    live: LiveConsole, result: Callable[..., Result]
+) -> None:
+    live.finished(result("a", "failed", message="refused", reasons=(f"{GONE}: process 17 (signal 9) had ended",)))
+    assert "  FAILED a (P1, 2.35 s, not counted: the environment had ended): refused" in screen(live)
 
 
 @pytest.mark.parametrize("width", [10, 20, 40, 80, 200])

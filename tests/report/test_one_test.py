@@ -105,6 +105,11 @@ def test_a_doubtful_pass_is_no_plain_pass(result: Callable[..., Result]) -> None
     assert "  patched       respx" in lines
 
 
+def test_an_attempt_that_does_not_count_is_headed_so(result: Callable[..., Result]) -> None:
+    gone = result(outcome="failed", reasons=("environment-gone: it had ended",))
+    assert "iteration 1, attempt 1: FAILED in 2.35 s, not counted: the environment had ended" in plain(OneTest([gone]))
+
+
 @pytest.fixture
 def talkative(result: Callable[..., Result]) -> Result:
     at = result().started_at

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from netra_loop.core.events import AuthTried, Event, GoalJudged, PhaseFinished, PhaseStarted, Recorded
+from netra_loop.core.goal import GONE
 from netra_loop.core.records import AttemptStarted, Authenticity, Finding, LogEntry, Result
 from netra_loop.report.console import PlainConsole
 from netra_loop.report.tally import Stood
@@ -59,6 +60,15 @@ def test_failures_and_fakes_are_told_passes_are_not(
         "04:00:00 [1] TIMEOUT b (P1, 2.35 s): no answer ⏎ at all",
         "04:00:00 [1] PASSED, but FAKE c (P1, 2.35 s): no-contact",
     ]
+
+
+def test_a_failure_after_the_environment_had_ended_is_told_as_one_that_does_not_count(
+    console: PlainConsole, stream: io.StringIO, result: Callable[..., Result]
+) -> None:
+    console.finished(result("a", "failed", message="refused", reasons=(f"{GONE}: process 17 (signal 9) had ended",)))
+    assert stream.getvalue() == (
+        "04:00:00 [1] FAILED a (P1, 2.35 s, not counted: the environment had ended): refused\n"
+    )
 
 
 def test_a_pass_on_retry_is_told_with_its_first_failure(

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from netra_loop.core.events import Recorded, SessionPaused
+from netra_loop.core.goal import MOVED
 from netra_loop.core.records import Finding, LogEntry, Result, TierVerdict
 from netra_loop.report import phrases, render, rows
 from netra_loop.report.view import SessionView
@@ -93,6 +94,11 @@ def test_attempts_of_a_test_stand_together_and_a_retry_hides_no_failure(result: 
     assert [line.split()[0] for line in lines] == ["failed", "passed", "passed"]
     assert "passed flaky" in lines[1]
     assert lines[1].endswith("t::a  passed on retry; attempt 1 was failed: no answer")
+
+
+def test_an_attempt_that_does_not_count_says_so_before_its_message(result: Callable[..., Result]) -> None:
+    _, line = plain(render.results([result("t::a", "failed", message="refused", reasons=(f"{MOVED}: b served",))]))
+    assert line.endswith("t::a  not counted: another revision served; refused")
 
 
 def test_why_each_test_was_selected_is_a_column(result: Callable[..., Result]) -> None:
