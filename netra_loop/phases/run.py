@@ -39,7 +39,9 @@ class Run:
         """
         folder = _folder(context)
         await self._command(context)  # where it cannot even be said, nothing of it has begun
-        return await self._ran(context, folder, await sealing.save(context, folder))
+        before = await sealing.save(context, folder)
+        async with sealing.stops_forgotten(context, folder, before):
+            return await self._ran(context, folder, before)
 
     async def reconcile(self, context: PhaseContext) -> PhaseResult:
         """See `Phase.reconcile`."""
@@ -47,10 +49,11 @@ class Run:
         before = await sealing.saved(context, folder)
         if before is None:
             return await self.run(context)
-        environ = await self._environment(context, folder)
-        await end_carriers(_MARK, environ[_MARK])  # before its files are put back under it
-        await sealing.put_back(context, before)
-        return await self._ran(context, folder, before)
+        async with sealing.stops_forgotten(context, folder, before):
+            environ = await self._environment(context, folder)
+            await end_carriers(_MARK, environ[_MARK])  # before its files are put back under it
+            await sealing.put_back(context, before)
+            return await self._ran(context, folder, before)
 
     async def _ran(self, context: PhaseContext, folder: Path, before: Saved) -> PhaseResult:
         timeout_s = float(context.phase.with_.get("timeout_s", _DEFAULT_TIMEOUT_S))
@@ -68,9 +71,6 @@ class Run:
             )
         except OSError as error:
             return PhaseResult("failed", _not_there(command[0], error, context.spec.root_dir, environ))
-        except asyncio.CancelledError:  # a stop: what is changed until the session goes on is not the command's doing
-            await sealing.forget_whole(context, folder, before)
-            raise
         finally:
             await context.tools.renew_pool()  # whatever it was for, it may have edited tests
             await asyncio.to_thread(bytecode.forget, sealing.top(context), sealing.seal_of(context))

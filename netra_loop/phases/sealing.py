@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import posixpath
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from netra_loop.core.events import FixerRan, SessionPaused, WaitBegan, Workspace
 from netra_loop.core.seal import Seal, allowed, default_seal, pytest_part
 from netra_loop.phases import sealed_files
 from netra_loop.phases.base import PhaseContext
+from netra_loop.phases.portions import whole
 from netra_loop.phases.sealed_files import Kept
 from netra_loop.workspace.base import NotKept, Workspace
 
@@ -99,7 +102,12 @@ async def save(context: PhaseContext, folder: Path) -> Saved:
     """Keeps what is there, before the command runs for the first time; in `folder` for a process that comes later."""
     workspace = context.tools.workspace
     owed = await _owed(context)
-    before = await asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace, owed)
+    keeping = asyncio.to_thread(sealed_files.keep, folder, top(context), seal_of(context), workspace, owed)
+    try:
+        before = await whole(keeping)
+    except asyncio.CancelledError:  # a stop before the command began
+        sealed_files.forget(folder)
+        raise
     if workspace is None:
         return Saved(before)
     commit = context.state().head
@@ -144,10 +152,17 @@ async def saved(context: PhaseContext, folder: Path) -> Saved | None:
     return Saved(before, fact.commit, tree)
 
 
-async def forget_whole(context: PhaseContext, folder: Path, before: Saved) -> None:
-    """The next run takes what is sealed as it is then, unless the one that was ended here has changed it."""
-    if not await asyncio.to_thread(sealed_files.differing, before.files, top(context), seal_of(context)):
-        sealed_files.forget(folder)
+@asynccontextmanager
+async def stops_forgotten(context: PhaseContext, folder: Path, before: Saved) -> AsyncIterator[None]:
+    """A stop in here: what is changed until the session goes on is not the command's doing, so what is sealed is kept
+    anew then, unless the command has changed it.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not await asyncio.to_thread(sealed_files.differing, before.files, top(context), seal_of(context)):
+            sealed_files.forget(folder)
+        raise
 
 
 async def put_back(context: PhaseContext, before: Saved) -> bool:
@@ -186,10 +201,10 @@ async def look(context: PhaseContext, before: Saved) -> Looked:
     diff = await asyncio.to_thread(sealed_files.diff, before.files, above, hidden)
     if tree is not None and (sealed or outside):
         diff += await workspace.diff(before.tree, tree, [path for path in (*sealed, *outside) if path in changed])
-    whole = tuple(dict.fromkeys((*changed, *broken)))
+    differs = tuple(dict.fromkeys((*changed, *broken)))
     owed = await asyncio.to_thread(sealed_files.still_owed, before.files, above, seal, workspace)
     left = tuple(path for path in owed if path not in gits)
-    return Looked(whole, tuple(sealed), tuple(outside), diff, tree, unkept, moved, left)
+    return Looked(differs, tuple(sealed), tuple(outside), diff, tree, unkept, moved, left)
 
 
 def of_the_user(context: PhaseContext, looked: Looked) -> bool:

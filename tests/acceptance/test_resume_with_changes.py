@@ -90,15 +90,19 @@ def test_the_resume_command_that_is_shown_works_where_it_is_shown(loop, tmp_path
     shown = shlex.split(paused.stderr.splitlines()[-1])
     assert shown[0] == "netra-loop"
     (at_home / "loops" / "plain.yaml").write_text(LOOP.replace("FIRST", '"true"').replace("GATE", "true"))
-    assert project.call(*shown[1:], "--plain").returncode == 0
+    resumed = project.call(*shown[1:], "--plain")
+    assert resumed.returncode == 0, resumed.stderr
 
 
 def test_a_tier_cannot_be_chosen_after_the_selection(loop):
     project = loop()
-    (project.folder / "tests" / "test_slow.py").write_text("import time\ndef test_c(): time.sleep(8)\n")
-    assert project.call("run", "plain", "--plain", "--budget", "3s").returncode == 75
+    (project.folder / "tests" / "test_slow.py").write_text("import time\ndef test_c(): time.sleep(60)\n")
+    running = project.start("run", "plain", "--plain")
+    assert project.wait_until(lambda: project.stored("SELECT count(*) FROM attempts") > 0, running)
+    running.terminate()
+    assert running.wait(timeout=60) == 75
     late = project.call("resume", "--plain", "--only", "A")
-    assert late.returncode == 2
+    assert late.returncode == 2, late.stderr
     assert "comes too late" in late.stderr
 
 

@@ -1,5 +1,6 @@
 """What a command may change and what not, in a workspace and in place."""
 
+import asyncio
 import subprocess
 
 import pytest
@@ -93,6 +94,24 @@ async def test_in_place_who_had_the_session_stand_still_has_seen_what_is_there(b
     assert (await bench.act("run", command="echo > conftest.py")).outcome == "failed"
     await bench.record(Batch(events=(ev.SessionPaused(why="asked to"), ev.SessionResumed(pid=1, host="here"))))
     assert (await bench.act("run", 2, command=FIX)).outcome == "ok"
+
+
+@pytest.mark.parametrize("steps", [*range(12), 20, 50, 100, 200])
+async def test_in_place_what_is_changed_after_a_stop_is_not_the_commands_doing(bench, fixing, steps):
+    root = await fixing()
+    bench.tools.workspace = None
+    context = await bench.open("run", command="test -e go || exec sleep 60")
+    running = asyncio.create_task(bench.run(context))
+    while not any(bench.tools.folder.glob("*/sealed.json*")):  # noqa: ASYNC110 - another thread's doing
+        await asyncio.sleep(0)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    (root / "go").touch()
+    (root / "loops/night.yaml").write_text("name: day\n")
+    assert (await bench.recover(context)).outcome == "ok"
 
 
 async def test_what_an_attempt_left_that_was_cut_off_is_gone_before_the_next(bench, fixing):
