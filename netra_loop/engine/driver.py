@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from netra_loop import open_files
 from netra_loop.clock import Clock
 from netra_loop.core import events as ev
 from netra_loop.core.machine import End, GiveUp, Pause, Recover, Start, decide, target_of
@@ -200,14 +201,18 @@ class Driver:
                 if _is_login_needed(error):  # a person has to do that; the phase then goes on from where it stood
                     await self._pause("; ".join(filter(None, (str(error), error.hint))))
                     return self.state
-                await self._failed(error)
-                raise
+                named = self._too_many_files(error) or error
+                await self._failed(named)
+                if named is error:
+                    raise
+                raise named from error
             except Exception as error:
                 if _is_disk_full(error):
                     return await self._pause_without_room(error)
-                defect = Defect(f"{type(error).__name__}: {error}", hint=f"netra-loop journal {self.session}")
-                await self._failed(defect)
-                raise defect from error
+                unforeseen = f"{type(error).__name__}: {error}"
+                named = self._too_many_files(error) or Defect(unforeseen, hint=f"netra-loop journal {self.session}")
+                await self._failed(named)
+                raise named from error
 
     async def _advance(self) -> bool:
         """One command; False once there is nothing more to do here."""
@@ -319,6 +324,9 @@ class Driver:
             task.cancel()
             asked.cancel()
             await asyncio.gather(task, asked, return_exceptions=True)
+
+    def _too_many_files(self, error: Exception) -> NetraLoopError | None:
+        return open_files.behind(error, then=f"netra-loop resume {self.session}")
 
     async def _pause(self, why: str, *, spent_s: float = 0.0) -> bool:
         paused = ev.SessionPaused(iteration=self.state.iteration, why=why, spent_s=round(spent_s, 3))

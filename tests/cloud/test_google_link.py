@@ -87,10 +87,13 @@ async def who_asks(link):
     async def nothing():
         yield {"resource_names": ["projects/p"]}
 
-    tail = await link.logging.tail_log_entries(requests=nothing(), retry=None, timeout=5, metadata=link.stream_metadata)
-    with pytest.raises(Exception, match=r"Bearer|nobody") as caught:
-        await anext(aiter(tail))
-    return [*said, caught.value.message]
+    while len(said) < 4:
+        stream = link.logging.tail_log_entries(requests=nothing(), retry=None, timeout=5, metadata=link.stream_metadata)
+        with pytest.raises(Exception, match=r"Bearer|nobody|Internal error from Core") as caught:
+            await anext(aiter(await stream))
+        # gRPC's own word where the server has hung up before our request was written: what it said is not heard then
+        said += [told for told in [caught.value.message] if "from Core" not in told]
+    return said
 
 
 async def test_a_token_goes_with_every_call_to_an_endpoint(link, front_door):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,15 @@ from netra_loop.core.spec import LoopSpec, PhaseSpec
 from netra_loop.core.state import Mode, Status
 from netra_loop.engine.driver import Driver
 from netra_loop.engine.signals import Stop
-from netra_loop.errors import AccessRefused, Defect, EnvironmentFailed, StoreAway, StoreError, UsageError
+from netra_loop.errors import (
+    AccessRefused,
+    Defect,
+    EnvironmentFailed,
+    StoreAway,
+    StoreError,
+    TooManyOpenFiles,
+    UsageError,
+)
 from netra_loop.phases.base import PhaseResult
 from netra_loop.report.observer import Silence
 from netra_loop.testing import FakeClock, MemoryJournal
@@ -302,6 +311,19 @@ async def test_anything_unexpected_is_a_defect_and_recorded():
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     head = await house.head()
     assert (head.state, head.exit_code) == ("failed", 4)
+
+
+@pytest.mark.parametrize("unforeseen", [True, False])
+async def test_too_many_open_files_are_the_environment_s_fault_and_recorded(unforeseen):
+    short = OSError(errno.EMFILE, "Too many open files", "/dev/null")
+    error = EnvironmentFailed("'sh' cannot be started")
+    error.__cause__ = short
+    house = House(one=Says(short if unforeseen else error))
+    with pytest.raises(TooManyOpenFiles) as caught:
+        await house.drive()
+    assert caught.value.hint.endswith(f", then: netra-loop resume {SESSION}")
+    head = await house.head()
+    assert (head.state, head.exit_code) == ("failed", 3)
 
 
 async def test_what_the_store_refuses_is_raised_without_recording():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import asdict
 from pathlib import Path
 
 from netra_loop import processes
@@ -97,7 +96,7 @@ class Instances:
         self._remember()
 
     def _remember(self) -> None:
-        known = [asdict(instance.identity) for instance in self._all if instance.identity is not None]
+        known = [instance.identity._asdict() for instance in self._all if instance.identity is not None]
         write_json(self._file, known, durable=False)
 
 

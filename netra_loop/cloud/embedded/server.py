@@ -301,6 +301,6 @@ def _told(where: Whereabouts) -> dict[str, object]:
     return {
         **asdict(where),
         "socket_folder": str(parent) if parent.name.startswith(_SHORT_PREFIX) else None,
-        "server": asdict(own) if own is not None else None,
-        "owner": asdict(owner) if owner is not None else None,
+        "server": own._asdict() if own is not None else None,
+        "owner": owner._asdict() if owner is not None else None,
     }
