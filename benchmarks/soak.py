@@ -251,12 +251,13 @@ class Round:
         figures.size = size
 
     def _stored(self) -> int:
-        """Bytes that the store takes."""
+        """Bytes that the store takes, without its log, which whoever opens it next takes in and removes."""
         if self._server is not None:
             ((size,),) = self._server.execute("SELECT pg_database_size('postgres')")
             return int(size)
         assert self._disk is not None
-        return sum(file.stat().st_size for file in self._disk.folder.glob("journal.db*") if file.is_file())
+        files = [file for file in self._disk.folder.glob("journal.db*") if not file.name.endswith(("-wal", "-shm"))]
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 # ---------------------------------------------------------------------------------------------------------- growth
