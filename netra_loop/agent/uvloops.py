@@ -41,8 +41,10 @@ class _Watched:
         """Notes what came to the kernel's counters since the last time."""
         sock = self.socket
         counted = None if sock is None else tcp.counts(sock)
-        if counted is not None and counted != (self.sent, self.received):
-            sent, received = counted
+        if counted is None:
+            return
+        sent, received = max(counted[0], self.sent), max(counted[1], self.received)
+        if (sent, received) != (self.sent, self.received):
             by = whose.beside(self.thread, self.loop)
             evidence.contact(*self.peer, sent - self.sent, received - self.received, by)
             self.sent, self.received = sent, received

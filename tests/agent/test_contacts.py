@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 SUITE = """
-import _socket, asyncio, http.client, os, pickle, socket, threading
+import _socket, asyncio, http.client, os, pickle, select, socket, threading
 from urllib.parse import urlsplit
-import aiohttp, pytest
+import aiohttp, pytest, uvloop
 from aiohttp.abc import AbstractResolver
 
 PORT = urlsplit(HTTP).port
@@ -78,6 +78,22 @@ def test_past_a_socket_left_open():
     os.write(pytest.one.fileno(), ASK)
     assert os.read(pytest.one.fileno(), 10)
 def test_after_it(): pytest.one.close()
+async def leave():
+    _, writer = await asyncio.open_connection("127.0.0.1", PORT)
+    writer.transport.pause_reading()
+    writer.write(ASK)
+    for _ in range(3): await asyncio.sleep(0)  # the loop writes by then
+    return writer
+def test_unread():
+    pytest.unread = raw()
+    os.write(pytest.unread.fileno(), ASK)
+    assert select.select([pytest.unread], [], [], 10)[0]
+def test_after_unread(): pytest.unread.close()
+def test_unread_by_uvloop():
+    pytest.loop = uvloop.new_event_loop()
+    pytest.writer = pytest.loop.run_until_complete(leave())
+    assert select.select([pytest.writer.get_extra_info("socket").fileno()], [], [], 10)[0]
+def test_after_unread_by_uvloop(): pytest.loop.close()
 def test_unhashable():
     class Socket(socket.socket):
         def __eq__(self, other): return self is other
@@ -147,6 +163,13 @@ def test_bytes_are_counted_wherever_the_socket_came_from(observed, test):
 @pytest.mark.parametrize("test", ["after_it", "connecting_alone", "a_server_that_only_hangs_up", "accepted"])
 def test_nothing_is_counted_that_was_not_exchanged_with_another(observed, test):
     assert peers(observed[f"test_{test}"]) == []
+
+
+@pytest.mark.parametrize("test", ["unread", "unread_by_uvloop"])
+def test_an_answer_that_nobody_reads_is_not_received_by_the_next_test_either(observed, test):
+    ((*_, sent, received, _, _),) = observed[f"test_{test}"]["contacts"]
+    assert (sent, received) == (len(b"GET /x HTTP/1.0\r\n\r\n"), 0)
+    assert [contact[2:4] for contact in observed[f"test_after_{test}"]["contacts"] if contact[3]] == []
 
 
 def test_no_observer_failed(observed):
