@@ -9,10 +9,11 @@ at a time (`xdist_group`) is told more.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from netra_loop.core.authenticity import canonical_host, host_of, listed, programs_of
@@ -22,6 +23,7 @@ from netra_loop.core.records import Authenticity, Evidence, LogEntry, Outcome, R
 from netra_loop.core.sources import CHANGED
 
 BY_TRACE = "seen in the request log by its trace"
+BETWEEN_S = 0.005  # as much may pass between the phases of an attempt without being counted in its `duration_s`
 OUR_AGENT = "netra-loop ("  # how the user agent of our own requests begins
 _UNANSWERED = frozenset({None, 0, 499})  # 499: the client went away first
 
@@ -68,6 +70,7 @@ class Vouching:
                 self._by_trace[entry.trace_id].append(entry)
         self._ours: set[str] = set()
         self._able: list[Result] = []
+        self._begun: dict[str, list[datetime]] = defaultdict(list)  # by worker
 
     @property
     def asks_for_evidence(self) -> bool:
@@ -82,6 +85,7 @@ class Vouching:
         traced = _by_trace(result, own, self._expected)
         if self._complete:
             self._ours.add(result.trace_id)
+            self._begun[result.worker].append(result.started_at)
             evidence = result.evidence
             if evidence.children or (not own and _talked(result) and result.authenticity is not Authenticity.FAKE):
                 asked = (*evidence.exchanges[:1], *[one for one in evidence.exchanges if one.apart][:1])
@@ -106,7 +110,7 @@ class Vouching:
         given before.
         """
         strange = sorted(filter(self.is_strange, (*self._requests, *more)), key=lambda entry: entry.timestamp)
-        running = Running(self._able, timedelta(0))
+        running = Running(self._until_over(), timedelta(0))
         found: dict[_Attempt, list[LogEntry]] = defaultdict(list)
         for entry in strange:
             possible = _senders(entry, [one for one in running.at(entry.timestamp) if _can_have(one, entry)])
@@ -119,6 +123,22 @@ class Vouching:
             if told is not result:
                 changed[key] = _Judged(authenticity=told.authenticity, reasons=told.reasons)
         return changed
+
+    def _until_over(self) -> list[Result]:
+        """The able with the time in which they can have asked: until a little after what was counted of it, but not
+        beyond the moment when their worker began the next.
+        """
+        for begun in self._begun.values():
+            begun.sort()
+        return [replace(one, duration_s=self._lasted_s(one)) for one in self._able]
+
+    def _lasted_s(self, result: Result) -> float:
+        begun = self._begun[result.worker]
+        following = bisect_right(begun, result.started_at)
+        longest_s = result.duration_s + BETWEEN_S
+        if following == len(begun):
+            return longest_s
+        return max(result.duration_s, min(longest_s, (begun[following] - result.started_at).total_seconds()))
 
 
 def _by_trace(result: Result, own: Sequence[LogEntry], expected: Collection[str]) -> Result:

@@ -11,11 +11,11 @@ from netra_loop.agent import forks, record
 from netra_loop.agent.page import read
 from netra_loop.agent.wire import clean
 from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
+from netra_loop.core.vouching import BETWEEN_S
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
 
 _FORKED = 1 << 20  # bytes of what forks wrote that are read here, between one message and the next
-_BETWEEN_S = 0.005  # more than pytest itself needs between the phases of a test
 
 
 def collected(row: Message) -> CollectedTest:
@@ -147,7 +147,7 @@ def _duration_s(said: Message) -> float:
     plugin, that is the test's time too: it ended then, and the server's log is looked at until then.
     """
     phases_s, elapsed_s = float(said["duration"]), float(said.get("elapsed", 0.0))
-    return elapsed_s if elapsed_s - phases_s > _BETWEEN_S else phases_s
+    return elapsed_s if elapsed_s - phases_s > BETWEEN_S else phases_s
 
 
 def finished(

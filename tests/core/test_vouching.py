@@ -147,6 +147,25 @@ def test_a_request_that_is_not_this_test_s_says_nothing_of_it(make, told):
     assert reassess([result], [request(make, "strange", **told)], {NOW}, complete=True) == [result]
 
 
+def test_a_request_within_what_passed_between_its_phases_is_still_this_test_s(make):
+    result = fake(make, "test_a", "curl", duration_s=2.0)
+    asked = [request(make, "strange", second=2.004)]
+    assert one(reassess([result], asked, {NOW}, complete=True))[0] is SUSPECT
+
+
+@pytest.mark.parametrize(("second", "whose"), [(2.001, "test_a"), (2.003, "test_b")])
+@pytest.mark.parametrize("programs", [("curl",), ()])
+def test_nothing_is_a_test_s_once_its_worker_began_the_next(make, second, whose, programs):
+    following = fake(make, "test_b", *programs, started_at=make.at(2.002))
+    both = [fake(make, "test_a", "curl", duration_s=2.0), following]
+    changed = [
+        result.id.rpartition("::")[2]
+        for result in reassess(both, [request(make, "strange", second=second)], {NOW}, complete=True)
+        if result.authenticity is SUSPECT
+    ]
+    assert changed == ([whose] if programs or whose == "test_a" else [])
+
+
 def test_while_the_log_is_not_complete_nothing_is_concluded_from_time(make):
     result = fake(make, "test_a", "curl")
     assert reassess([result], [request(make, "strange")], {NOW}, complete=False) == [result]
