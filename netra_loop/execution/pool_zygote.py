@@ -251,6 +251,9 @@ class Zygote:
             stacks = "" if self._who is None else await dump_stacks(self._who, Path(self._files + ".stacks"))
             return _overdue(self._options.collect_timeout_s, stacks, still=still)
         words = (self._over or {}).get("text") or pool_launch.excerpt(log)
+        if ended.result() is None and self._over is None:
+            unguarded = "pytest was ended before its collection was complete: its guardian was killed from outside"
+            return f"{unguarded}\n{words}".rstrip()
         told = next((line.strip() for line in reversed(words.splitlines()) if _TELLING.match(line.strip())), "")
         why = f": {told}" if told else ""
         how = pool_launch.ending(ended.result())

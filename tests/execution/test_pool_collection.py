@@ -71,6 +71,13 @@ async def test_what_stops_collection_is_told_in_its_own_words(suite, files, args
     assert said in collection.fatal
 
 
+async def test_a_collection_whose_guardian_is_killed_says_so(suite):
+    suite.write(test_a="import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)\n")
+    collection = await suite.pool().collect()
+    assert collection.tests == ()
+    assert "its guardian was killed from outside" in collection.fatal
+
+
 async def test_an_interpreter_that_is_not_there(suite):
     collection = await suite.pool(python=Path("/nonexistent/python")).collect()
     assert collection.fatal is not None
