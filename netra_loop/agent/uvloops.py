@@ -45,9 +45,9 @@ class _Watched:
             return
         sent, received = max(counted[0], self.sent), max(counted[1], self.received)
         if (sent, received) != (self.sent, self.received):
-            by = whose.beside(self.thread, self.loop)
-            evidence.contact(*self.peer, sent - self.sent, received - self.received, by)
-            self.sent, self.received = sent, received
+            new = sent - self.sent, received - self.received
+            self.sent, self.received = sent, received  # first: another thread may look while it is being told
+            evidence.contact(*self.peer, *new, whose.beside(self.thread, self.loop))
 
     def lost(self) -> None:
         """It is about to be closed."""

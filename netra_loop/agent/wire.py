@@ -16,6 +16,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # a system without, where nobody asks for it
+    fcntl = None  # type: ignore[assignment]
+
 Message = dict[str, Any]
 
 _HEAD = struct.Struct("!I")
@@ -58,6 +63,7 @@ class Real:
     getpid, exit = staticmethod(os.getpid), staticmethod(os._exit)
     fstat, pread = staticmethod(os.fstat), staticmethod(os.pread)
     ftruncate, lseek = staticmethod(os.ftruncate), staticmethod(os.lseek)
+    ioctl: Any = None if fcntl is None else staticmethod(fcntl.ioctl)
 
 
 class Line:

@@ -8,6 +8,7 @@ import pytest
 
 SUITE = """
 import _socket, asyncio, http.client, os, pickle, select, socket, threading
+from unittest import mock
 from urllib.parse import urlsplit
 import aiohttp, pytest, uvloop
 from aiohttp.abc import AbstractResolver
@@ -73,6 +74,10 @@ def test_past_the_socket():
     with raw() as one:
         os.write(one.fileno(), ASK)
         assert os.read(one.fileno(), 10)
+def test_while_ioctl_is_replaced():
+    with mock.patch("fcntl.ioctl") as asked, mock.patch("sys.platform", "darwin"):
+        test_past_the_socket()
+    assert not asked.called
 def test_past_a_socket_left_open():
     pytest.one = raw()
     os.write(pytest.one.fileno(), ASK)
@@ -152,7 +157,18 @@ def test_a_host_goes_by_the_name_that_was_asked_for_or_by_none(observed, test, h
 
 
 @pytest.mark.parametrize(
-    "test", ["dup", "detached", "from_descriptor", "past_the_socket", "past_a_socket_left_open", "unhashable"]
+    "test",
+    [
+        *(
+            "dup",
+            "detached",
+            "from_descriptor",
+            "past_the_socket",
+            "past_a_socket_left_open",
+            "while_ioctl_is_replaced",
+        ),
+        "unhashable",
+    ],
 )
 def test_bytes_are_counted_wherever_the_socket_came_from(observed, test):
     (contact,) = observed[f"test_{test}"]["contacts"]
