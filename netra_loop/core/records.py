@@ -14,6 +14,7 @@ from typing import Any
 
 from netra_loop.values import dataclass, drafted
 
+BETWEEN_S = 0.005  # as much may pass between the phases of an attempt without being counted in its `duration_s`
 JOURNEY_PREFIX = "journey::"
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")  # ascending
 

@@ -19,11 +19,10 @@ from typing import TypedDict
 from netra_loop.core.authenticity import canonical_host, host_of, listed, programs_of
 from netra_loop.core.goal import WRONG_REVISION
 from netra_loop.core.joining import Running
-from netra_loop.core.records import Authenticity, Evidence, LogEntry, Outcome, Result
+from netra_loop.core.records import BETWEEN_S, Authenticity, Evidence, LogEntry, Outcome, Result
 from netra_loop.core.sources import CHANGED
 
 BY_TRACE = "seen in the request log by its trace"
-BETWEEN_S = 0.005  # as much may pass between the phases of an attempt without being counted in its `duration_s`
 OUR_AGENT = "netra-loop ("  # how the user agent of our own requests begins
 _UNANSWERED = frozenset({None, 0, 499})  # 499: the client went away first
 
@@ -110,10 +109,11 @@ class Vouching:
         given before.
         """
         strange = sorted(filter(self.is_strange, (*self._requests, *more)), key=lambda entry: entry.timestamp)
-        running = Running(self._until_over(), timedelta(0))
+        running, ending = Running(self._able, timedelta(0)), Running(self._until_over(), timedelta(0))
         found: dict[_Attempt, list[LogEntry]] = defaultdict(list)
         for entry in strange:
-            possible = _senders(entry, [one for one in running.at(entry.timestamp) if _can_have(one, entry)])
+            at = entry.timestamp
+            possible = _able_to_send(entry, running.at(at)) or _able_to_send(entry, ending.at(at))
             if len(possible) == 1:
                 found[possible[0].id, possible[0].attempt].append(entry)
         changed = {}
@@ -125,8 +125,8 @@ class Vouching:
         return changed
 
     def _until_over(self) -> list[Result]:
-        """The able with the time in which they can have asked: until a little after what was counted of it, but not
-        beyond the moment when their worker began the next.
+        """The able with all the time in which they can have asked: until a little after what was counted of it, but not
+        beyond the moment when their worker began the next. For what nobody asked in the time that was counted.
         """
         for begun in self._begun.values():
             begun.sort()
@@ -168,6 +168,10 @@ def _not_its_own(evidence: Evidence) -> int:
     talked = {(canonical_host(one.host), one.port) for one in evidence.contacts if one.sent and one.received}
     answered = [one for one in evidence.exchanges if one.status is not None and not one.apart]
     return sum(host_of(one.url) not in talked for one in answered)
+
+
+def _able_to_send(entry: LogEntry, running: Sequence[Result]) -> Sequence[Result]:
+    return _senders(entry, [one for one in running if _can_have(one, entry)])
 
 
 def _can_have(result: Result, entry: LogEntry) -> bool:

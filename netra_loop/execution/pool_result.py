@@ -10,8 +10,17 @@ from typing import Any
 from netra_loop.agent import forks, record
 from netra_loop.agent.page import read
 from netra_loop.agent.wire import clean
-from netra_loop.core.records import Child, CollectedTest, Contact, Evidence, Exchange, Frame, Outcome, Sources
-from netra_loop.core.vouching import BETWEEN_S
+from netra_loop.core.records import (
+    BETWEEN_S,
+    Child,
+    CollectedTest,
+    Contact,
+    Evidence,
+    Exchange,
+    Frame,
+    Outcome,
+    Sources,
+)
 from netra_loop.execution.base import Collection, Finished, Planned
 from netra_loop.execution.pool_wire import Message
 

@@ -166,6 +166,13 @@ def test_nothing_is_a_test_s_once_its_worker_began_the_next(make, second, whose,
     assert changed == ([whose] if programs or whose == "test_a" else [])
 
 
+def test_one_that_runs_has_asked_rather_than_one_that_has_just_ended_elsewhere(make):
+    over = fake(make, "test_a", "curl", duration_s=2.0)
+    began = fake(make, "test_b", "curl", started_at=make.at(2.001), worker="gw1")
+    first, second = reassess([over, began], [request(make, "strange", second=2.003)], {NOW}, complete=True)
+    assert (first.authenticity, second.authenticity) == (FAKE, SUSPECT)
+
+
 def test_while_the_log_is_not_complete_nothing_is_concluded_from_time(make):
     result = fake(make, "test_a", "curl")
     assert reassess([result], [request(make, "strange")], {NOW}, complete=False) == [result]
