@@ -1,9 +1,8 @@
 """`dataclass` as in `dataclasses`, except that a class is completed when it is first used.
 
 Completing one takes half a millisecond, and there are hundreds, of which a command uses a few: together they would be a
-fifth of what it takes to start. A type checker sees the library's own; only classes with slots, which are another class
-once complete, cannot wait. What is made before a run's tests' interpreter starts is a `NamedTuple`: the library itself,
-with `inspect`, takes longer to import than all that is done until then.
+fifth of what it takes to start. A type checker sees the library's own. What is made before a run's tests' interpreter
+starts is a `NamedTuple`: the library itself, with `inspect`, takes longer to import than all that is done until then.
 """
 
 from __future__ import annotations
@@ -24,11 +23,16 @@ _FIELDS = "__dataclass_fields__"
 
 
 class _Late:
-    """Stands where the library keeps a class's fields, and by which it knows its own: asked for, they are made."""
+    """Stands where the library keeps a class's fields, and by which it knows its own: asked for, they are made.
 
-    def __init__(self, kind: type[Any], options: dict[str, Any]) -> None:
+    `defaults` are what stands in the class's own words where it has slots by now.
+    """
+
+    def __init__(self, kind: type[Any], options: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
         self._kind = kind
         self._options = options
+        self._defaults = defaults or {}
+        self._slots = frozenset() if defaults is None else _named(kind)
         self._standing_in = [name for name in _STANDING_IN if name not in vars(kind)]
         for name in self._standing_in:
             setattr(kind, name, self._first_call(name))
@@ -58,20 +62,22 @@ class _Late:
             dataclasses.dataclass(**self._options)(twin)
             made = {name: part for name, part in vars(twin).items() if bare.get(name, self) is not part}
             fields = made.pop(_FIELDS)
+            for name in made.keys() & self._slots:
+                del made[name]
             for name, part in made.items():
                 for cell in getattr(part, "__closure__", None) or ():
                     if cell.cell_contents is twin:
                         cell.cell_contents = kind
                 setattr(kind, name, part)
-            for name in {*self._standing_in, *(bare.keys() - vars(twin).keys())} - made.keys():
+            for name in {*self._standing_in, *(bare.keys() - vars(twin).keys())} - made.keys() - self._slots:
                 delattr(kind, name)
             setattr(kind, _FIELDS, fields)  # from here on it is complete
             _waiting.pop(kind, None)
 
     def _said(self) -> dict[str, Any]:
         """What the class itself says."""
-        not_said = {*self._standing_in, _FIELDS, "__dict__", "__weakref__"}
-        return {name: part for name, part in vars(self._kind).items() if name not in not_said}
+        not_said = {*self._standing_in, *self._slots, _FIELDS, "__dict__", "__weakref__", "__slots__"}
+        return {name: part for name, part in vars(self._kind).items() if name not in not_said} | self._defaults
 
     def __get__(self, value: object, kind: type[Any]) -> Any:
         self.complete()
@@ -81,38 +87,81 @@ class _Late:
 def _dataclass(kind: type[Any] | None = None, /, **options: Any) -> Any:
     if kind is None:
         return lambda kind: _dataclass(kind, **options)
-    if options.get("slots"):
-        import dataclasses
+    if not options.pop("slots", False):
+        _Late(kind, options)
+        return kind
+    slotted, defaults = _slotted(kind, frozen=options.get("frozen", False))
+    _Late(slotted, options, defaults)
+    return slotted
 
-        return dataclasses.dataclass(**options)(kind)
-    _Late(kind, options)
-    return kind
+
+def _named(kind: type[Any]) -> frozenset[str]:
+    """What the class's own words name as its fields."""
+    told = vars(kind).get("__annotations__", {})
+    return frozenset(name for name, meant in told.items() if "ClassVar" not in str(meant))
+
+
+def _slotted(kind: type[Any], *, frozen: bool) -> tuple[type[Any], dict[str, Any]]:
+    """The same class with slots for its fields, as the library makes it, and the defaults that it no longer holds."""
+    named, said = _named(kind), vars(kind)
+    held = {name for base in kind.__mro__[1:] for name in vars(base).get("__slots__", ())}
+    rest = {name: part for name, part in said.items() if name not in {*named, "__dict__", "__weakref__"}}
+    rest["__slots__"] = tuple(name for name in said.get("__annotations__", ()) if name in named - held)
+    rest["__qualname__"] = kind.__qualname__
+    if frozen:  # else nothing could be set on what is unpickled or copied
+        rest = {"__getstate__": _state, "__setstate__": _set_state} | rest
+    make: Any = type(kind)
+    return make(kind.__name__, kind.__bases__, rest), {name: said[name] for name in named if name in said}
+
+
+def _state(value: Any) -> list[Any]:
+    return [getattr(value, name) for name in getattr(value, _FIELDS)]
+
+
+def _set_state(value: Any, state: list[Any]) -> None:
+    for name, part in zip(getattr(value, _FIELDS), state, strict=True):
+        object.__setattr__(value, name, part)
 
 
 def drafted(kind: type[T]) -> type[T]:
     """Has a frozen dataclass with slots made in a sixth of the time, for rows that come by the hundred thousand: what
     the library makes sets each field through `object.__setattr__`; here they are set on a draft, which has the same
     slots and is not frozen, and becomes the value once they are. `kind.Draft` is its class, for who sets them one by
-    one. Defaults are values, not factories.
+    one. TypeError for what that leaves out: factories, fields that `__init__` does not take or takes by name alone,
+    `__post_init__`; and for who inherits from it.
     """
     import dataclasses
 
+    missing = dataclasses.MISSING
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]  # the next decorator has made it one
+    if hasattr(kind, "__post_init__") or any(
+        one.default_factory is not missing or one.kw_only or not one.init for one in fields
+    ):
+        raise TypeError(
+            f"{kind.__qualname__} cannot be drafted: fields with plain defaults, and no more, were expected"
+        )
     names = tuple(one.name for one in fields)
     draft = type(f"{kind.__name__}Draft", (), {"__slots__": names, "__module__": kind.__module__})
-    known = {"become": object.__setattr__, "Draft": draft, "kind": kind}
-    known |= {f"default_{one.name}": one.default for one in fields if one.default is not dataclasses.MISSING}
-    given = [f"{name}=default_{name}" if f"default_{name}" in known else name for name in names]
+    known: dict[str, Any] = {"_become_": object.__setattr__, "_Draft_": draft, "_kind_": kind}
+    known |= {f"_default_{one.name}_": one.default for one in fields if one.default is not missing}
+    given = [f"{one.name}=_default_{one.name}_" if one.default is not missing else one.name for one in fields]
     steps = [
-        "become(draft, '__class__', Draft)",
-        *(f"draft.{name} = {name}" for name in names),
-        "draft.__class__ = kind",
+        "_become_(_self_, '__class__', _Draft_)",
+        *(f"_self_.{name} = {name}" for name in names),
+        "_self_.__class__ = _kind_",
     ]
-    source = "\n    ".join((f"def __init__(draft, {', '.join(given)}):", *steps))
+    source = "\n    ".join((f"def __init__(_self_, {', '.join(given)}):", *steps))
     exec(source, known)  # noqa: S102 - as the library does, from the names of fields alone
     made: Any = kind
     made.__init__, made.Draft = known["__init__"], draft
+    made.__init__.__module__, made.__init__.__qualname__ = kind.__module__, f"{kind.__qualname__}.__init__"
+    made.__init__.__annotations__ = {**{one.name: one.type for one in fields}, "return": None}
+    made.__init_subclass__ = classmethod(_not_inherited)
     return kind
+
+
+def _not_inherited(kind: type[Any]) -> None:
+    raise TypeError(f"{kind.__qualname__} would be made as what it inherits from, which is drafted")
 
 
 def complete_those_of(*names: str) -> None:

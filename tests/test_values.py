@@ -1,11 +1,14 @@
+import copy
 import dataclasses
+import inspect
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
 
 import pytest
 
-from netra_loop.values import complete_those_of, dataclass
+from netra_loop.values import complete_those_of, dataclass, drafted
 
 
 @pytest.fixture
@@ -132,3 +135,92 @@ def test_classes_may_be_completed_when_there_is_time():
 
 def _waits(kind):
     return "first_call" in kind.__init__.__qualname__
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """Here, where it can be pickled."""
+
+    name: str
+    held: tuple[int, ...] = ()
+    found: list[int] = field(default_factory=list, compare=False)
+
+    def told(self) -> str:
+        return f"{self.name} {self.held}"
+
+
+def test_one_with_slots_is_what_the_library_would_have_made():
+    one = Slotted("a", found=[7])
+    assert Slotted.__slots__ == ("name", "held", "found")
+    assert not hasattr(one, "__dict__")
+    assert (one.name, one.held, one.found, one.told()) == ("a", (), [7], "a ()")
+    assert one == Slotted("a")
+    assert hash(one) == hash(Slotted("a"))
+    assert repr(one) == "Slotted(name='a', held=(), found=[7])"
+    assert dataclasses.replace(one, held=(1,)) == Slotted("a", (1,)) != one
+    for same in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert (same, same.found) == (one, [7])
+    for name in ("name", "other"):
+        with pytest.raises(dataclasses.FrozenInstanceError if name == "name" else (AttributeError, TypeError)):
+            setattr(one, name, 1)
+
+
+def test_one_with_slots_has_its_fields_and_slots_before_there_is_a_value():
+    @dataclass(slots=True)
+    class Waiting:
+        name: str
+        at: int = 0
+
+        def later(self) -> None:
+            self.at += 1
+
+    assert Waiting.__slots__ == ("name", "at")
+    assert [(one.name, one.default) for one in dataclasses.fields(Waiting)][1] == ("at", 0)
+    one = Waiting("a")
+    one.later()
+    assert one == Waiting("a", 1)
+    with pytest.raises(AttributeError):
+        one.more = 1
+
+
+def test_slots_of_one_that_inherits_are_its_own_alone():
+    @dataclass(frozen=True, slots=True)
+    class More(Slotted):
+        where: str = "here"
+
+    assert More.__slots__ == ("where",)
+    assert More("a", where="there") == More("a", (), [], "there")
+    assert not hasattr(More("a"), "__dict__")
+
+
+@drafted
+@dataclass(frozen=True, slots=True)
+class Row:
+    kind: str
+    draft: int = 0
+
+
+def test_one_that_is_drafted_is_what_the_library_would_have_made():
+    row = Row("a", draft=2)
+    assert (row, repr(row)) == (Row("a", 2), "Row(kind='a', draft=2)")
+    assert dataclasses.replace(row, kind="b") == Row("b", 2)
+    assert pickle.loads(pickle.dumps(row)) == row
+    assert str(inspect.signature(Row)) == "(kind: str, draft: int = 0) -> None"
+    with pytest.raises(TypeError, match=r"Row.__init__\(\) missing 1 required positional argument: 'kind'"):
+        Row()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        row.kind = "b"
+
+
+def test_what_is_set_on_a_draft_becomes_the_value():
+    draft = Row.Draft()
+    draft.kind, draft.draft = "a", 2
+    draft.__class__ = Row
+    assert draft == Row("a", 2)
+
+
+def test_what_cannot_be_drafted_is_refused():
+    with pytest.raises(TypeError, match="Slotted cannot be drafted"):
+        drafted(Slotted)
+    with pytest.raises(TypeError, match="Heir would be made as what it inherits from"):
+        type("Heir", (Row,), {})
