@@ -214,14 +214,23 @@ async def test_a_group_runs_in_one_worker(suite):
     suite.write(
         test_group="""
         import pytest, time
+        from pathlib import Path
+        HERE = Path(__file__).parent
+        def meet(name):
+            (HERE / f"at-{name}").touch()
+            end = time.monotonic() + 20
+            while len(list(HERE.glob("at-*"))) < 3:
+                assert time.monotonic() < end, "the others did not come"
+                time.sleep(0.001)
         @pytest.mark.xdist_group("together")
         @pytest.mark.parametrize("n", range(4))
-        def test_grouped(n): time.sleep(0.02)
+        def test_grouped(n): n or meet("grouped")
         @pytest.mark.parametrize("n", range(4))
-        def test_other(n): time.sleep(0.02)
+        def test_other(n): n > 1 or meet(n)
         """
     )
     ran = await suite.run(workers=3)
+    assert set(ran.outcomes().values()) == {"passed"}
     assert len({event.worker for event in ran.finished if "grouped" in event.id}) == 1
     assert len({event.worker for event in ran.finished}) == 3
 
