@@ -98,7 +98,7 @@ class Suite:
         command = [sys.executable, *([] if script else ["-m"]), *words]
         begun = time.monotonic()
         with tempfile.TemporaryFile("w+") as output:
-            process = subprocess.Popen(command, cwd=self.root, env=_ENVIRON, stdout=output, stderr=output)
+            process = subprocess.Popen(command, cwd=self.root, env=self._environ(), stdout=output, stderr=output)
             if watch is not None:
                 watch(process.pid)
             code = process.wait()
@@ -108,6 +108,14 @@ class Suite:
         if code != 0:
             raise Failed(f"{' '.join(command)} exited with {code}:\n{text[-2000:]}")
         return seconds, text
+
+    def _environ(self) -> dict[str, str]:
+        """pytest, ours and the peer's, removes at its end what earlier runs left in its temporary folder: seconds, if
+        some large suite did. Here it finds but the suite's own.
+        """
+        folder = self.root / ".tmp"
+        folder.mkdir(exist_ok=True)
+        return {**_ENVIRON, "PYTEST_DEBUG_TEMPROOT": str(folder)}
 
     @staticmethod
     def _expect(words: str, output: str) -> None:
