@@ -78,7 +78,7 @@ class Dispatch:
 
     def take(self, worker: Hashable) -> Pick | None:
         """What `worker` is to run next. None: nothing is left, or nothing that it would end sooner than those who hold
-        the fixtures of it up; then it is of no use for now, see `offers`.
+        the fixtures of it up; then it is of no use yet, see `offers`.
         """
         standing = self._standings.setdefault(worker, _Standing())
         if standing.ahead:

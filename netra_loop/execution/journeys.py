@@ -63,9 +63,9 @@ class JourneyRunner:
     async def run(self, plan: Sequence[Planned]) -> AsyncGenerator[RunEvent, None]:
         """See `Runner.run`. Closing the iterator aborts the connections of what is under way, at once."""
         events: asyncio.Queue[RunEvent | None] = asyncio.Queue()
-        todo = iter(plan)
+        coming = iter(plan)
         width = max(1, min(self._workers, len(plan)))
-        tasks = {asyncio.create_task(self._work(f"journey{n}", todo, events)) for n in range(width)}
+        tasks = {asyncio.create_task(self._work(f"journey{n}", coming, events)) for n in range(width)}
         self._tasks |= tasks
         try:
             running = width
@@ -90,9 +90,9 @@ class JourneyRunner:
         """See `Runner.close`."""
         await _end(self._tasks)
 
-    async def _work(self, worker: str, todo: Iterator[Planned], events: asyncio.Queue[RunEvent | None]) -> None:
+    async def _work(self, worker: str, coming: Iterator[Planned], events: asyncio.Queue[RunEvent | None]) -> None:
         try:
-            for planned in todo:
+            for planned in coming:
                 started_at = self._clock.now()
                 await events.put(Started(planned.id, planned.attempt, worker, started_at, planned.trace_id))
                 await events.put(await self._attempt(planned, worker, started_at))

@@ -85,7 +85,7 @@ class Queue:
 
     def take(self, worker: Hashable) -> Unit | None:
         """The unit that `worker` is to run next. None: nothing is left, or nothing that it would end sooner than those
-        who hold the fixtures of it up. It is then of no use for now, see `offers`.
+        who hold the fixtures of it up. It is then of no use yet, see `offers`.
         """
         unit = self._following.pop(worker, None) or self._take(worker)
         if unit is None or not self._alone:
